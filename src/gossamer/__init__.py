@@ -1,0 +1,37 @@
+"""gossamer: from your pictures and a device budget to a deployed lightweight network.
+
+The public names load on first use, so that importing gossamer needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Budget": "gossamer.types",
+    "Bundle": "gossamer.deploy.bundle",
+    "GossamerError": "gossamer.errors",
+    "InputContract": "gossamer.deploy.contract",
+    "ModelSpec": "gossamer.zoo.spec",
+    "build": "gossamer.zoo.build",
+    "check": "gossamer.data.check",
+    "fit": "gossamer.fit.api",
+    "load": "gossamer.deploy.bundle",
+    "measure": "gossamer.cost.meter",
+    "predict": "gossamer.deploy.predict",
+}
+
+__all__ = ["Budget", "Bundle", "GossamerError", "InputContract", "ModelSpec", "__version__", "build", "check", "fit", "load", "measure", "predict"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'gossamer' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

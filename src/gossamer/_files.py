@@ -1,0 +1,80 @@
+"""Files that appear whole or not at all, and digests of them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gossamer.errors import RunFolderError
+
+__all__ = ["atomic_path", "sha256", "write_bytes", "write_json", "write_text"]
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; on a clean exit what was written there takes its place in one step.
+
+    Raises:
+        RunFolderError: the folder is read-only or the disk is full; nothing is left behind.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        raise folder_error(error, path) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def folder_error(error: OSError, path: Path) -> RunFolderError:
+    """The error for a person behind a failed write."""
+    reasons = {
+        errno.ENOSPC: "the disk is full; free some space and run the same command with --resume",
+        errno.EDQUOT: "the disk quota is used up; free some space and run the same command with --resume",
+        errno.EROFS: "the file system is read-only; give another folder with --out",
+        errno.EACCES: "there is no permission to write there; give another folder with --out",
+        errno.EPERM: "there is no permission to write there; give another folder with --out",
+        errno.ENOTDIR: "a file stands where a folder is needed; give another folder with --out",
+        errno.EEXIST: "a file stands where a folder is needed; give another folder with --out",
+    }
+    reason = reasons.get(error.errno or 0, f"{error.strerror or error}; check the disk or give another folder with --out")
+    return RunFolderError(f"cannot write {path}: {reason}")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes by atomic rename."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text by atomic rename."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document, indented, by atomic rename."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Blocks every architecture is built of, and the network they make."""

@@ -1,0 +1,381 @@
+"""The charts of the report, as inline SVG: pure functions of the document's rows, no torch and no plotting library.
+
+Colours, text sizes and dark mode are the page's business: marks carry classes such as `pt trained` or `line s3`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from markupsafe import Markup
+
+from gossamer.report.document import Curve, LayerRow, TriedRow
+from gossamer.report.svg import (
+    CHART_WIDTH,
+    FONT,
+    Anchor,
+    Box,
+    Plot,
+    Scale,
+    axes,
+    element,
+    figure,
+    number,
+    place_labels,
+    shorten,
+    spread,
+    text_width,
+)
+
+__all__ = ["CostBar", "confusion_matrix", "cost_bars", "cost_by_kind", "cost_by_layer", "curve_legend", "scatter",
+           "training_curves"]
+
+Metric = Literal["latency", "size"]
+SERIES = 6
+_DRAW_ORDER = ("refused", "dominated", "over budget", "shortlisted", "trained", "chosen")
+_NAMES = {"latency": "latency, ms", "size": "size, MB"}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
+
+
+def _cost(row: TriedRow, metric: Metric) -> float | None:
+    if metric == "latency":
+        value = row.latency_ms
+    else:
+        value = None if row.size_bytes is None else row.size_bytes / 1e6
+    return value if value is not None and math.isfinite(value) and value > 0 else None
+
+
+# --- accuracy against cost ------------------------------------------------------------------------------------
+
+
+class _Point(NamedTuple):
+    row: TriedRow
+    x: float
+    y: float
+
+
+def scatter(
+    rows: Sequence[TriedRow], metric: Metric, *, limit: float | None = None, floor: float | None = None
+) -> Markup:
+    """Validation accuracy against latency (ms) or size (MB) of every network, the chosen one marked and labelled.
+
+    `limit` is the most the budget allows on the x axis, `floor` the least accuracy; their far sides are hatched.
+    Networks that were never trained are ticks in a strip under the plot. Empty where no row has the figure.
+    """
+    costed = [(row, cost) for row in rows if (cost := _cost(row, metric)) is not None]
+    if not costed:
+        return Markup()
+    scored = [(row, cost, row.accuracy) for row, cost in costed if row.accuracy is not None]
+    rug = [(row, cost) for row, cost in costed if row.accuracy is None]
+    top, bottom, left, right = 40.0, 262.0, 50.0, CHART_WIDTH - 8
+    x = spread([cost for _, cost in costed] + ([limit] if limit else []), left, right)
+    y = spread([accuracy for *_, accuracy in scored] + ([floor] if floor else []), bottom, top, log=False, pad=0.08)
+    points = [_Point(row, x(cost), y(accuracy)) for row, cost, accuracy in scored]
+    points.sort(key=lambda point: _DRAW_ORDER.index(point.row.status))
+    base = bottom + (26.0 if rug else 0.0)
+    plot = Plot(x, y, _NAMES[metric], "validation accuracy", _percent)
+    return figure(
+        f"Validation accuracy against {metric} of {len(costed)} networks, {len(rug)} of them never trained",
+        CHART_WIDTH,
+        base + 42,
+        axes(plot, base=base),
+        _limits(plot, metric, limit, floor, base),
+        _rug(rug, x, bottom, base),
+        *(_mark(point, metric) for point in points),
+        _labels(points, Box(left + 2, top, right, bottom)),
+    )
+
+
+def _limits(plot: Plot, metric: Metric, limit: float | None, floor: float | None, base: float) -> Markup:
+    left, right, top, bottom = plot.x.start, plot.x.end, plot.y.end, plot.y.start
+    hatch = f"hatch-{metric}"
+    parts = [
+        element(
+            "pattern",
+            element("path", d="M0 0V7", class_="hatch"),
+            id=hatch,
+            width=7,
+            height=7,
+            patternUnits="userSpaceOnUse",
+            patternTransform="rotate(45)",
+        )
+    ]
+    fill = f"url(#{hatch})"
+    if limit is not None:
+        at = plot.x(limit)
+        words = f"limit {limit:.3g} {'ms' if metric == 'latency' else 'MB'}"
+        start = min(max(at - text_width(words) / 2, left), right - text_width(words))
+        start = max(start, text_width(plot.y_label) * 0.95)
+        parts.append(element("rect", x=at, y=top, width=right - at, height=base - top, fill=fill))
+        parts.append(element("line", x1=at, x2=at, y1=top - 5, y2=base, class_="limit"))
+        parts.append(element("text", words, x=start, y=top - 10, class_="limit-name"))
+    if floor is not None:
+        at = plot.y(floor)
+        parts.append(element("rect", x=left, y=at, width=right - left, height=bottom - at, fill=fill))
+        parts.append(element("line", x1=left, x2=right, y1=at, y2=at, class_="limit"))
+        parts.append(element("text", f"at least {_percent(floor)}", x=left + 6, y=at + 14, class_="limit-name halo"))
+    return element("g", *parts) if len(parts) > 1 else Markup()
+
+
+def _rug(rug: Sequence[tuple[TriedRow, float]], x: Scale, bottom: float, base: float) -> Markup:
+    if not rug:
+        return Markup()
+    ticks = []
+    for row, cost in rug:
+        kind = "rug chosen" if row.status == "chosen" else "rug"
+        note = element("title", f"{row.name}, {row.input}, {row.precision}: never trained ({row.status})")
+        ticks.append(element("line", note, x1=x(cost), x2=x(cost), y1=bottom + 8, y2=base - 4, class_=kind))
+    strip = element("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="grid")
+    words = element("text", "not trained", x=x.start - 7, y=(bottom + base) / 2 + 5, class_="tiny end")
+    return element("g", strip, *ticks, words)
+
+
+def _mark(point: _Point, metric: Metric) -> Markup:
+    row = point.row
+    cost = f"{row.latency_ms:.3g} ms" if metric == "latency" else f"{(row.size_bytes or 0) / 1e6:.3g} MB"
+    accuracy = f"{100 * (row.accuracy or 0):.1f} %"
+    note = element("title", f"{row.name}, {row.input}, {row.precision}: {accuracy}, {cost} ({row.status})")
+    at = f"translate({number(point.x)} {number(point.y)})"
+    if row.status == "chosen":
+        halo, dot = element("circle", r=10, class_="ring"), element("circle", r=5.5)
+        return element("g", note, halo, dot, transform=at, class_="pt chosen")
+    if row.status == "over budget":
+        return element("path", note, d="M-4-4 4 4M4-4-4 4", transform=at, class_="pt over")
+    kind = "pt trained" if row.status == "trained" else "pt rest"
+    return element("circle", note, r=4.5, transform=at, class_=kind)
+
+
+def _labels(points: Sequence[_Point], area: Box) -> Markup:
+    names = Counter(point.row.name for point in points)
+    anchors = []
+    for point in reversed(points):
+        row = point.row
+        words = row.name if names[row.name] == 1 else f"{row.name} {row.precision}"
+        must = row.status == "chosen"
+        anchors.append(Anchor(point.x, point.y, shorten(words, 210 if must else 150), must))
+    dots = [Box(point.x - 7, point.y - 7, point.x + 7, point.y + 7) for point in points]
+    placed = place_labels(anchors, dots, area)
+    return element(
+        "g",
+        *(
+            element(
+                "text",
+                label.anchor.text,
+                x=label.box.left,
+                y=label.box.bottom - 3,
+                textLength=number(text_width(label.anchor.text)),
+                class_="label chosen-name" if label.anchor.must else "label",
+            )
+            for label in placed
+        ),
+    )
+
+
+# --- training curves ------------------------------------------------------------------------------------------
+
+
+def curve_legend(curves: Sequence[Curve]) -> Markup:
+    """The names behind the lines, as a list that wraps."""
+    shown = [curve for curve in curves if curve.points]
+    items = []
+    for curve, line in zip(shown, _line_classes(shown), strict=True):
+        swatch = element("svg", element("path", d="M1 5H23", class_=line), viewBox="0 0 24 10", class_="key")
+        name = element("strong", curve.name, " (chosen)") if curve.chosen else element("span", curve.name)
+        items.append(element("li", swatch, name))
+    return element("ul", *items, class_="legend") if items else Markup()
+
+
+def training_curves(curves: Sequence[Curve], what: Literal["accuracy", "loss"]) -> Markup:
+    """Validation accuracy, or validation and (dashed) training loss, against minutes; the chosen network on top."""
+    shown = [curve for curve in curves if curve.points]
+    if not shown:
+        return Markup()
+    fields = ("val_accuracy",) if what == "accuracy" else ("val_loss", "train_loss")
+    values = [getattr(point, field) for curve in shown for point in curve.points for field in fields]
+    minutes = [point.seconds / 60 for curve in shown for point in curve.points]
+    x = spread([0.0, *minutes], 50.0, CHART_WIDTH - 8, log=False, pad=0.02)
+    y = spread(values, 232.0, 30.0, log=what == "loss")
+    plot = Plot(x, y, "minutes of training", _curve_name(what), _percent if what == "accuracy" else "{:g}".format)
+    lines = []
+    pairs = sorted(zip(shown, _line_classes(shown), strict=True), key=lambda pair: pair[0].chosen)
+    for curve, line in pairs:
+        for field in reversed(fields):
+            kind = f"{line} dash" if field == "train_loss" else line
+            lines.append(_line(curve, field, plot, kind))
+    title = f"{_curve_name(what).capitalize()} against minutes of training, {len(shown)} networks"
+    return figure(title, CHART_WIDTH, 274, axes(plot), *lines)
+
+
+def _curve_name(what: str) -> str:
+    return "validation accuracy" if what == "accuracy" else "loss (dashed: on the training pictures)"
+
+
+def _line_classes(curves: Sequence[Curve]) -> list[str]:
+    others = 0
+    classes = []
+    for curve in curves:
+        if curve.chosen:
+            classes.append("line chosen-line")
+        else:
+            classes.append(f"line s{others % SERIES + 1}")
+            others += 1
+    return classes
+
+
+def _line(curve: Curve, field: str, plot: Plot, kind: str) -> Markup:
+    spots = [
+        f"{number(plot.x(point.seconds / 60))} {number(plot.y(getattr(point, field)))}"
+        for point in curve.points
+        if math.isfinite(getattr(point, field))
+    ]
+    note = element("title", curve.name)
+    if len(spots) == 1:
+        at = spots[0].split(" ")
+        return element("circle", note, cx=at[0], cy=at[1], r=2.5, class_=kind)
+    return element("path", note, d="M" + "L".join(spots), class_=kind) if spots else Markup()
+
+
+# --- confusion matrix -----------------------------------------------------------------------------------------
+
+
+def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
+    """True classes down, predicted ones across, shaded by the share of the true class; counts up to 20 classes."""
+    classes = min(len(labels), len(counts), *(len(row) for row in counts)) if counts else 0
+    if classes == 0:
+        return Markup()
+    width = CHART_WIDTH if classes <= 10 else 720.0
+    font = FONT if classes <= 20 else 10.0
+    margin = min(max(text_width(label, font) for label in labels[:classes]), width * 0.24) + 10
+    cell = min((width - margin - 4) / classes, 64.0)
+    top = margin * 0.8 + 18
+    names = [shorten(label, margin - 10, font) for label in labels[:classes]]
+    table = [list(row[:classes]) for row in counts[:classes]]
+    body = _cells_with_counts(table, labels, cell) if classes <= 20 else _cells_in_levels(table, cell)
+    edge = element("rect", width=cell * classes, height=cell * classes, class_="edge")
+    grid = element("g", edge, body, transform=f"translate({number(margin)} {number(top)})")
+    step = math.ceil(max(font + 2, 1) / cell)
+    title = f"Confusion matrix of {classes} classes: true classes down, predicted ones across"
+    span = margin + cell * classes + 4
+    side = element("text", "true ↓", x=margin - 8, y=top - 6, class_="name end")
+    across = element("text", "predicted →", x=margin, y=12, class_="name")
+    kind = "chart matrix" if classes <= 10 else "chart matrix wide"
+    words = _matrix_names(names, cell, margin, top, font, step)
+    return figure(title, max(span, margin + 90), top + cell * classes + 4, words, side, across, grid, class_=kind)
+
+
+def _matrix_names(
+    names: Sequence[str], cell: float, margin: float, top: float, font: float, step: int
+) -> Markup:
+    parts = []
+    for index in range(0, len(names), step):
+        middle = (index + 0.5) * cell
+        parts.append(element("text", names[index], x=margin - 6, y=top + middle + font * 0.35, class_="tick end"))
+        turn = f"translate({number(margin + middle + font * 0.3)} {number(top - 6)}) rotate(-52)"
+        parts.append(element("text", names[index], transform=turn, class_="tick"))
+    return element("g", *parts, font_size=font)
+
+
+def _cells_with_counts(table: Sequence[Sequence[int]], labels: Sequence[str], cell: float) -> Markup:
+    parts = []
+    for row, counts in enumerate(table):
+        total = sum(counts) or 1
+        for column, count in enumerate(counts):
+            if count == 0:
+                continue
+            share = count / total
+            x, y = column * cell, row * cell
+            kind = "hit" if row == column else "miss"
+            note = element("title", f"{count} of {total} {labels[row]} called {labels[column]}")
+            shade = f"{0.12 + 0.88 * share:.2f}"
+            parts.append(
+                element("rect", note, x=x, y=y, width=cell, height=cell, fill_opacity=shade, class_=kind)
+            )
+            size = min(cell / 2.4, 14.0, cell * 1.5 / len(str(count)))
+            tone = "count on" if share > 0.5 else "count"
+            parts.append(
+                element("text", str(count), x=x + cell / 2, y=y + cell / 2 + size * 0.36, font_size=size, class_=tone)
+            )
+    return element("g", *parts)
+
+
+def _cells_in_levels(table: Sequence[Sequence[int]], cell: float) -> Markup:
+    """One path for each of ten shades, in units of a cell: a hundred classes stay small."""
+    levels: dict[tuple[str, int], list[str]] = {}
+    for row, counts in enumerate(table):
+        total = sum(counts) or 1
+        for column, count in enumerate(counts):
+            if count:
+                key = ("hit" if row == column else "miss", max(1, math.ceil(10 * count / total)))
+                levels.setdefault(key, []).append(f"M{column} {row}h1v1h-1z")
+    paths = [
+        element("path", d="".join(levels[kind, level]), fill_opacity=f"{0.1 + 0.09 * level:.2f}", class_=kind)
+        for kind, level in sorted(levels)
+    ]
+    return element("g", *paths, transform=f"scale({cell:.3f})")
+
+
+# --- cost of layers -------------------------------------------------------------------------------------------
+
+
+class CostBar(NamedTuple):
+    """A layer, or a group of them, and its shares of the whole network."""
+
+    name: str
+    detail: str
+    macs: float
+    bytes: float
+
+
+def cost_by_layer(layers: Sequence[LayerRow], count: int = 12) -> list[CostBar]:
+    """The costliest layers, first by the sum of both shares, and one bar for all the others."""
+    macs, traffic = _totals(layers)
+    bars = [CostBar(row.name, f"{row.kind} {row.output}", row.macs / macs, row.bytes / traffic) for row in layers]
+    bars.sort(key=lambda bar: -(bar.macs + bar.bytes))
+    rest = bars[count:]
+    if rest:
+        others = CostBar(f"{len(rest)} others", "", sum(bar.macs for bar in rest), sum(bar.bytes for bar in rest))
+        return [*bars[:count], others]
+    return bars
+
+
+def cost_by_kind(layers: Sequence[LayerRow]) -> list[CostBar]:
+    """One bar for each kind of layer, the costliest first."""
+    macs, traffic = _totals(layers)
+    kinds = list(dict.fromkeys(row.kind for row in layers))
+    bars = []
+    for kind in kinds:
+        rows = [row for row in layers if row.kind == kind]
+        share = sum(row.macs for row in rows) / macs
+        words = f"{len(rows)} layer{'s' if len(rows) > 1 else ''}"
+        bars.append(CostBar(kind, words, share, sum(row.bytes for row in rows) / traffic))
+    return sorted(bars, key=lambda bar: -(bar.macs + bar.bytes))
+
+
+def _totals(layers: Sequence[LayerRow]) -> tuple[int, int]:
+    return sum(row.macs for row in layers) or 1, sum(row.bytes for row in layers) or 1
+
+
+def cost_bars(bars: Sequence[CostBar], title: str) -> Markup:
+    """Two bars a row: the share of the multiply-accumulates and of the bytes moved."""
+    if not bars:
+        return Markup()
+    longest = max(max(bar.macs, bar.bytes) for bar in bars) or 1.0
+    room = CHART_WIDTH - 52
+    parts = []
+    for index, bar in enumerate(bars):
+        y = index * 42.0
+        detail = shorten(bar.detail, CHART_WIDTH * 0.45)
+        name = shorten(bar.name, CHART_WIDTH - text_width(detail) - 12)
+        parts.append(element("text", name, x=0, y=y + 13, class_="label"))
+        parts.append(element("text", detail, x=CHART_WIDTH, y=y + 13, class_="tick end"))
+        for share, kind, at in ((bar.macs, "macs", y + 19), (bar.bytes, "bytes", y + 28)):
+            length = max(share / longest * room, 1.0)
+            parts.append(element("rect", x=0, y=at, width=length, height=7, rx=1.5, class_=f"bar {kind}"))
+            parts.append(element("text", f"{100 * share:.1f} %", x=length + 5, y=at + 7, class_="tiny"))
+    return figure(title, CHART_WIDTH, len(bars) * 42.0, element("g", *parts))

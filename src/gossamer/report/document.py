@@ -1,0 +1,172 @@
+"""What a report of `gossamer fit` says, as data: written beside the run as report.json, rendered by `html.render`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = [
+    "BudgetLine",
+    "ClassScore",
+    "CompressionRow",
+    "Curve",
+    "CurvePoint",
+    "Figure",
+    "FindingRow",
+    "FitDocument",
+    "LayerRow",
+    "SplitRow",
+    "TriedRow",
+    "WorstPicture",
+]
+
+Origin = Literal["measured", "flagged", "predicted", "published", "counted"]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BudgetLine(_Row):
+    """One limit of the budget beside its figure; texts carry their units."""
+
+    metric: str
+    limit: str
+    measured: str
+    met: bool
+    used: float | None
+    """measured / limit for at-most limits, limit / measured for at-least ones; None when not measured."""
+
+
+class Figure(_Row):
+    """One headline figure of the shipped file."""
+
+    label: str
+    value: str
+    origin: Origin
+    note: str = ""
+
+
+class TriedRow(_Row):
+    """One network at one resolution and precision: how far it came and what was measured of it."""
+
+    name: str
+    input: str
+    precision: str
+    params: int
+    macs: int
+    size_bytes: int | None
+    latency_ms: float | None
+    accuracy: float | None
+    """On the validation split, a share; None where it was never trained."""
+    status: Literal["chosen", "trained", "shortlisted", "over budget", "dominated", "refused"]
+    note: str = ""
+
+
+class CurvePoint(_Row):
+    """One evaluation during training."""
+
+    seconds: float
+    epoch: float
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+
+
+class Curve(_Row):
+    """The training of one network, all rungs in one line."""
+
+    name: str
+    chosen: bool
+    points: list[CurvePoint]
+
+
+class ClassScore(_Row):
+    """One class on the test split, of the exported file."""
+
+    label: str
+    pictures: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class WorstPicture(_Row):
+    """A test picture that the exported file gets wrong with most confidence."""
+
+    file: str
+    label: str
+    predicted: str
+    score: float
+    jpeg_base64: str
+
+
+class CompressionRow(_Row):
+    """One precision that was tried, measured on its own file."""
+
+    precision: str
+    size_bytes: int
+    latency_ms: float
+    accuracy: float
+    drop: float
+    """fp32 accuracy minus this accuracy on the validation split, a share."""
+    chosen: bool
+    reason: str
+
+
+class LayerRow(_Row):
+    """The counted cost of one layer of the network."""
+
+    name: str
+    kind: str
+    output: str
+    params: int
+    macs: int
+    bytes: int
+
+
+class SplitRow(_Row):
+    """How many pictures of a class each split holds."""
+
+    label: str
+    train: int
+    val: int
+    test: int
+
+
+class FindingRow(_Row):
+    """One thing the data doctor found."""
+
+    severity: Literal["error", "warning", "note"]
+    code: str
+    message: str
+
+
+class FitDocument(_Row):
+    """The whole report."""
+
+    title: str
+    created: str
+    command: str
+    met: bool
+    headline: str
+    """The answer in one sentence."""
+    budget: list[BudgetLine]
+    figures: list[Figure]
+    tried: list[TriedRow]
+    curves: list[Curve]
+    labels: list[str]
+    confusion: list[list[int]]
+    """Rows are true classes, columns predicted ones, in the order of `labels`."""
+    classes: list[ClassScore]
+    worst: list[WorstPicture]
+    compression: list[CompressionRow]
+    layers: list[LayerRow]
+    splits: list[SplitRow]
+    findings: list[FindingRow]
+    flags: list[str]
+    """Reasons to read the measured figures with care (a busy machine, few test pictures)."""
+    notes: list[str]
+    """Choices made on the way and what fell short."""
+    provenance: dict[str, str]

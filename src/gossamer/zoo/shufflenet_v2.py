@@ -1,0 +1,57 @@
+"""ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design.
+
+Ma et al., ECCV 2018, arXiv 1807.11164. Stages and widths: table 5. The authors' code and torchvision's differ in the
+units of stride 2 (see `ShuffleUnitV2`) and in the classifier's bias; `form` picks one. At widths that the table
+does not hold, stage channels scale from the 1.0 column, rounded to multiples of 8.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from gossamer.nn.blocks import ShuffleUnitV2
+from gossamer.nn.layers import ConvNormAct, init_convolutional, make_divisible
+from gossamer.nn.network import Network, Stage, classifier
+
+__all__ = ["shufflenet_v2"]
+
+REPEATS = (4, 8, 4)
+TABLE_5 = {
+    0.5: (48, 96, 192, 1024),
+    1.0: (116, 232, 464, 1024),
+    1.5: (176, 352, 704, 1024),
+    2.0: (244, 488, 976, 2048),
+}
+
+
+def shufflenet_v2(
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    width: float = 1.0,
+    form: Literal["paper", "torchvision"] = "paper",
+    dropout: float = 0.0,
+) -> Network:
+    """ShuffleNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes)."""
+    column = TABLE_5.get(width)
+    if column is None:
+        column = (*(make_divisible(c * width) for c in TABLE_5[1.0][:3]), 1024)
+    channels = 24
+    stem = nn.Sequential(ConvNormAct(in_channels, channels, 3, 2), nn.MaxPool2d(3, 2, 1))
+    reduction = 4
+    stages: list[Stage] = []
+    for out, repeats in zip(column, REPEATS, strict=False):
+        reduction *= 2
+        shortcut = channels if form == "paper" else None
+        blocks: list[nn.Module] = [ShuffleUnitV2(channels, out, stride=2, shortcut_channels=shortcut)]
+        blocks += [ShuffleUnitV2(out, out) for _ in range(repeats - 1)]
+        stages.append(Stage(blocks, channels=out, reduction=reduction))
+        channels = out
+    head = classifier(
+        channels, num_classes, conv_channels=column[3], dropout=dropout, bias=form == "torchvision", act=nn.ReLU
+    )
+    network = Network(stem, stages, head)
+    init_convolutional(network)
+    return network

@@ -1,0 +1,64 @@
+"""A network as a value: builder, arguments, structural edits. All JSON; weights lie beside it in safetensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gossamer.errors import ModelError
+from gossamer.zoo.catalogue import find_entry
+
+__all__ = ["ModelSpec", "parse_model"]
+
+_NAME = re.compile(r"^(?P<name>[^\[\]@]+?)(?:\[:(?P<stages>\d+)\])?(?:@(?P<weights>.+))?$")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What rebuilds a network exactly: `name` is a catalogue name, `timm:NAME` or `torchvision:NAME`."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Builder arguments, those of the catalogue entry overridden by the caller's."""
+    edits: tuple[Mapping[str, Any], ...] = ()
+    """Structural edits in order, each `{"edit": name, ...}`."""
+
+    @property
+    def label(self) -> str:
+        """The name a person types: `efficientnet_lite0[:5]` is the first five stages."""
+        cuts = "".join(f"[:{edit['stages']}]" for edit in self.edits if edit["edit"] == "truncate")
+        return self.name + cuts
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as a JSON object."""
+        return {"name": self.name, "arguments": dict(self.arguments), "edits": [dict(edit) for edit in self.edits]}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> ModelSpec:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ModelError: a key is missing or of the wrong kind.
+        """
+        try:
+            edits = tuple(dict(edit) for edit in document["edits"])
+            return cls(str(document["name"]), dict(document["arguments"]), edits)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"a model spec needs name, arguments and edits, got {document!r}; write it with to_json") from error
+
+
+def parse_model(text: str, **arguments: Any) -> tuple[ModelSpec, str | None]:
+    """Read `NAME`, `NAME[:k]` (first k stages) or either `@WEIGHTS`: the spec and the weights' source.
+
+    Raises:
+        ModelError: the text or the name is not understood.
+    """
+    match = _NAME.match(text.strip())
+    if match is None:
+        raise ModelError(f"a model reads NAME, NAME[:stages] or NAME@WEIGHTS, got {text!r}; `gossamer zoo` lists names")
+    name, stages, weights = match["name"], match["stages"], match["weights"]
+    base = {} if ":" in name else dict(find_entry(name).arguments)
+    edits: tuple[Mapping[str, Any], ...] = () if stages is None else ({"edit": "truncate", "stages": int(stages)},)
+    return ModelSpec(name, {**base, **arguments}, edits), weights
