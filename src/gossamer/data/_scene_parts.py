@@ -1,4 +1,4 @@
-"""Parts of the made-up aerial pictures: ground covers, tree crowns, roofs, roads, then light and colour grading.
+"""Parts of the made-up aerial pictures: ground covers, tree crowns, roofs, roads, then light and grading.
 
 A picture is an albedo map and a height map on a grid twice as fine as the result. Everything that stands
 (crowns, roofs, cars, tanks) goes into the height map, so one sun lights and shadows all of it alike.
@@ -9,7 +9,7 @@ plane of the fine grid, (K,) for one number a stamped thing, (K, 3) for its colo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 __all__ = [
-    "Scene", "band", "box_distance", "boxes", "cars", "crowns", "expose", "fields", "frame", "grass", "houses",
-    "mask", "new_scene", "noise", "paint", "pick", "plots", "road", "roofs", "tanks", "tree_line", "water", "woods",
+    "Scene", "band", "box_distance", "boxes", "cars", "crowns", "expose", "fields", "flatten", "frame",
+    "houses", "mask", "new_scene", "noise", "paint", "pick", "plots", "road", "roofs", "tanks", "tree_line",
+    "water", "woods",
 ]  # fmt: skip
 
 Plane = NDArray[np.float32]
@@ -71,7 +72,7 @@ _CARS: tuple[Colour, ...] = (
 
 @dataclass
 class Scene:
-    """A picture being made. x and y are the grid in units (N, N), albedo (3, N, N), height (N, N) in units."""
+    """A picture being made: x and y (N, N) and height (N, N) in units, albedo (3, N, N)."""
 
     rng: np.random.Generator
     grid: int
@@ -84,7 +85,6 @@ class Scene:
     paved: Colour
     sun: float
     slope: float
-    keep_clear: list[Plane] = field(default_factory=list)
 
     @property
     def scale(self) -> float:
@@ -104,7 +104,7 @@ def new_scene(rng: np.random.Generator, size: int) -> Scene:
         _jitter(rng, _blend(first.tree, second.tree, share)),
         _jitter(rng, first.second_tree),
         _jitter(rng, _blend(first.soil, second.soil, share)),
-        tuple(_jitter(rng, colour) for colour in first.crops) + (second.crops[0],),
+        tuple(_jitter(rng, colour) for colour in (*first.crops, second.crops[0])),
     )
     tone = float(rng.uniform(0.36, 0.64))
     warm = float(rng.uniform(-0.01, 0.04))
@@ -135,16 +135,16 @@ def pick(rng: np.random.Generator, colours: tuple[Colour, ...], count: int, spre
 
 
 def noise(scene: Scene, cells: float, octaves: int = 3) -> Plane:
-    """Value noise (N, N) of about -1..1: random grids of `cells` across and finer ones, upsampled and summed."""
-    total = np.zeros((scene.grid, scene.grid), np.float32)
+    """Value noise (N, N) of about -1..1: random grids of `cells` across and finer, upsampled and summed."""
+    size = scene.grid // 2
+    total = np.zeros((size, size), np.float32)
     weight = 0.62
     for octave in range(octaves):
-        count = min(scene.grid, max(2, round(cells * 2**octave) + 1))
+        count = min(size, max(2, round(cells * 2**octave) + 1))
         coarse = scene.rng.uniform(-weight, weight, (count, count)).astype(np.float32)
-        fine = Image.fromarray(coarse).resize((scene.grid, scene.grid), Image.Resampling.BICUBIC)
-        total += np.asarray(fine)
+        total += np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
         weight *= 0.55
-    return total
+    return total.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def frame(scene: Scene, angle: float, centre: tuple[float, float] = (0.0, 0.0)) -> tuple[Plane, Plane]:
@@ -161,7 +161,7 @@ def box_distance(u: Plane, v: Plane, half_u: float, half_v: float) -> Plane:
 
 def mask(scene: Scene, distance: Plane) -> Plane:
     """Coverage 0..1 of what lies at a negative distance, one grid point of soft edge."""
-    return np.clip(0.5 - distance * np.float32(scene.scale), 0, 1)
+    return np.asarray(np.clip(0.5 - distance * np.float32(scene.scale), 0, 1), np.float32)
 
 
 def band(scene: Scene, across: Plane, width: float) -> Plane:
@@ -174,7 +174,9 @@ def paint(scene: Scene, cover: Plane, colour: Colour | Plane, texture: Plane | f
     bright = 1 + np.asarray(texture, np.float32)
     for channel in range(3):
         plane = scene.albedo[channel]
-        plane += cover * (np.asarray(colour[channel], np.float32) * bright - plane)
+        change = np.asarray(bright * np.asarray(colour[channel], np.float32) - plane)
+        change *= cover
+        plane += change
 
 
 def flatten(scene: Scene, cover: Plane) -> None:
@@ -182,17 +184,18 @@ def flatten(scene: Scene, cover: Plane) -> None:
     scene.height *= 1 - cover
 
 
-def grass(scene: Scene, cover: Plane | None = None) -> None:
-    """Meadow with worn patches of soil."""
-    where = np.ones_like(scene.x) if cover is None else cover
-    broad = noise(scene, scene.rng.uniform(2, 5), 4)
-    paint(scene, where, scene.palette.grass, 0.16 * broad + 0.05 * scene.grain)
-    worn = np.clip(2.2 * noise(scene, scene.rng.uniform(3, 8), 3) - scene.rng.uniform(0.2, 1.0), 0, 0.75)
-    paint(scene, where * worn, scene.palette.soil, 0.08 * broad + 0.05 * scene.grain)
+def grass(scene: Scene) -> None:
+    """Meadow with worn patches of soil, everywhere: what the rest is laid on."""
+    broad = noise(scene, scene.rng.uniform(2, 5), 3)
+    texture = 0.12 * broad + 0.05 * scene.grain
+    for channel, tone in enumerate(scene.palette.grass):
+        scene.albedo[channel] = np.float32(tone) * (1 + texture)
+    worn = np.clip(2.2 * noise(scene, scene.rng.uniform(3, 8), 2) - scene.rng.uniform(0.2, 1.0), 0, 0.75)
+    paint(scene, worn, scene.palette.soil, texture)
 
 
 def road(scene: Scene, across: Plane, width: float, along: Plane | None = None, dirt: bool = False) -> Plane:
-    """A road about across = 0 with its verge and, given `along`, a dashed middle line; returns its coverage."""
+    """A road about across = 0 with verges and, given `along`, a dashed middle line; returns its coverage."""
     cover = band(scene, across, width)
     verge = band(scene, across, width * 1.5) * np.float32(0.5)
     flatten(scene, np.maximum(cover, verge))
@@ -215,16 +218,16 @@ def water(scene: Scene, distance: Plane, clear: float = 0.5) -> Plane:
     flatten(scene, cover)
     colour = _jitter(rng, _WATERS[int(rng.integers(len(_WATERS)))])
     u, v = frame(scene, float(rng.uniform(0, math.pi)))
-    swell = np.sin(v * np.float32(rng.uniform(1.0, 2.4)) + 3 * noise(scene, 5, 2))
+    swell = np.sin(v * np.float32(rng.uniform(1.0, 2.4)) + 5 * noise(scene, 7, 2)) * noise(scene, 4, 2)
     glint = rng.uniform(-0.006, 0.006) * u + 0.10 * noise(scene, 2, 2)
-    paint(scene, cover, colour, rng.uniform(0.01, 0.05) * swell + glint + 0.03 * scene.grain)
+    paint(scene, cover, colour, rng.uniform(0.02, 0.12) * swell + glint + 0.03 * scene.grain)
     shallow = np.exp(np.minimum(distance, 0) / np.float32(rng.uniform(1.5, 6.0))) * np.float32(clear)
     paint(scene, cover * shallow, _blend(colour, scene.palette.soil, 0.75))
     return cover
 
 
 class _Stamps(NamedTuple):
-    index: NDArray[np.int64]
+    point: NDArray[np.int64]
     owner: NDArray[np.int64]
     dx: Plane
     dy: Plane
@@ -233,28 +236,29 @@ class _Stamps(NamedTuple):
 def _stamps(scene: Scene, x: Points, y: Points, radius: Points) -> _Stamps:
     """The grid points near every thing: flat index, whose they are, offsets from its centre in units."""
     column, row = (x + HALF) * scene.scale, (y + HALF) * scene.scale
-    reach = int(math.ceil(float(radius.max()) * scene.scale)) + 1
+    reach = math.ceil(float(radius.max()) * scene.scale) + 1
     step = np.arange(-reach, reach + 1)
     rows = np.floor(row).astype(np.int64)[:, None, None] + step[None, :, None]
     columns = np.floor(column).astype(np.int64)[:, None, None] + step[None, None, :]
-    dy = (rows + 0.5 - row[:, None, None]) / scene.scale
-    dx = (columns + 0.5 - column[:, None, None]) / scene.scale
-    near = dx * dx + dy * dy <= np.square(radius)[:, None, None]
-    near &= (rows >= 0) & (rows < scene.grid) & (columns >= 0) & (columns < scene.grid)
+    dy = ((rows + 0.5 - row[:, None, None]) / scene.scale).astype(np.float32)
+    dx = ((columns + 0.5 - column[:, None, None]) / scene.scale).astype(np.float32)
+    near = dx * dx + dy * dy <= np.square(radius).astype(np.float32)[:, None, None]
+    near &= (rows >= 0) & (rows < scene.grid)
+    near &= (columns >= 0) & (columns < scene.grid)
     owner, i, j = np.nonzero(near)
     index = rows[owner, i, 0] * scene.grid + columns[owner, 0, j]
-    return _Stamps(index, owner, dx[owner, 0, j].astype(np.float32), dy[owner, i, 0].astype(np.float32))
+    return _Stamps(index, owner, dx[owner, 0, j], dy[owner, i, 0])
 
 
 def _raise(scene: Scene, stamps: _Stamps, top: Plane, colours: Points) -> None:
-    """Put things on the ground: at each grid point the highest wins, with its colour (points, 3)."""
+    """Put things on the ground: at each grid point the highest wins, with its colour out of (K, 3)."""
     height = scene.height.reshape(-1)
-    np.maximum.at(height, stamps.index, top)
-    won = (height[stamps.index] == top) & (top > 0)
-    index = stamps.index[won]
-    texture = 1 + 0.04 * scene.grain.reshape(-1)[index]
-    for channel in range(3):
-        scene.albedo[channel].reshape(-1)[index] = colours[won, channel] * texture
+    np.maximum.at(height, stamps.point, top)
+    won = (height[stamps.point] == top) & (top > 0)
+    index, owner = stamps.point[won], stamps.owner[won]
+    texture = 1 + np.float32(0.04) * scene.grain.reshape(-1)[index]
+    for channel, tones in enumerate(colours.T.astype(np.float32)):
+        scene.albedo[channel].reshape(-1)[index] = tones[owner] * texture
 
 
 def crowns(scene: Scene, x: Points, y: Points, radius: Points, conifer: float = 0.0) -> None:
@@ -263,7 +267,8 @@ def crowns(scene: Scene, x: Points, y: Points, radius: Points, conifer: float = 
     near = np.maximum(np.abs(x), np.abs(y)) < HALF + 4
     x, y, radius = x[near], y[near], radius[near]
     colours = _tree_colours(scene, len(x))
-    tall = rng.uniform(0.8, 1.5, len(x)) * radius
+    tall = (rng.uniform(0.8, 1.5, len(x)) * radius).astype(np.float32)
+    thin = (1 / radius).astype(np.float32)
     cone = rng.random(len(x)) < conifer
     lean = rng.uniform(-0.25, 0.25, (2, len(x))).astype(np.float32)
     order = np.argsort(radius)
@@ -272,19 +277,21 @@ def crowns(scene: Scene, x: Points, y: Points, radius: Points, conifer: float = 
             continue
         stamps = _stamps(scene, x[part], y[part], radius[part])
         who = part[stamps.owner]
-        share = (stamps.dx**2 + stamps.dy**2) / np.square(radius[who]).astype(np.float32)
-        share = share * (1 + 2 * (lean[0, who] * stamps.dx + lean[1, who] * stamps.dy) / radius[who])
-        share = share + 0.16 * scene.grain.reshape(-1)[stamps.index]
-        dome = np.sqrt(np.clip(1 - share, 0, 1))
-        shape = np.where(cone[who], np.clip(1 - np.sqrt(np.maximum(share, 0)), 0, 1) * 1.5, dome)
-        _raise(scene, stamps, (tall[who] * shape).astype(np.float32), colours[who])
+        u, v = stamps.dx * thin[who], stamps.dy * thin[who]
+        share = (u * u + v * v) * (1 + 2 * (lean[0, who] * u + lean[1, who] * v))
+        share += np.float32(0.11) * scene.grain.reshape(-1)[stamps.point]
+        shape = np.sqrt(np.clip(1 - share, 0, 1))
+        if conifer > 0:
+            peak = np.float32(1.5) * np.clip(1 - np.sqrt(np.maximum(share, 0)), 0, 1)
+            shape = np.where(cone[who], peak, shape)
+        _raise(scene, stamps._replace(owner=who), tall[who] * shape, colours)
 
 
 def _tree_colours(scene: Scene, count: int) -> Points:
     rng, palette = scene.rng, scene.palette
     share = np.clip(rng.normal(rng.uniform(0, 0.8), 0.25, (count, 1)), 0, 1)
     colours = (1 - share) * np.array(palette.tree) + share * np.array(palette.second_tree)
-    return np.clip(colours * rng.uniform(0.82, 1.2, (count, 1)), 0.03, 0.9)
+    return np.asarray(np.clip(colours * rng.uniform(0.82, 1.2, (count, 1)), 0.03, 0.9), np.float64)
 
 
 def woods(scene: Scene, cover: Plane, spacing: float, conifer: float = 0.0, gaps: float = 0.0) -> None:
@@ -313,7 +320,10 @@ def boxes(
     scene: Scene, x: Points, y: Points, angle: Points, sides: tuple[Points, Points],
     eave: Points, ridge: Points, colours: Points,
 ) -> _Stamps:  # fmt: skip
-    """Turned boxes of half `sides` (K,), walls `eave` high, a roof ridge along the first side `ridge` higher."""
+    """Turned boxes of half `sides` (K,), walls `eave` high, the ridge along the first side `ridge` higher.
+
+    Returns the points inside, with distances from the middle along and across for offsets.
+    """
     near = np.maximum(np.abs(x), np.abs(y)) < HALF + 0.8 * np.hypot(*sides)
     x, y, angle, eave, ridge, colours = x[near], y[near], angle[near], eave[near], ridge[near], colours[near]
     long, wide = sides[0][near], sides[1][near]
@@ -322,13 +332,19 @@ def boxes(
         return _Stamps(np.zeros(0, np.int64), np.zeros(0, np.int64), empty, empty)
     stamps = _stamps(scene, x, y, np.hypot(long, wide))
     who = stamps.owner
-    cos, sin = np.cos(angle)[who], np.sin(angle)[who]
+    half_u, half_v, wall, rise = (side.astype(np.float32)[who] for side in (long, wide, eave, ridge))
+    cos, sin = np.cos(angle).astype(np.float32)[who], np.sin(angle).astype(np.float32)[who]
     u, v = np.abs(cos * stamps.dx + sin * stamps.dy), np.abs(cos * stamps.dy - sin * stamps.dx)
-    inside = (u < long[who]) & (v < wide[who])
-    pitch = np.minimum(1 - v / wide[who], (long[who] - u) / wide[who] + 0.35)
-    top = np.where(inside, eave[who] + ridge[who] * np.clip(pitch, 0, 1), 0).astype(np.float32)
-    _raise(scene, stamps, top, colours[who])
-    return _Stamps(stamps.index[inside], who[inside], u[inside].astype(np.float32), v[inside].astype(np.float32))
+    inside = (u < half_u) & (v < half_v)
+    pitch = np.minimum(1 - v / half_v, (half_u - u) / half_v + 0.35)
+    top = np.where(inside, wall + rise * np.clip(pitch, 0, 1), 0).astype(np.float32)
+    _raise(scene, stamps, top, colours)
+    return _Stamps(
+        stamps.point[inside],
+        np.flatnonzero(near)[who[inside]],
+        u[inside].astype(np.float32),
+        v[inside].astype(np.float32),
+    )
 
 
 def houses(scene: Scene, x: Points, y: Points, angle: Points, size: float) -> None:
@@ -352,15 +368,13 @@ def roofs(scene: Scene, x: Points, y: Points, angle: Points, sides: tuple[Points
     """Big halls: flat or saw-tooth roofs with sheet lines and plant on top."""
     rng, count = scene.rng, len(x)
     eave = rng.uniform(1.6, 4.5, count)
-    boxes(scene, x, y, angle, sides, eave, rng.choice([0.0, 0.0, 0.5, 1.2], count), pick(rng, _HALLS, count))
-    for k in range(count):
-        u, v = frame(scene, float(angle[k]), (float(x[k]), float(y[k])))
-        inside = mask(scene, box_distance(u, v, float(sides[0][k]) - 0.5, float(sides[1][k]) - 0.5))
-        period = float(rng.uniform(1.6, 6.0))
-        saw = (u / np.float32(period)) % 1
-        scene.height += inside * saw * np.float32(rng.choice([0.0, 0.0, 0.25, 0.7]))
-        lines = inside * (saw < 0.18) * np.float32(rng.uniform(0.0, 0.6))
-        paint(scene, lines, _HALLS[int(rng.integers(len(_HALLS)))])
+    ridge = rng.choice([0.0, 0.0, 0.5, 1.2], count)
+    on = boxes(scene, x, y, angle, sides, eave, ridge, pick(rng, _HALLS, count))
+    saw = (on.dx / rng.uniform(1.6, 6.0, count)[on.owner]) % 1
+    scene.height.reshape(-1)[on.point] += saw * rng.choice([0.0, 0.0, 0.25, 0.7], count)[on.owner]
+    seam = (rng.uniform(0.0, 0.6, count)[on.owner] * (saw < 0.18))[:, None]
+    albedo = scene.albedo.reshape(3, -1)
+    albedo[:, on.point] += (seam * (pick(rng, _HALLS, count)[on.owner] - albedo[:, on.point].T)).T
     plant = np.repeat(np.arange(count), rng.integers(0, 7, count))
     spot = rng.uniform(-0.8, 0.8, (2, len(plant)))
     u, v = spot[0] * sides[0][plant], spot[1] * sides[1][plant]
@@ -379,7 +393,7 @@ def tanks(scene: Scene, x: Points, y: Points, radius: Points) -> None:
     colours = pick(rng, (_HALLS[int(rng.integers(len(_HALLS)))], (0.80, 0.79, 0.77)), len(x))
     share = np.hypot(stamps.dx, stamps.dy) / radius[stamps.owner]
     lid = np.where(share > 0.9, 1.15, 1.0 + 0.12 * (1 - share**2))
-    _raise(scene, stamps, (lid * rng.uniform(1.8, 4.0)).astype(np.float32), colours[stamps.owner])
+    _raise(scene, stamps, (lid * rng.uniform(1.8, 4.0)).astype(np.float32), colours)
 
 
 def cars(scene: Scene, x: Points, y: Points, angle: Points, length: float) -> None:
@@ -390,26 +404,26 @@ def cars(scene: Scene, x: Points, y: Points, angle: Points, length: float) -> No
     inside = boxes(scene, x, y, angle, (half, 0.43 * half), low, np.zeros(count), pick(rng, _CARS, count))
     glass = np.abs(inside.dx / np.float32(0.5 * length) - 0.48) < 0.13
     for channel, tone in enumerate((0.16, 0.18, 0.20)):
-        scene.albedo[channel].reshape(-1)[inside.index[glass]] = tone
+        scene.albedo[channel].reshape(-1)[inside.point[glass]] = tone
 
 
 Quad = tuple[Points, Points, Points, Points]
 
 
 def plots(scene: Scene, angle: float, smallest: float) -> list[Quad]:
-    """The land cut into quadrilaterals with sides of at least `smallest` units, by halving again and again."""
+    """The land cut into quadrilaterals with sides of about `smallest` units and more, by repeated halving."""
     rng = scene.rng
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
-    shift = rng.uniform(-12, 12, 2)
-    corners = [turn @ (np.array(c) * 84.0 + shift) for c in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    shift = rng.uniform(-4, 4, 2)
+    corners = [turn @ (np.array(c) * 72.0 + shift) for c in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     ready: list[Quad] = []
     waiting: list[Quad] = [(corners[0], corners[1], corners[2], corners[3])]
     while waiting:
         a, b, c, d = waiting.pop()
-        if np.linalg.norm(b - a) < np.linalg.norm(d - a):
+        if math.dist(a, b) < math.dist(a, d):
             a, b, c, d = b, c, d, a
-        length = float(np.linalg.norm(b - a))
+        length = math.dist(a, b)
         if length < 2.2 * smallest or (length < 3.2 * smallest and rng.random() < 0.3):
             ready.append((a, b, c, d))
             continue
@@ -420,7 +434,7 @@ def plots(scene: Scene, angle: float, smallest: float) -> list[Quad]:
 
 
 def fields(scene: Scene, cover: Plane | None, angle: float, smallest: float) -> list[Quad]:
-    """Parcels, each with its crop, its tillage direction and spacing, its patches; bounded by grass or tracks."""
+    """Parcels, each with its crop, tillage direction and spacing, bounded by grass or tracks."""
     rng = scene.rng
     parcels = plots(scene, angle, smallest)
     count = len(parcels)
@@ -443,47 +457,58 @@ def fields(scene: Scene, cover: Plane | None, angle: float, smallest: float) -> 
     colours = pick(rng, table, count, 0.14).astype(np.float32)[which].transpose(2, 0, 1)
     where = np.ones_like(scene.x) if cover is None else cover
     paint(scene, where, colours, strength * lines + patches + 0.04 * scene.grain)
-    border = np.asarray(edges, np.float32) / 255
-    paint(scene, where * border, scene.palette.grass if rng.random() < 0.6 else scene.palette.soil, 0.08 * scene.grain)
+    border = np.asarray(np.asarray(edges) > 0, np.float32)
+    paint(
+        scene,
+        where * border,
+        scene.palette.grass if rng.random() < 0.6 else scene.palette.soil,
+        0.08 * scene.grain,
+    )
     return parcels
 
 
 def expose(scene: Scene) -> NDArray[np.uint8]:
     """Light the scene, halve it to the picture's size, add haze and sensor noise, grade it: (H, W, 3) uint8.
 
-    Mean, contrast and tint are drawn from one distribution for all classes, so they tell nothing of the class.
+    Mean, contrast and tint come from one distribution for all classes, so they tell little of the class.
     """
     rng = scene.rng
     lit = _sunlight(scene)
     sky = float(rng.uniform(0.28, 0.5))
-    size = scene.grid // 2
     direct = (1 - sky) * lit
-    planes = np.stack([plane * (sky * blue + direct) for plane, blue in zip(scene.albedo, (0.9, 1.0, 1.16), strict=True)])
-    image = planes.reshape(3, size, 2, size, 2).mean(axis=(2, 4), dtype=np.float32)
+    planes = np.stack(
+        [plane * (sky * blue + direct) for plane, blue in zip(scene.albedo, (0.9, 1.0, 1.16), strict=True)]
+    )
+    rows = planes[:, ::2] + planes[:, 1::2]
+    image = (rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25)
     luma = image.mean(axis=0)
     chroma = image - luma
-    tint = np.array([rng.normal(0.012, 0.02), rng.normal(0.008, 0.012), rng.normal(-0.02, 0.022)], np.float32)
-    kept = np.float32(rng.uniform(0.1, 0.35)) * chroma.mean(axis=(1, 2), keepdims=True)
+    red, green = rng.normal(0.008, 0.016), abs(rng.normal(0.010, 0.008))
+    tint = np.array([red, green, -red - green], np.float32)
+    kept = np.float32(rng.uniform(0.15, 0.45)) * chroma.mean(axis=(1, 2), keepdims=True)
     spread = float(chroma.std()) + 0.004
     strength = min(1.6, float(rng.uniform(0.022, 0.042)) / spread)
-    chroma = np.float32(strength) * (chroma - chroma.mean(axis=(1, 2), keepdims=True)) + kept + tint[:, None, None]
+    chroma = (
+        np.float32(strength) * (chroma - chroma.mean(axis=(1, 2), keepdims=True)) + kept + tint[:, None, None]
+    )
+    chroma[1] = np.maximum(chroma[1], 0.4 * chroma[1])  # land is hardly ever magenta
     contrast = float(rng.uniform(0.10, 0.17)) / (float(luma.std()) + 0.012)
     luma = (luma - luma.mean()) * np.float32(min(contrast, 3.0))
-    luma = luma + np.float32(rng.uniform(0.36, 0.54)) + np.float32(rng.uniform(-0.05, 0.05)) * _ramp(scene, size)
+    luma = luma + np.float32(rng.uniform(0.36, 0.54)) + np.float32(rng.uniform(-0.05, 0.05)) * _ramp(scene)
     haze = np.float32(rng.uniform(0.0, 0.14))
     image = (luma + chroma) * (1 - haze) + haze * np.array([0.62, 0.66, 0.70], np.float32)[:, None, None]
     image += np.float32(rng.uniform(0.004, 0.018)) * rng.standard_normal(image.shape, dtype=np.float32)
     return np.ascontiguousarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
 
 
-def _ramp(scene: Scene, size: int) -> Plane:
-    angle = float(scene.rng.uniform(0, 2 * math.pi))
-    u, _ = frame(scene, angle)
-    return u[::2, ::2][:size, :size] / np.float32(HALF)
+def _ramp(scene: Scene) -> Plane:
+    """Brightness that rises from -1 to 1 across the picture (H, W), in any direction."""
+    u, _ = frame(scene, float(scene.rng.uniform(0, 2 * math.pi)))
+    return u[::2, ::2] / np.float32(HALF)
 
 
 def _sunlight(scene: Scene) -> Plane:
-    """Direct light (N, N), 1 on open flat ground: slopes facing the sun are brighter, shadowed ground is 0."""
+    """Direct light (N, N): 1 on open flat ground, more on slopes facing the sun, 0 in shadow."""
     height = scene.height * np.float32(scene.scale)
     padded = np.pad(height, 1, mode="edge")
     east = padded[1:-1, 2:] - padded[1:-1, :-2]
@@ -492,8 +517,11 @@ def _sunlight(scene: Scene) -> Plane:
     facing = np.clip(-0.5 * (cos * east + sin * south), -1.5, 1.5) / np.float32(scene.slope)
     lit = np.clip(1 + 0.55 * facing, 0.2, 1.75)
     blocked = height
-    for step in (1, 2, 4, 8):
-        blocked = np.maximum(blocked, _shifted(blocked, round(cos * step), round(sin * step)) - step * scene.slope)
+    for octave in range(max(2, math.ceil(math.log2(8 * scene.scale)))):
+        step = 2**octave
+        blocked = np.maximum(
+            blocked, _shifted(blocked, round(cos * step), round(sin * step)) - step * scene.slope
+        )
     shade = np.clip((blocked - height) / np.float32(0.8), 0, 1)
     return np.asarray(lit * (1 - shade), np.float32)
 

@@ -1,6 +1,6 @@
-"""The charts of the report, as inline SVG: pure functions of the document's rows, no torch and no plotting library.
+"""Charts of the report, as inline SVG: pure functions of the document's rows, no torch, no plotter.
 
-Colours, text sizes and dark mode are the page's business: marks carry classes such as `pt trained` or `line s3`.
+Colours, text sizes and dark mode are the page's business: marks carry classes like `pt trained`, `line s3`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 from markupsafe import Markup
 
 from gossamer.report.document import Curve, LayerRow, TriedRow
+from gossamer.report.matrix import confusion_matrix
 from gossamer.report.svg import (
     CHART_WIDTH,
-    FONT,
     Anchor,
     Box,
     Plot,
@@ -30,11 +30,20 @@ from gossamer.report.svg import (
     text_width,
 )
 
-__all__ = ["CostBar", "confusion_matrix", "cost_bars", "cost_by_kind", "cost_by_layer", "curve_legend", "scatter",
-           "training_curves"]
+__all__ = [
+    "CostBar",
+    "confusion_matrix",
+    "cost_bars",
+    "cost_by_kind",
+    "cost_by_layer",
+    "curve_legend",
+    "scatter",
+    "training_curves",
+]
 
 Metric = Literal["latency", "size"]
 SERIES = 6
+BAR_PITCH = 50.0
 _DRAW_ORDER = ("refused", "dominated", "over budget", "shortlisted", "trained", "chosen")
 _NAMES = {"latency": "latency, ms", "size": "size, MB"}
 
@@ -51,7 +60,7 @@ def _cost(row: TriedRow, metric: Metric) -> float | None:
     return value if value is not None and math.isfinite(value) and value > 0 else None
 
 
-# --- accuracy against cost ------------------------------------------------------------------------------------
+# --- accuracy against cost ------------------------------------------------------------------------
 
 
 class _Point(NamedTuple):
@@ -63,9 +72,9 @@ class _Point(NamedTuple):
 def scatter(
     rows: Sequence[TriedRow], metric: Metric, *, limit: float | None = None, floor: float | None = None
 ) -> Markup:
-    """Validation accuracy against latency (ms) or size (MB) of every network, the chosen one marked and labelled.
+    """Validation accuracy against latency (ms) or size (MB) of every network, the chosen one marked.
 
-    `limit` is the most the budget allows on the x axis, `floor` the least accuracy; their far sides are hatched.
+    `limit` is the most the budget allows on the x axis, `floor` the least accuracy; far sides are hatched.
     Networks that were never trained are ticks in a strip under the plot. Empty where no row has the figure.
     """
     costed = [(row, cost) for row in rows if (cost := _cost(row, metric)) is not None]
@@ -73,9 +82,11 @@ def scatter(
         return Markup()
     scored = [(row, cost, row.accuracy) for row, cost in costed if row.accuracy is not None]
     rug = [(row, cost) for row, cost in costed if row.accuracy is None]
-    top, bottom, left, right = 40.0, 262.0, 50.0, CHART_WIDTH - 8
+    top, bottom, left, right = 27.0, 262.0, 56.0, CHART_WIDTH - 8
     x = spread([cost for _, cost in costed] + ([limit] if limit else []), left, right)
-    y = spread([accuracy for *_, accuracy in scored] + ([floor] if floor else []), bottom, top, log=False, pad=0.08)
+    y = spread(
+        [accuracy for *_, accuracy in scored] + ([floor] if floor else []), bottom, top, log=False, pad=0.08
+    )
     points = [_Point(row, x(cost), y(accuracy)) for row, cost, accuracy in scored]
     points.sort(key=lambda point: _DRAW_ORDER.index(point.row.status))
     base = bottom + (26.0 if rug else 0.0)
@@ -111,7 +122,7 @@ def _limits(plot: Plot, metric: Metric, limit: float | None, floor: float | None
         at = plot.x(limit)
         words = f"limit {limit:.3g} {'ms' if metric == 'latency' else 'MB'}"
         start = min(max(at - text_width(words) / 2, left), right - text_width(words))
-        start = max(start, text_width(plot.y_label) * 0.95)
+        start = max(start, text_width(plot.y_label) * 1.08)
         parts.append(element("rect", x=at, y=top, width=right - at, height=base - top, fill=fill))
         parts.append(element("line", x1=at, x2=at, y1=top - 5, y2=base, class_="limit"))
         parts.append(element("text", words, x=start, y=top - 10, class_="limit-name"))
@@ -119,7 +130,9 @@ def _limits(plot: Plot, metric: Metric, limit: float | None, floor: float | None
         at = plot.y(floor)
         parts.append(element("rect", x=left, y=at, width=right - left, height=bottom - at, fill=fill))
         parts.append(element("line", x1=left, x2=right, y1=at, y2=at, class_="limit"))
-        parts.append(element("text", f"at least {_percent(floor)}", x=left + 6, y=at + 14, class_="limit-name halo"))
+        parts.append(
+            element("text", f"at least {_percent(floor)}", x=left + 6, y=at + 14, class_="limit-name halo")
+        )
     return element("g", *parts) if len(parts) > 1 else Markup()
 
 
@@ -132,7 +145,7 @@ def _rug(rug: Sequence[tuple[TriedRow, float]], x: Scale, bottom: float, base: f
         note = element("title", f"{row.name}, {row.input}, {row.precision}: never trained ({row.status})")
         ticks.append(element("line", note, x1=x(cost), x2=x(cost), y1=bottom + 8, y2=base - 4, class_=kind))
     strip = element("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="grid")
-    words = element("text", "not trained", x=x.start - 7, y=(bottom + base) / 2 + 5, class_="tiny end")
+    words = element("text", "untrained", x=x.start - 7, y=(bottom + base) / 2 + 5, class_="tiny end")
     return element("g", strip, *ticks, words)
 
 
@@ -154,30 +167,39 @@ def _mark(point: _Point, metric: Metric) -> Markup:
 def _labels(points: Sequence[_Point], area: Box) -> Markup:
     names = Counter(point.row.name for point in points)
     anchors = []
-    for point in reversed(points):
+    for point in _worth_a_label(points):
         row = point.row
         words = row.name if names[row.name] == 1 else f"{row.name} {row.precision}"
         must = row.status == "chosen"
-        anchors.append(Anchor(point.x, point.y, shorten(words, 210 if must else 150), must))
+        anchors.append(Anchor(point.x, point.y, shorten(words, 230), must))
     dots = [Box(point.x - 7, point.y - 7, point.x + 7, point.y + 7) for point in points]
-    placed = place_labels(anchors, dots, area)
-    return element(
-        "g",
-        *(
-            element(
-                "text",
-                label.anchor.text,
-                x=label.box.left,
-                y=label.box.bottom - 3,
-                textLength=number(text_width(label.anchor.text)),
-                class_="label chosen-name" if label.anchor.must else "label",
+    parts = []
+    for label in place_labels(anchors, dots, area):
+        x, side = label.side
+        kind = "label chosen-name" if label.anchor.must else "label"
+        if label.leader is not None:
+            to_x, to_y = label.leader
+            parts.append(
+                element("line", x1=label.anchor.x, y1=label.anchor.y, x2=to_x, y2=to_y, class_="leader")
             )
-            for label in placed
-        ),
-    )
+        parts.append(
+            element("text", label.anchor.text, x=x, y=label.box.bottom - 3, text_anchor=side, class_=kind)
+        )
+    return element("g", *parts)
 
 
-# --- training curves ------------------------------------------------------------------------------------------
+def _worth_a_label(points: Sequence[_Point]) -> list[_Point]:
+    """The chosen network and those that no cheaper one beats; all others have a tooltip and a table row."""
+    front = []
+    best = math.inf
+    for point in sorted(points, key=lambda point: (point.x, point.y)):
+        if point.y < best or point.row.status == "chosen":
+            front.append(point)
+        best = min(best, point.y)
+    return front
+
+
+# --- training curves ------------------------------------------------------------------------------
 
 
 def curve_legend(curves: Sequence[Curve]) -> Markup:
@@ -192,16 +214,18 @@ def curve_legend(curves: Sequence[Curve]) -> Markup:
 
 
 def training_curves(curves: Sequence[Curve], what: Literal["accuracy", "loss"]) -> Markup:
-    """Validation accuracy, or validation and (dashed) training loss, against minutes; the chosen network on top."""
+    """Validation accuracy, or validation and (dashed) training loss, against minutes; the chosen on top."""
     shown = [curve for curve in curves if curve.points]
     if not shown:
         return Markup()
     fields = ("val_accuracy",) if what == "accuracy" else ("val_loss", "train_loss")
     values = [getattr(point, field) for curve in shown for point in curve.points for field in fields]
     minutes = [point.seconds / 60 for curve in shown for point in curve.points]
-    x = spread([0.0, *minutes], 50.0, CHART_WIDTH - 8, log=False, pad=0.02)
-    y = spread(values, 232.0, 30.0, log=what == "loss")
-    plot = Plot(x, y, "minutes of training", _curve_name(what), _percent if what == "accuracy" else "{:g}".format)
+    x = spread([0.0, *minutes], 56.0, CHART_WIDTH - 8, log=False, pad=0.02)
+    y = spread(values, 232.0, 27.0, log=what == "loss")
+    plot = Plot(
+        x, y, "minutes of training", _curve_name(what), _percent if what == "accuracy" else "{:g}".format
+    )
     lines = []
     pairs = sorted(zip(shown, _line_classes(shown), strict=True), key=lambda pair: pair[0].chosen)
     for curve, line in pairs:
@@ -241,86 +265,7 @@ def _line(curve: Curve, field: str, plot: Plot, kind: str) -> Markup:
     return element("path", note, d="M" + "L".join(spots), class_=kind) if spots else Markup()
 
 
-# --- confusion matrix -----------------------------------------------------------------------------------------
-
-
-def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
-    """True classes down, predicted ones across, shaded by the share of the true class; counts up to 20 classes."""
-    classes = min(len(labels), len(counts), *(len(row) for row in counts)) if counts else 0
-    if classes == 0:
-        return Markup()
-    width = CHART_WIDTH if classes <= 10 else 720.0
-    font = FONT if classes <= 20 else 10.0
-    margin = min(max(text_width(label, font) for label in labels[:classes]), width * 0.24) + 10
-    cell = min((width - margin - 4) / classes, 64.0)
-    top = margin * 0.8 + 18
-    names = [shorten(label, margin - 10, font) for label in labels[:classes]]
-    table = [list(row[:classes]) for row in counts[:classes]]
-    body = _cells_with_counts(table, labels, cell) if classes <= 20 else _cells_in_levels(table, cell)
-    edge = element("rect", width=cell * classes, height=cell * classes, class_="edge")
-    grid = element("g", edge, body, transform=f"translate({number(margin)} {number(top)})")
-    step = math.ceil(max(font + 2, 1) / cell)
-    title = f"Confusion matrix of {classes} classes: true classes down, predicted ones across"
-    span = margin + cell * classes + 4
-    side = element("text", "true ↓", x=margin - 8, y=top - 6, class_="name end")
-    across = element("text", "predicted →", x=margin, y=12, class_="name")
-    kind = "chart matrix" if classes <= 10 else "chart matrix wide"
-    words = _matrix_names(names, cell, margin, top, font, step)
-    return figure(title, max(span, margin + 90), top + cell * classes + 4, words, side, across, grid, class_=kind)
-
-
-def _matrix_names(
-    names: Sequence[str], cell: float, margin: float, top: float, font: float, step: int
-) -> Markup:
-    parts = []
-    for index in range(0, len(names), step):
-        middle = (index + 0.5) * cell
-        parts.append(element("text", names[index], x=margin - 6, y=top + middle + font * 0.35, class_="tick end"))
-        turn = f"translate({number(margin + middle + font * 0.3)} {number(top - 6)}) rotate(-52)"
-        parts.append(element("text", names[index], transform=turn, class_="tick"))
-    return element("g", *parts, font_size=font)
-
-
-def _cells_with_counts(table: Sequence[Sequence[int]], labels: Sequence[str], cell: float) -> Markup:
-    parts = []
-    for row, counts in enumerate(table):
-        total = sum(counts) or 1
-        for column, count in enumerate(counts):
-            if count == 0:
-                continue
-            share = count / total
-            x, y = column * cell, row * cell
-            kind = "hit" if row == column else "miss"
-            note = element("title", f"{count} of {total} {labels[row]} called {labels[column]}")
-            shade = f"{0.12 + 0.88 * share:.2f}"
-            parts.append(
-                element("rect", note, x=x, y=y, width=cell, height=cell, fill_opacity=shade, class_=kind)
-            )
-            size = min(cell / 2.4, 14.0, cell * 1.5 / len(str(count)))
-            tone = "count on" if share > 0.5 else "count"
-            parts.append(
-                element("text", str(count), x=x + cell / 2, y=y + cell / 2 + size * 0.36, font_size=size, class_=tone)
-            )
-    return element("g", *parts)
-
-
-def _cells_in_levels(table: Sequence[Sequence[int]], cell: float) -> Markup:
-    """One path for each of ten shades, in units of a cell: a hundred classes stay small."""
-    levels: dict[tuple[str, int], list[str]] = {}
-    for row, counts in enumerate(table):
-        total = sum(counts) or 1
-        for column, count in enumerate(counts):
-            if count:
-                key = ("hit" if row == column else "miss", max(1, math.ceil(10 * count / total)))
-                levels.setdefault(key, []).append(f"M{column} {row}h1v1h-1z")
-    paths = [
-        element("path", d="".join(levels[kind, level]), fill_opacity=f"{0.1 + 0.09 * level:.2f}", class_=kind)
-        for kind, level in sorted(levels)
-    ]
-    return element("g", *paths, transform=f"scale({cell:.3f})")
-
-
-# --- cost of layers -------------------------------------------------------------------------------------------
+# --- cost of layers -------------------------------------------------------------------------------
 
 
 class CostBar(NamedTuple):
@@ -335,11 +280,15 @@ class CostBar(NamedTuple):
 def cost_by_layer(layers: Sequence[LayerRow], count: int = 12) -> list[CostBar]:
     """The costliest layers, first by the sum of both shares, and one bar for all the others."""
     macs, traffic = _totals(layers)
-    bars = [CostBar(row.name, f"{row.kind} {row.output}", row.macs / macs, row.bytes / traffic) for row in layers]
+    bars = [
+        CostBar(row.name, f"{row.kind} {row.output}", row.macs / macs, row.bytes / traffic) for row in layers
+    ]
     bars.sort(key=lambda bar: -(bar.macs + bar.bytes))
     rest = bars[count:]
     if rest:
-        others = CostBar(f"{len(rest)} others", "", sum(bar.macs for bar in rest), sum(bar.bytes for bar in rest))
+        others = CostBar(
+            f"{len(rest)} others", "", sum(bar.macs for bar in rest), sum(bar.bytes for bar in rest)
+        )
         return [*bars[:count], others]
     return bars
 
@@ -369,13 +318,13 @@ def cost_bars(bars: Sequence[CostBar], title: str) -> Markup:
     room = CHART_WIDTH - 52
     parts = []
     for index, bar in enumerate(bars):
-        y = index * 42.0
-        detail = shorten(bar.detail, CHART_WIDTH * 0.45)
+        y = index * BAR_PITCH
+        detail = shorten(bar.detail, CHART_WIDTH * 0.58)
         name = shorten(bar.name, CHART_WIDTH - text_width(detail) - 12)
         parts.append(element("text", name, x=0, y=y + 13, class_="label"))
         parts.append(element("text", detail, x=CHART_WIDTH, y=y + 13, class_="tick end"))
-        for share, kind, at in ((bar.macs, "macs", y + 19), (bar.bytes, "bytes", y + 28)):
+        for share, kind, at in ((bar.macs, "macs", y + 19), (bar.bytes, "bytes", y + 30)):
             length = max(share / longest * room, 1.0)
-            parts.append(element("rect", x=0, y=at, width=length, height=7, rx=1.5, class_=f"bar {kind}"))
-            parts.append(element("text", f"{100 * share:.1f} %", x=length + 5, y=at + 7, class_="tiny"))
-    return figure(title, CHART_WIDTH, len(bars) * 42.0, element("g", *parts))
+            parts.append(element("rect", x=0, y=at, width=length, height=8, rx=1.5, class_=f"bar {kind}"))
+            parts.append(element("text", f"{100 * share:.1f} %", x=length + 5, y=at + 7.5, class_="tiny"))
+    return figure(title, CHART_WIDTH, len(bars) * BAR_PITCH, element("g", *parts))

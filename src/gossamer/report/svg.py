@@ -1,7 +1,7 @@
-"""What every chart is made of: escaped elements, scales with round ticks, axes, and labels that do not overlap.
+"""What every chart is made of: escaped elements, scales with round ticks, axes, labels that do not overlap.
 
-Lengths are SVG user units; a chart is `CHART_WIDTH` of them wide, so that 12-unit text stays readable when the
-picture is scaled to a phone. Colours are left to the page: elements carry classes, the style sheet the variables.
+Lengths are SVG user units; a chart is `CHART_WIDTH` of them wide, so that 12-unit text stays readable on a
+phone. Colours are left to the page: elements carry classes, the style sheet the variables.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ __all__ = [
 
 CHART_WIDTH = 420.0
 FONT = 12.0
-_CONTROL = {code: "\ufffd" for code in (*range(32), *range(127, 160), 0xFFFE, 0xFFFF) if chr(code) not in "\t\n\r"}
+_CONTROL = {
+    code: "\ufffd" for code in (*range(32), *range(127, 160), 0xFFFE, 0xFFFF) if chr(code) not in "\t\n\r"
+}
 
 
 def number(value: float) -> str:
@@ -44,14 +46,16 @@ def number(value: float) -> str:
 
 
 def element(tag: str, *children: str, **attributes: str | float) -> Markup:
-    """One element, everything escaped but Markup; `class_` and `stroke_width` become `class` and `stroke-width`."""
+    """One element, everything escaped but Markup; `class_` becomes `class`, `stroke_width` `stroke-width`."""
     words = [tag]
     for key, value in attributes.items():
         shown = value.translate(_CONTROL) if isinstance(value, str) else number(value)
         words.append(f'{key.rstrip("_").replace("_", "-")}="{escape(shown)}"')
-    inside = "".join(child if isinstance(child, Markup) else escape(child.translate(_CONTROL)) for child in children)
+    inside = "".join(
+        child if isinstance(child, Markup) else escape(child.translate(_CONTROL)) for child in children
+    )
     head = " ".join(words)
-    return Markup(f"<{head}>{inside}</{tag}>" if inside else f"<{head}/>")  # noqa: S704
+    return Markup(f"<{head}>{inside}</{tag}>" if inside else f"<{head}/>")
 
 
 def figure(title: str, width: float, height: float, *children: str, class_: str = "chart") -> Markup:
@@ -94,11 +98,15 @@ class Scale:
 
     def ticks(self, count: int = 5) -> list[float]:
         """About `count` round values within the range."""
-        return _log_ticks(self.low, self.high, count) if self.log else _linear_ticks(self.low, self.high, count)
+        return (
+            _log_ticks(self.low, self.high, count) if self.log else _linear_ticks(self.low, self.high, count)
+        )
 
 
-def spread(values: Iterable[float], start: float, end: float, *, pad: float = 0.06, log: bool = True) -> Scale:
-    """A scale that holds all values with some air; logarithmic where they span more than a decade and `log`."""
+def spread(
+    values: Iterable[float], start: float, end: float, *, pad: float = 0.06, log: bool = True
+) -> Scale:
+    """A scale that holds all values with air; with `log`, logarithmic where they span over a decade."""
     known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(known), max(known)
     if log and low > 0 and high / low > 10:
@@ -120,7 +128,9 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     ticks: list[float] = []
     for factors in ((1, 2, 5), (1, 3), (1,)):
-        every = [float(f"{factor * 10.0**power:.12g}") for power in range(first, last + 1) for factor in factors]
+        every = [
+            float(f"{factor * 10.0**power:.12g}") for power in range(first, last + 1) for factor in factors
+        ]
         ticks = [tick for tick in every if low <= tick <= high]
         if len(ticks) <= count + 2:
             return ticks
@@ -138,7 +148,7 @@ class Plot(NamedTuple):
 
 
 def axes(plot: Plot, *, base: float | None = None) -> Markup:
-    """Grid lines, tick labels and axis names; the x labels stand under `base` where that is below the plot."""
+    """Grid lines, tick labels and axis names; the x labels stand under `base` (the foot of the plot)."""
     left, right, top, bottom = plot.x.start, plot.x.end, plot.y.end, plot.y.start
     floor = bottom if base is None else base
     parts = []
@@ -185,10 +195,26 @@ class Anchor(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A label and the box it fills; the text starts at box.left and stands on box.bottom - 3."""
+    """A label and the box it fills; its baseline is box.bottom - 3."""
 
     anchor: Anchor
     box: Box
+
+    @property
+    def side(self) -> tuple[float, str]:
+        """Where the text is anchored, and how: at the edge that looks at the point."""
+        if self.box.left >= self.anchor.x:
+            return self.box.left, "start"
+        if self.box.right <= self.anchor.x:
+            return self.box.right, "end"
+        return (self.box.left + self.box.right) / 2, "middle"
+
+    @property
+    def leader(self) -> tuple[float, float] | None:
+        """The end of a line from the point to a label that stands far from it."""
+        x = min(max(self.anchor.x, self.box.left), self.box.right)
+        y = min(max(self.anchor.y, self.box.top + 4), self.box.bottom - 3)
+        return (x, y) if math.hypot(x - self.anchor.x, y - self.anchor.y) > 18 else None
 
 
 def place_labels(anchors: Sequence[Anchor], obstacles: Sequence[Box], area: Box) -> list[Placed]:
@@ -200,25 +226,30 @@ def place_labels(anchors: Sequence[Anchor], obstacles: Sequence[Box], area: Box)
     for anchor in sorted(anchors, key=lambda item: not item.must):
         taken = [*obstacles, *(label.box for label in placed)]
         best, hits = _best_box(anchor, taken, area)
-        if best is not None and (hits == 0 or (anchor.must and not any(best.overlaps(label.box) for label in placed))):
+        if best is not None and (
+            hits == 0 or (anchor.must and not any(best.overlaps(label.box) for label in placed))
+        ):
             placed.append(Placed(anchor, best))
     return placed
 
 
+_DIRECTIONS = ((1, 0), (-1, 0), *((dx, dy) for dx in (0, 1, -1, 0.5, -0.5) for dy in (-1, 1)))
+
+
 def _best_box(anchor: Anchor, taken: Sequence[Box], area: Box) -> tuple[Box | None, int]:
-    width, height = text_width(anchor.text), FONT + 3
+    width, height = text_width(anchor.text) * (1.1 if anchor.must else 1.0), FONT + 3
     best: Box | None = None
     fewest = len(taken) + 1
-    for gap in (8.0, 16.0, 28.0):
-        for dx, dy in ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)):
+    for gap in (9.0, 13.0, 20.0, 28.0, 36.0, 48.0, 60.0, 76.0, 92.0):
+        for dx, dy in _DIRECTIONS:
             left = anchor.x + dx * gap - width * (1 - dx) / 2
             top = anchor.y + dy * gap - height * (1 - dy) / 2
-            if dx == 0:
+            if dy:
                 left = min(max(left, area.left), max(area.left, area.right - width))
             box = Box(left, top, left + width, top + height)
             hits = sum(box.overlaps(other) for other in taken)
             if box.within(area) and hits < fewest:
                 best, fewest = box, hits
-        if fewest == 0 or not anchor.must:
+        if fewest == 0 or (gap > 12 and not anchor.must):
             break
     return best, fewest

@@ -1,0 +1,92 @@
+"""Latency of things that run: warm, interleaved, with the machine's state beside the figure."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gossamer._machine import load_per_core
+
+__all__ = ["Latency", "measure_latency"]
+
+_BUSY_LOAD = 1.25
+_STOLEN = 1.3
+_SPREAD = 1.6
+_WARM_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Wall time of one run in milliseconds; `cpu_ms` is process time, which a busy machine changes little."""
+
+    p50_ms: float
+    p95_ms: float
+    min_ms: float
+    cpu_ms: float
+    runs: int
+    load_per_core: float
+    flags: tuple[str, ...]
+    """Reasons to read the figure with care; empty when the machine was quiet."""
+
+    @property
+    def state(self) -> str:
+        """`clean`, or `flagged: ` and why."""
+        return "clean" if not self.flags else "flagged: " + "; ".join(self.flags)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figure as a JSON object."""
+        document = asdict(self)
+        del document["flags"]
+        return {**document, "state": self.state}
+
+
+def measure_latency(
+    runs: Mapping[str, Callable[[], object]], *, seconds: float = 0.5, rounds: int = 10, threads: int = 1
+) -> dict[str, Latency]:
+    """Time callables side by side: each is warmed until stable, then all take turns for `rounds` rounds.
+
+    `seconds` is spent on each callable in all. `threads` tells how many cores a run may use, so that process time
+    can be held against wall time.
+    """
+    once = {name: _warm(run) for name, run in runs.items()}
+    wall: dict[str, list[float]] = {name: [] for name in runs}
+    cpu: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            for _ in range(max(1, int(seconds / rounds / once[name]))):
+                cpu_start, wall_start = time.process_time(), time.perf_counter()
+                run()
+                wall[name].append(1e3 * (time.perf_counter() - wall_start))
+                cpu[name].append(1e3 * (time.process_time() - cpu_start))
+    load = load_per_core()
+    return {name: _figure(wall[name], cpu[name], load, threads) for name in runs}
+
+
+def _warm(run: Callable[[], object]) -> float:
+    """Run until three runs in a row agree within a tenth, thirty at most; the last duration in seconds."""
+    times: list[float] = []
+    for _ in range(30):
+        start = time.perf_counter()
+        run()
+        times.append(max(time.perf_counter() - start, 1e-6))
+        last = times[-3:]
+        if len(times) >= 5 and max(last) - min(last) <= _WARM_TOLERANCE * min(last):
+            break
+    return times[-1]
+
+
+def _figure(wall: list[float], cpu: list[float], load: float, threads: int) -> Latency:
+    p50 = statistics.median(wall)
+    p95 = sorted(wall)[min(len(wall) - 1, int(0.95 * len(wall)))]
+    cpu_ms = statistics.median(cpu)
+    flags: list[str] = []
+    if load > _BUSY_LOAD:
+        flags.append(f"the machine was busy (load {load:.1f} a core)")
+    if threads == 1 and p50 > _STOLEN * cpu_ms:
+        flags.append(f"waiting for the processor (wall {p50:.2f} ms, processor {cpu_ms:.2f} ms)")
+    if p95 > _SPREAD * p50:
+        flags.append(f"runs differ (p95 {p95:.2f} ms, p50 {p50:.2f} ms)")
+    return Latency(p50, p95, min(wall), cpu_ms, len(wall), load, tuple(flags))

@@ -1,0 +1,73 @@
+"""Pictures decoded once to one size and kept in a file that is mapped, not read: memory stays bounded by the system."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer._files import atomic_path
+from gossamer.data.pictures import fit_square, open_rgb
+from gossamer.errors import DataError
+
+__all__ = ["PictureArray", "load_pictures"]
+
+
+@dataclass(frozen=True)
+class PictureArray:
+    """`pixels` (N, S, S, 3) uint8 mapped from disk; `lost` are positions whose file could no longer be read (zeros)."""
+
+    pixels: NDArray[np.uint8]
+    lost: tuple[int, ...]
+
+
+def load_pictures(
+    paths: Sequence[Path], size: int, folder: Path, *, key: str, tick: Callable[[int, int], None] | None = None
+) -> PictureArray:
+    """Decode pictures to `size` x `size`, or map the file that an earlier call with the same key and paths wrote.
+
+    A picture that cannot be read any more is named in `lost` and never stops the caller.
+
+    Raises:
+        RunFolderError: the cache cannot be written (read-only, full).
+    """
+    digest = hashlib.sha256(f"{key}\0{size}\0".encode() + "\0".join(map(str, paths)).encode()).hexdigest()[:20]
+    target = folder / f"{digest}-{size}.npy"
+    lost_file = folder / f"{digest}-{size}.lost.npy"
+    if not (target.is_file() and lost_file.is_file()):
+        with atomic_path(target) as temporary:
+            lost = _decode_all(paths, size, temporary, tick)
+        with atomic_path(lost_file) as temporary, temporary.open("wb") as file:
+            np.save(file, np.asarray(lost, np.int64))
+    pixels: NDArray[np.uint8] = np.load(target, mmap_mode="r")
+    return PictureArray(pixels, tuple(int(i) for i in np.load(lost_file)))
+
+
+def _decode_all(
+    paths: Sequence[Path], size: int, target: Path, tick: Callable[[int, int], None] | None
+) -> list[int]:
+    pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
+    lost: list[int] = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for index, picture in enumerate(pool.map(lambda path: _decode(path, size), paths)):
+            if picture is None:
+                lost.append(index)
+            else:
+                pixels[index] = picture
+            if tick is not None:
+                tick(index + 1, len(paths))
+    pixels.flush()
+    return lost
+
+
+def _decode(path: Path, size: int) -> NDArray[np.uint8] | None:
+    try:
+        return np.asarray(fit_square(open_rgb(path), size))
+    except DataError:
+        return None

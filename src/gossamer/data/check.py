@@ -1,0 +1,305 @@
+"""The data doctor: what would hurt a training run, one line a finding, before any time is spent on it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gossamer.data.dataset import Dataset, open_dataset
+from gossamer.data.scan import Scan, exact_duplicates, near_duplicates, scan_files
+from gossamer.data.split import Split, split_dataset
+from gossamer.errors import DataError
+
+__all__ = ["CheckReport", "Finding", "OnBad", "check"]
+
+OnBad = Literal["skip", "stop"]
+Severity = Literal["error", "warning", "note"]
+_IMBALANCE = 10.0
+_SIZE_RATIO = 8.0
+_UPSCALED_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that would hurt; `files` are paths below the root."""
+
+    severity: Severity
+    code: str
+    message: str
+    files: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as a JSON object."""
+        return {"severity": self.severity, "code": self.code, "message": self.message, "files": list(self.files)}
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The usable part of a dataset, its split, and what was found."""
+
+    dataset: Dataset
+    """Only pictures that decode whole."""
+    split: Split
+    findings: tuple[Finding, ...]
+    skipped: tuple[str, ...]
+    """Paths below the root of pictures that were left out."""
+    fingerprint: str
+    """Changes when a picture, its label or its path does."""
+    short_side: int
+    """Median short side in pixels."""
+    mean_rgb: tuple[float, float, float]
+    """Mean colour, 0 to 255."""
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Pictures by class and split."""
+        table: dict[str, dict[str, int]] = {label: {"train": 0, "val": 0, "test": 0} for label in self.dataset.labels}
+        for name in ("train", "val", "test"):
+            for i in self.split.of(name):  # type: ignore[arg-type]
+                table[self.dataset.labels[self.dataset.samples[i].label]][name] += 1
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return {
+            "name": self.dataset.name,
+            "root": str(self.dataset.root),
+            "labels": list(self.dataset.labels),
+            "pictures": len(self.dataset.samples),
+            "skipped": list(self.skipped),
+            "split": self.counts(),
+            "short_side": self.short_side,
+            "mean_rgb": [round(v, 2) for v in self.mean_rgb],
+            "fingerprint": self.fingerprint,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def check(
+    data: str | Path,
+    *,
+    on_bad: OnBad = "skip",
+    groups: str | None = None,
+    seed: int = 0,
+    tick: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Read a dataset, open every picture once, say what would hurt, and split what is usable.
+
+    `groups` ties pictures that must stay in one split: `folder` (the folder inside the class folder) or
+    `FILE.csv:COLUMN` (a table with a `file` column). `tick` hears (done, total).
+
+    Raises:
+        DataError: nothing usable is left, or a picture is bad and `on_bad` is `stop`.
+    """
+    dataset = _with_groups(open_dataset(data), groups)
+    total = len(dataset.samples)
+    scans = scan_files([s.path for s in dataset.samples], tick=None if tick is None else lambda done: tick(done, total))
+    findings = _bad_files(dataset, scans)
+    skipped = tuple(file for finding in findings for file in finding.files)
+    if skipped and on_bad == "stop":
+        raise DataError(f"{len(skipped)} pictures cannot be used and --on-bad is stop; first: {findings[0].message}")
+    good = [i for i, scan in enumerate(scans) if scan.problem is None]
+    scans = [scans[i] for i in good]
+    dataset = dataset.keep(tuple(dataset.samples[i] for i in good))
+    dataset = _drop_empty_classes(dataset, skipped)
+    findings += _odd_files(dataset, scans) + _odd_counts(dataset) + _odd_sizes(dataset, scans)
+    dataset, scans, ties, duplicates, leaked = _duplicates(dataset, scans)
+    split = split_dataset(dataset, ties=ties, seed=seed)
+    findings += duplicates + _thin_splits(dataset, split)
+    return CheckReport(
+        dataset,
+        split,
+        tuple(sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))),
+        skipped + leaked,
+        _fingerprint(dataset, scans),
+        round(statistics.median(min(s.header.size) for s in scans if s.header is not None)),
+        _mean_colour(scans),
+    )
+
+
+def _with_groups(dataset: Dataset, groups: str | None) -> Dataset:
+    if groups is None:
+        return dataset.keep(tuple(replace(s, group=None) for s in dataset.samples))
+    if groups == "folder":
+        if not any(s.group for s in dataset.samples):
+            raise DataError(f"--groups folder needs folders inside the class folders, {dataset.root} has none; leave it out")
+        return dataset
+    path, _, column = groups.rpartition(":")
+    if not path:
+        raise DataError(f"groups are 'folder' or FILE.csv:COLUMN, got {groups!r}; name the column after a colon")
+    table = _read_groups(Path(path), column)
+    missing = [dataset.relative(s) for s in dataset.samples if dataset.relative(s) not in table]
+    if missing:
+        raise DataError(f"{path} must name a group for every picture, {len(missing)} are missing, first {missing[0]}; add them")
+    return dataset.keep(tuple(replace(s, group=table[dataset.relative(s)]) for s in dataset.samples))
+
+
+def _read_groups(path: Path, column: str) -> dict[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            names = rows.fieldnames or []
+            if "file" not in names or column not in names:
+                raise DataError(f"{path} needs the columns file and {column}, it has {', '.join(names) or 'none'}; name another")
+            return {row["file"]: row[column] for row in rows}
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the groups file {path}: {error}; check the path") from error
+
+
+def _bad_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
+    return [
+        Finding("error", "unreadable", scan.problem, (dataset.relative(sample),))
+        for sample, scan in zip(dataset.samples, scans, strict=True)
+        if scan.problem is not None
+    ]
+
+
+def _drop_empty_classes(dataset: Dataset, skipped: Sequence[str]) -> Dataset:
+    present = sorted({s.label for s in dataset.samples})
+    if len(present) < 2:
+        raise DataError(
+            f"classification needs at least 2 classes with pictures that can be read, {dataset.root} has {len(present)} "
+            f"after skipping {len(skipped)} bad files; replace them"
+        )
+    index = {old: new for new, old in enumerate(present)}
+    samples = tuple(replace(s, label=index[s.label]) for s in dataset.samples)
+    return replace(dataset, labels=tuple(dataset.labels[i] for i in present), samples=samples)
+
+
+def _odd_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
+    kinds: dict[str, tuple[str, Callable[[Scan], bool]]] = {
+        "animated": ("more than one frame; the first is used", lambda s: s.header is not None and s.header.frames > 1),
+        "cmyk": ("CMYK colours; converted to RGB", lambda s: s.header is not None and s.header.mode == "CMYK"),
+        "wide": ("more than 8 bits a band; scaled to 8", lambda s: s.header is not None and s.header.wide),
+        "bands": (
+            "a band beside red, green and blue; dropped",
+            lambda s: s.header is not None and s.header.mode != "CMYK" and s.header.bands in (2, 4),
+        ),
+    }
+    findings: list[Finding] = []
+    for code, (what, test) in kinds.items():
+        files = _names(dataset, [i for i, scan in enumerate(scans) if test(scan)])
+        findings += [Finding("warning", code, f"{file}: {what}", (file,)) for file in files]
+    if dataset.ignored:
+        files = tuple(path.relative_to(dataset.root).as_posix() for path in dataset.ignored)
+        findings.append(Finding("note", "ignored", f"{_many(files, 'file is', 'files are')} no pictures by name: {_some(files)}", files))
+    return findings
+
+
+def _odd_counts(dataset: Dataset) -> list[Finding]:
+    counts = Counter(dataset.labels[s.label] for s in dataset.samples)
+    findings: list[Finding] = []
+    for label, count in sorted(counts.items()):
+        if count < 3:
+            many = "1 picture" if count == 1 else f"{count} pictures"
+            findings.append(Finding("warning", "tiny-class", f"class {label!r} has {many}: it is trained, never tested; add more"))
+    (most, top), (least, bottom) = counts.most_common(1)[0], counts.most_common()[-1]
+    if top / bottom >= _IMBALANCE:
+        message = f"class {most!r} has {top} pictures, {least!r} {bottom}: the larger will be favoured; accuracy hides it"
+        findings.append(Finding("warning", "imbalance", message))
+    return findings
+
+
+def _odd_sizes(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
+    sides = [min(s.header.size) for s in scans if s.header is not None]
+    findings: list[Finding] = []
+    if max(sides) / min(sides) >= _SIZE_RATIO:
+        message = f"short sides run from {min(sides)} to {max(sides)} pixels: objects differ in scale; sort or cut them alike"
+        findings.append(Finding("warning", "sizes", message))
+    tiny = _names(dataset, [i for i, side in enumerate(sides) if side < _UPSCALED_SIDE])
+    if tiny:
+        message = f"{_many(tiny, 'picture has', 'pictures have')} a side under {_UPSCALED_SIDE} pixels: {_some(tiny)}"
+        findings.append(Finding("warning", "tiny-picture", message, tiny))
+    long = [i for i, s in enumerate(scans) if s.header is not None and max(s.header.size) > 3 * min(s.header.size)]
+    if long:
+        files = _names(dataset, long)
+        message = f"{_many(files, 'picture is', 'pictures are')} over three times as long as wide, the ends are cut: {_some(files)}"
+        findings.append(Finding("warning", "long", message, files))
+    return findings
+
+
+def _duplicates(
+    dataset: Dataset, scans: list[Scan]
+) -> tuple[Dataset, list[Scan], list[list[int]], list[Finding], tuple[str, ...]]:
+    """Findings on duplicates, the ties that keep them in one split, and the dataset without what leaks into test."""
+    exact, near = exact_duplicates(scans), near_duplicates(scans)
+    ties = [*exact, *([a, b] for a, b in near)]
+    findings: list[Finding] = []
+    for group in exact:
+        files = _names(dataset, group)
+        classes = {dataset.samples[i].label for i in group}
+        if len(classes) > 1:
+            names = ", ".join(repr(dataset.labels[c]) for c in sorted(classes))
+            findings.append(Finding("error", "label-conflict", f"the same picture in {names}: {_some(files)}; keep one", files))
+        else:
+            findings.append(Finding("warning", "duplicate", f"the same picture {len(files)} times: {_some(files)}; kept in one split", files))
+    for a, b in near:
+        files = _names(dataset, (a, b))
+        findings.append(Finding("note", "near-duplicate", f"look alike: {files[0]} and {files[1]}; kept in one split", files))
+    leaked = _leaks(dataset, ties)
+    if leaked:
+        files = _names(dataset, sorted(leaked))
+        message = f"{_many(files, 'picture stands', 'pictures stand')} in training and again in val or test, left out of training: {_some(files)}"
+        findings.append(Finding("warning", "leak", message, files))
+        keep = [i for i in range(len(scans)) if i not in leaked]
+        renumber = {old: new for new, old in enumerate(keep)}
+        dataset = dataset.keep(tuple(dataset.samples[i] for i in keep))
+        scans = [scans[i] for i in keep]
+        ties = [[renumber[i] for i in tie if i in renumber] for tie in ties]
+        return dataset, scans, [t for t in ties if len(t) > 1], findings, files
+    return dataset, scans, ties, findings, ()
+
+
+def _leaks(dataset: Dataset, ties: Sequence[Sequence[int]]) -> set[int]:
+    """Training pictures that the data's own split repeats in val or test."""
+    leaked: set[int] = set()
+    for tie in ties:
+        splits: dict[str | None, list[int]] = defaultdict(list)
+        for i in tie:
+            splits[dataset.samples[i].split].append(i)
+        if splits.get("train") and (splits.get("val") or splits.get("test")):
+            leaked.update(splits["train"])
+    return leaked
+
+
+def _thin_splits(dataset: Dataset, split: Split) -> list[Finding]:
+    findings: list[Finding] = []
+    for name in ("val", "test"):
+        count = len(split.of(name))  # type: ignore[arg-type]
+        if count == 0:
+            raise DataError(f"every split needs pictures, {name} has none of {len(dataset.samples)}; add at least 3 a class")
+        if count < 100:
+            findings.append(Finding("note", "thin-split", f"{name} has {count} pictures: its accuracy moves by {100 / count:.1f} points a picture"))
+    if not split.train:
+        raise DataError(f"every split needs pictures, train has none of {len(dataset.samples)}; add at least 3 a class")
+    return findings
+
+
+def _fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> str:
+    digest = hashlib.sha256()
+    for sample, scan in sorted(zip(dataset.samples, scans, strict=True), key=lambda pair: pair[0].path):
+        digest.update(f"{dataset.relative(sample)}\0{dataset.labels[sample.label]}\0{scan.digest}\n".encode())
+    return digest.hexdigest()
+
+
+def _mean_colour(scans: Sequence[Scan]) -> tuple[float, float, float]:
+    red, green, blue = (statistics.fmean(s.mean_rgb[band] for s in scans) for band in range(3))
+    return red, green, blue
+
+
+def _names(dataset: Dataset, indices: Iterable[int]) -> tuple[str, ...]:
+    return tuple(dataset.relative(dataset.samples[i]) for i in indices)
+
+
+def _some(files: Sequence[str]) -> str:
+    shown = ", ".join(files[:3])
+    return shown if len(files) <= 3 else f"{shown} and {len(files) - 3} more"
+
+
+def _many(items: Sequence[object], one: str, more: str) -> str:
+    return f"{len(items)} {one if len(items) == 1 else more}"

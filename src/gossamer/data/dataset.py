@@ -1,0 +1,95 @@
+"""What a reader gives: samples with labels. One reader a layout, in one explicit table."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+from gossamer.errors import DataError
+
+__all__ = ["READERS", "Dataset", "Reader", "Sample", "SplitName", "open_dataset"]
+
+SplitName = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with its class index; `group` ties pictures that must not be parted, `split` is given by the data."""
+
+    path: Path
+    label: int
+    group: str | None = None
+    split: SplitName | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples under one root; `labels[i]` is the name of class i, in sorted order of the names."""
+
+    name: str
+    root: Path
+    labels: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    ignored: tuple[Path, ...] = ()
+    """Files that are no pictures by name."""
+
+    def relative(self, sample: Sample) -> str:
+        """The sample's path below the root, with forward slashes."""
+        return sample.path.relative_to(self.root).as_posix()
+
+    def keep(self, samples: tuple[Sample, ...]) -> Dataset:
+        """The same dataset with other samples."""
+        return replace(self, samples=samples)
+
+
+class Reader(Protocol):
+    """A module that reads one layout (a folder of class folders, COCO, VOC, YOLO, rasters with labels)."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the folder is laid out this way."""
+        ...
+
+    def read(self, path: Path) -> Dataset:
+        """The dataset; files are listed, not opened."""
+        ...
+
+
+READERS: Mapping[str, str] = {"folder": "gossamer.data.folder"}
+"""Layout -> module, tried in this order."""
+_DEMOS = ("demo", "demo:scenes")
+
+
+def open_dataset(data: str | Path) -> Dataset:
+    """Read a folder, or `demo:scenes`: pictures made in code, kept in the user's cache folder.
+
+    Raises:
+        DataError: no such path, no layout that is known, no picture in it.
+    """
+    if str(data) in _DEMOS:
+        return replace(open_dataset(_demo_folder()), name="demo-scenes")
+    if str(data).startswith("demo"):
+        raise DataError(f"demo data are demo or demo:scenes, got {str(data)!r}; choose one or give a folder")
+    path = Path(data).expanduser()
+    if not path.exists():
+        raise DataError(f"no such folder: {path}; check the path, or use demo:scenes for pictures made in code")
+    if not path.is_dir():
+        raise DataError(f"data is a folder of class folders, {path} is a file; give the folder that holds it")
+    for module in READERS.values():
+        reader = cast(Reader, importlib.import_module(module))
+        if reader.recognises(path):
+            return reader.read(path)
+    raise DataError(f"{path} has no sub-folders with pictures in them; put the pictures of each class into a folder named after it")
+
+
+def _demo_folder() -> Path:
+    from gossamer.data import scenes
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "gossamer" / "demo-scenes-1"
+    if not folder.exists():
+        scenes.write(folder)
+    return folder

@@ -1,0 +1,87 @@
+"""What a network's input must be: the contract that travels in the bundle and in the ONNX file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gossamer.data.pictures import fit_square
+from gossamer.errors import BundleError
+from gossamer.types import Size
+
+__all__ = ["PREPROCESSING", "RESIZE_RULE", "InputContract"]
+
+RESIZE_RULE = "short-side-centre-crop"
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """How raw band values become the tensor (1, bands, H, W): ((x * scale + offset) - mean) / std, band by band."""
+
+    size: Size
+    bands: tuple[str, ...] = ("red", "green", "blue")
+    scale: float = 1.0
+    offset: float = 0.0
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    resize: str = RESIZE_RULE
+    nodata: float | None = None
+
+    @classmethod
+    def of(cls, preprocessing: str, size: int) -> InputContract:
+        """The contract of a named preprocessing at a square size."""
+        values = PREPROCESSING[preprocessing]
+        return cls(Size(size, size), scale=values.scale, mean=values.mean, std=values.std)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(1, bands, H, W)."""
+        return 1, len(self.bands), self.size.height, self.size.width
+
+    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
+        """An RGB picture as the network's input, (1, 3, H, W)."""
+        return self.normalise(np.asarray(fit_square(image, self.size.height))[None])
+
+    def normalise(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw (N, H, W, bands) of the right size as (N, bands, H, W)."""
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        values = (pictures.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset) - mean) / std
+        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract as a JSON object."""
+        document = asdict(self)
+        document["size"] = list(self.size)
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> InputContract:
+        """Read what `to_json` wrote.
+
+        Raises:
+            BundleError: a key is missing, unknown or of the wrong kind, or the rule is not one this version knows.
+        """
+        try:
+            height, width = document["size"]
+            values = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items() if k != "size"}
+            contract = cls(Size(int(height), int(width)), **values)
+            ready = contract.normalise(np.zeros((1, 1, 1, len(contract.bands)), np.uint8))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"an input contract needs size, bands, scale, offset, mean, std, resize and nodata, got {dict(document)}") from error
+        if contract.resize != RESIZE_RULE or not np.isfinite(ready).all() or min(contract.size) < 1:
+            raise BundleError(f"this version knows the resize rule {RESIZE_RULE} with finite values, got {dict(document)}; update gossamer")
+        return contract
+
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+PREPROCESSING: Mapping[str, InputContract] = {
+    "imagenet": InputContract(Size(224, 224), scale=1 / 255, mean=_IMAGENET[0], std=_IMAGENET[1]),
+    "inception": InputContract(Size(224, 224), scale=1 / 255, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    "lite": InputContract(Size(224, 224), mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0)),
+}
+"""Named preprocessing of published weights, for pictures of 0 to 255."""

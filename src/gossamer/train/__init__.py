@@ -1,0 +1,1 @@
+"""Training on Lightning: recipe, module, loop."""
