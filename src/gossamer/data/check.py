@@ -146,8 +146,8 @@ def _read_groups(path: Path, column: str) -> dict[str, str]:
             names = rows.fieldnames or []
             if "file" not in names or column not in names:
                 raise DataError(f"{path} needs the columns file and {column}, it has {', '.join(names) or 'none'}; name another")
-            return {row["file"]: row[column] for row in rows}
-    except (OSError, UnicodeDecodeError) as error:
+            return {row["file"]: row[column] for row in rows if row[column]}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read the groups file {path}: {error}; check the path") from error
 
 

@@ -50,7 +50,11 @@ def probe(path: Path) -> Probe:
         DataError: missing, empty, not a picture, or a header that claims more than MAX_PIXELS.
     """
     with _opened(path) as image:
-        return Probe(Size(image.height, image.width), image.mode, int(getattr(image, "n_frames", 1)), image.format or "?")
+        try:
+            frames = int(getattr(image, "n_frames", 1))
+        except Exception as error:  # a damaged chain of frames makes Pillow raise whatever it meets, IndexError too
+            raise DataError(f"a picture must decode whole, {path} does not ({error}); replace or remove it") from error
+        return Probe(Size(image.height, image.width), image.mode, frames, image.format or "?")
 
 
 def open_rgb(path: Path) -> Image.Image:
@@ -68,7 +72,7 @@ def open_rgb(path: Path) -> Image.Image:
             if image.mode in _WIDE_MODES:
                 image = Image.fromarray(_to_8_bit(np.asarray(image)))
             return image.convert("RGB")
-        except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        except Exception as error:  # damaged bytes make Pillow raise whatever it meets, struct.error from EXIF too
             raise DataError(f"a picture must decode whole, {path} does not ({error}); replace or remove it") from error
 
 
@@ -85,13 +89,15 @@ def _opened(path: Path) -> Image.Image:
         if path.stat().st_size == 0:
             raise DataError(f"a picture must hold bytes, {path} is empty; replace or remove it")
         image = Image.open(path)
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"no such picture: {path}; check the path") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(path, str(error))) from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is named as a picture but is none that can be read; replace or remove it") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # as in `open_rgb`
         raise DataError(f"cannot open {path}: {error}; replace or remove it") from error
     if image.width * image.height > MAX_PIXELS:
         message = _too_large(path, f"{image.width}x{image.height}")
@@ -105,7 +111,7 @@ def _too_large(path: Path, claim: str) -> str:
 
 
 def _to_8_bit(array: NDArray[np.generic]) -> NDArray[np.uint8]:
-    values = array.astype(np.float64)
+    values = np.nan_to_num(array.astype(np.float64), posinf=0.0, neginf=0.0)
     if array.dtype.kind == "f":
         top = float(values.max(initial=0.0))
         scale = 255.0 if top <= 1.0 else (1.0 if top <= 255.0 else 255.0 / top)

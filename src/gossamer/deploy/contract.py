@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -68,9 +68,15 @@ class InputContract:
         """
         try:
             height, width = document["size"]
+            missing = {field.name for field in fields(cls)} - set(document)
+            if missing:
+                raise KeyError(*sorted(missing))
             values = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items() if k != "size"}
             contract = cls(Size(int(height), int(width)), **values)
-            ready = contract.normalise(np.zeros((1, 1, 1, len(contract.bands)), np.uint8))
+            if not len(contract.bands) == len(contract.mean) == len(contract.std):
+                raise ValueError("bands, mean and std must be equally many")
+            with np.errstate(all="ignore"):
+                ready = contract.normalise(np.zeros((1, 1, 1, len(contract.bands)), np.uint8))
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"an input contract needs size, bands, scale, offset, mean, std, resize and nodata, got {dict(document)}") from error
         if contract.resize != RESIZE_RULE or not np.isfinite(ready).all() or min(contract.size) < 1:

@@ -90,7 +90,10 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
     for argument in spec.arguments:
         if argument not in known:
             raise ModelError(f"{spec.name} has no argument {argument!r}; {nearest(argument, known)}")
-    return builder(**spec.arguments)
+    try:
+        return builder(**spec.arguments)
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{spec.name} cannot be built with {dict(spec.arguments)}: {error}; check the values") from error
 
 
 def _timm_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
