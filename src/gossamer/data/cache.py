@@ -53,6 +53,9 @@ def _decode_all(
     paths: Sequence[Path], size: int, target: Path, tick: Callable[[int, int], None] | None
 ) -> list[int]:
     pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
+    if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and a SIGBUS when a mapped page finds no room
+        with target.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, target.stat().st_size)
     lost: list[int] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for index, picture in enumerate(pool.map(lambda path: _decode(path, size), paths)):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from gossamer.data.dataset import Dataset, open_dataset
 from gossamer.data.scan import Scan, exact_duplicates, near_duplicates, scan_files
 from gossamer.data.split import Split, split_dataset
@@ -55,6 +57,9 @@ class CheckReport:
     """Median short side in pixels."""
     mean_rgb: tuple[float, float, float]
     """Mean colour, 0 to 255."""
+    upright: float
+    """How much more pictures differ between top and bottom than between left and right: about 1 where they have no
+    up (aerial), about 2 where gravity shows."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Pictures by class and split."""
@@ -75,6 +80,7 @@ class CheckReport:
             "split": self.counts(),
             "short_side": self.short_side,
             "mean_rgb": [round(v, 2) for v in self.mean_rgb],
+            "upright": round(self.upright, 3),
             "fingerprint": self.fingerprint,
             "findings": [finding.to_json() for finding in self.findings],
         }
@@ -119,6 +125,7 @@ def check(
         _fingerprint(dataset, scans),
         round(statistics.median(min(s.header.size) for s in scans if s.header is not None)),
         _mean_colour(scans),
+        _uprightness(scans),
     )
 
 
@@ -290,6 +297,14 @@ def _fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> str:
 def _mean_colour(scans: Sequence[Scan]) -> tuple[float, float, float]:
     red, green, blue = (statistics.fmean(s.mean_rgb[band] for s in scans) for band in range(3))
     return red, green, blue
+
+
+def _uprightness(scans: Sequence[Scan]) -> float:
+    thumbnails = np.stack([scan.thumbnail for scan in scans]).astype(np.float64)
+    middle = thumbnails.shape[1] // 2
+    vertical = thumbnails[:, :middle].mean((1, 2)) - thumbnails[:, middle:].mean((1, 2))
+    horizontal = thumbnails[:, :, :middle].mean((1, 2)) - thumbnails[:, :, middle:].mean((1, 2))
+    return float((vertical**2).mean() / max((horizontal**2).mean(), 1e-6))
 
 
 def _names(dataset: Dataset, indices: Iterable[int]) -> tuple[str, ...]:

@@ -6,18 +6,18 @@ import json
 import string
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from gossamer.errors import BundleError
+from gossamer.deploy.metadata import METADATA_KEY
 
-__all__ = ["METADATA_KEY", "compact", "fold_pads", "read_metadata", "write_metadata"]
+__all__ = ["compact", "fold_pads", "write_metadata"]
 
-METADATA_KEY = "gossamer"
+_SHAPE_OPS = frozenset({"Cast", "Concat", "ConstantOfShape", "Reshape", "Slice", "Transpose"})
+_MAX_SHAPE_ELEMENTS = 64
 
 
 def fold_pads(model: ModelProto) -> int:
@@ -26,8 +26,7 @@ def fold_pads(model: ModelProto) -> int:
     Quantizers put a pair of nodes around every Pad, and runtimes then run it by itself.
     """
     graph = model.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    constants |= {n.output[0]: n.attribute[0].t for n in graph.node if n.op_type == "Constant" and n.attribute[0].name == "value"}
+    constants = _constants(model)
     uses = Counter(name for node in graph.node for name in node.input)
     made_by = {node.output[0]: node for node in graph.node}
     folded: list[NodeProto] = []
@@ -49,6 +48,22 @@ def fold_pads(model: ModelProto) -> int:
         graph.node.remove(node)
     _drop_unused(model)
     return len(folded)
+
+
+def _constants(model: ModelProto) -> dict[str, onnx.TensorProto]:
+    """Tensors known before any input: stored, or computed from stored ones (torch spells the amounts of a Pad so)."""
+    from onnx.reference import ReferenceEvaluator
+
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            constants[node.output[0]] = node.attribute[0].t
+        elif node.op_type in _SHAPE_OPS and all(name in constants for name in node.input):
+            values = {name: numpy_helper.to_array(constants[name]) for name in node.input}
+            if all(value.size <= _MAX_SHAPE_ELEMENTS for value in values.values()):
+                result = ReferenceEvaluator(node).run(None, values)
+                constants[node.output[0]] = numpy_helper.from_array(np.asarray(result[0]), node.output[0])
+    return constants
 
 
 def _zero_pads(pad: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[int] | None:
@@ -148,19 +163,3 @@ def write_metadata(model: ModelProto, document: Mapping[str, Any]) -> None:
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(document, ensure_ascii=False, allow_nan=False)
 
-
-def read_metadata(properties: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """The document that `write_metadata` wrote, from a session's or a file's properties.
-
-    Raises:
-        BundleError: the file carries none, or it is damaged.
-    """
-    if METADATA_KEY not in properties:
-        raise BundleError(f"{path} carries no input contract (metadata key {METADATA_KEY!r}); export it with gossamer, or predict from its bundle")
-    try:
-        document = json.loads(properties[METADATA_KEY])
-        if not isinstance(document["labels"], list) or not isinstance(document["input"], dict):
-            raise TypeError("labels must be a list and input an object")
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise BundleError(f"the input contract in {path} is damaged ({error}); export the file again") from error
-    return dict(document)

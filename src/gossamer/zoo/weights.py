@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise many kinds for a damaged file
-        raise ModelError(f"cannot read weights from {path}: {error}; give a .safetensors file or a torch state dict") from error
+        # torch's own message on a pickle tells people to load it with weights_only=False
+        reason = "it is damaged or holds more than tensors" if isinstance(error, pickle.UnpicklingError) else " ".join(str(error).split())
+        raise ModelError(f"cannot read weights from {path}: {reason}; give a .safetensors file or a torch state dict") from error
     for key in ("state_dict", "model", "state_dict_ema"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]

@@ -12,17 +12,33 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import NodeProto
 
 from gossamer._files import write_bytes
 from gossamer.deploy.onnx_file import compact
 from gossamer.errors import ModelError
 
-__all__ = ["to_fp16", "to_int8"]
+__all__ = ["Calibration", "to_fp16", "to_int8"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How activation ranges are set, and what stays float."""
+
+    ranges: Literal["minmax", "percentile"]
+    keep_ends: bool = False
+    """Leave the first convolution and the last matrix product or convolution in fp32."""
+
+    @property
+    def label(self) -> str:
+        return self.ranges + (", first and last layer fp32" if self.keep_ends else "")
 
 
 class _Reader:
@@ -35,8 +51,13 @@ class _Reader:
         return next(self._feeds, None)
 
 
-def to_int8(source: Path, target: Path, calibration: Sequence[NDArray[np.float32]]) -> None:
-    """Static int8 in QDQ form, ranges from the smallest and largest values seen on the calibration inputs.
+def to_int8(
+    source: Path,
+    target: Path,
+    calibration: Sequence[NDArray[np.float32]],
+    how: Calibration = Calibration("minmax"),  # noqa: B008 - frozen
+) -> None:
+    """Static int8 in QDQ form, activation ranges from the calibration inputs.
 
     `calibration` holds prepared inputs (1, bands, H, W) of the training split.
 
@@ -48,11 +69,13 @@ def to_int8(source: Path, target: Path, calibration: Sequence[NDArray[np.float32
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    name = onnx.load(source, load_external_data=False).graph.input[0].name
+    methods = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
     with tempfile.TemporaryDirectory(prefix="gossamer-int8-") as folder, _quiet():
         prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
         try:
+            name = onnx.load(source, load_external_data=False).graph.input[0].name
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            named = _name_nodes(prepared)
             quantize_static(
                 str(prepared),
                 str(quantized),
@@ -61,13 +84,28 @@ def to_int8(source: Path, target: Path, calibration: Sequence[NDArray[np.float32
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
+                calibrate_method=methods[how.ranges],
+                nodes_to_exclude=_ends(named) if how.keep_ends else [],
             )
         except Exception as error:  # the quantizer raises many kinds for graphs it does not know
-            raise ModelError(f"cannot quantize {source.name} to int8: {error}; keep fp32") from error
+            raise ModelError(f"cannot quantize {source.name} to int8: {_one_line(error)}; keep fp32") from error
         model = onnx.load(quantized)
     compact(model)
     write_bytes(target, model.SerializeToString())
+
+
+def _name_nodes(path: Path) -> list[NodeProto]:
+    """Give every node a name, which excluding some needs; the nodes."""
+    model = onnx.load(path)
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}-{index}"
+    onnx.save(model, path)
+    return list(model.graph.node)
+
+
+def _ends(nodes: Sequence[NodeProto]) -> list[str]:
+    heavy = [node.name for node in nodes if node.op_type in ("Conv", "Gemm", "MatMul")]
+    return [heavy[0], heavy[-1]] if heavy else []
 
 
 def to_fp16(source: Path, target: Path) -> None:
@@ -82,8 +120,12 @@ def to_fp16(source: Path, target: Path) -> None:
         try:
             model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
         except Exception as error:  # as above
-            raise ModelError(f"cannot convert {source.name} to fp16: {error}; keep fp32") from error
+            raise ModelError(f"cannot convert {source.name} to fp16: {_one_line(error)}; keep fp32") from error
     write_bytes(target, model.SerializeToString())
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 @contextlib.contextmanager

@@ -58,7 +58,8 @@ def export(network: Any, contract: InputContract, path: Path) -> None:
                 dynamo=False,
             )
     except Exception as error:  # the tracer raises whatever the network's own code raises
-        raise ModelError(f"cannot export {type(network).__name__} to ONNX: {error}; check that it runs on one picture") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"cannot export {type(network).__name__} to ONNX: {reason}; check that it runs on one picture") from error
     model = onnx.load_from_string(buffer.getvalue())
     fold_pads(model)
     compact(model)

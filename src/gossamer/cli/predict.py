@@ -1,0 +1,72 @@
+"""gossamer predict: labels for pictures, from a bundle or one .onnx file, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines
+
+if TYPE_CHECKING:
+    from gossamer.deploy.predict import Prediction
+
+__all__ = ["predict_verb"]
+
+
+def predict_verb(
+    model: Annotated[str, typer.Argument(help="Bundle folder or .onnx file.")],
+    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a .csv or .json file as well.")] = None,
+    top: Annotated[int, typer.Option("--top", help="Classes a picture.")] = 3,
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads; the bundle's by default.")] = None,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Print labels with scores; a picture that cannot be read is named and does not stop the rest."""
+    from gossamer.deploy.predict import Predictor, find_pictures
+    from gossamer.errors import DataError, GossamerError
+
+    if top < 1 or (threads is not None and threads < 1):
+        raise GossamerError(f"--top and --threads are at least 1, got {top} and {threads}")
+    if out is not None and out.suffix not in (".csv", ".json"):
+        raise GossamerError(f"--out is a .csv or .json file, got {out}")
+    predictor = Predictor(model, threads=threads)
+    predictions: list[Prediction] = []
+    for file in find_pictures(inputs):
+        prediction = predictor.predict(file, top=top)
+        predictions.append(prediction)
+        if not json:
+            print_lines([_line(prediction)])
+    if not predictions:
+        raise DataError(f"no pictures in {', '.join(inputs)}; give pictures or folders that hold some")
+    if out is not None:
+        _write(out, predictions)
+    if json:
+        print_json([p.to_json() for p in predictions])
+    return 2 if all(p.error is not None for p in predictions) else 0
+
+
+def _line(prediction: Prediction) -> str:
+    if prediction.error is not None:
+        return f"{prediction.file}  not read: {prediction.error}"
+    classes = "  ".join(f"{label} {score:.3f}" for label, score in zip(prediction.labels, prediction.scores, strict=True))
+    return f"{prediction.file}  {classes}"
+
+
+def _write(out: Path, predictions: list[Prediction]) -> None:
+    import csv
+    import io
+
+    from gossamer._files import write_json, write_text
+
+    if out.suffix == ".json":
+        write_json(out, [p.to_json() for p in predictions])
+        return
+    buffer = io.StringIO()
+    rows = csv.writer(buffer, lineterminator="\n")
+    rows.writerow(["file", "label", "score", "error"])
+    for p in predictions:
+        rows.writerow([p.file, p.labels[0] if p.labels else "", f"{p.scores[0]:.6f}" if p.scores else "", p.error or ""])
+    write_text(out, buffer.getvalue())

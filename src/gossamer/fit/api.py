@@ -1,0 +1,213 @@
+"""The main job as one call: stages in order, each result kept, each repeated only where it was not finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from gossamer.data.check import CheckReport, check
+from gossamer.data.dataset import open_dataset
+from gossamer.deploy.bundle import Bundle, load
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.errors import GoalNotMetError, MissingExtraError, RunFolderError
+from gossamer.fit.config import FitConfig, parse_share
+from gossamer.fit.folder import RunFolder, default_folder
+from gossamer.fit.reporter import Quiet, Reporter
+
+__all__ = ["FitResult", "fit"]
+
+_RESERVE_SHARE = 0.1
+_MIN_TRAIN_SHARE = 0.3
+
+
+class _Checked(BaseModel):
+    """What the check stage leaves: enough to see that a resumed run has the same data."""
+
+    fingerprint: str
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The bundle, whether the budget was met, and where the run lies."""
+
+    bundle: Bundle
+    met: bool
+    headline: str
+    run: Path
+    report: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        measured: Mapping[str, Any] = self.bundle.measured
+        return {
+            "met": self.met,
+            "headline": self.headline,
+            "run": str(self.run),
+            "bundle": str(self.bundle.folder),
+            "report": str(self.report),
+            "model": self.bundle.spec.label,
+            "input": list(self.bundle.contract.shape[1:]),
+            "precision": self.bundle.files[0].precision,
+            "file": str(self.bundle.folder / self.bundle.files[0].path),
+            "measured": {
+                "accuracy": measured["accuracy"],
+                "interval": measured["interval"],
+                "latency": measured["latency"],
+                "size_bytes": measured["size_bytes"],
+                "memory_bytes": measured["memory_bytes"],
+            },
+        }
+
+
+def fit(
+    data: str | Path,
+    *,
+    within: str,
+    on: str = "onnxruntime",
+    threads: int = 1,
+    minutes: float = 20.0,
+    max_drop: float | str = 0.01,
+    on_bad: str = "skip",
+    groups: str | None = None,
+    view: str = "auto",
+    teacher: str = "auto",
+    online: bool = False,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> FitResult:
+    """From pictures and a budget to a bundle whose every figure was measured on the file that ships.
+
+    `within` is a budget such as "latency<=5ms, size<=1MB"; `on` the runtime it holds for, on so many `threads`.
+    `minutes` bounds the whole run. `max_drop` is the validation accuracy a lossy step may cost (0.01 or "1%").
+    `out` is the run's folder, `runs/NAME` by default; `resume` goes on with what it holds.
+
+    Raises:
+        BudgetError, DataError, RunFolderError, UnknownRuntimeError, GossamerError: bad arguments or data.
+        GoalNotMetError: no network of the catalogue can meet the budget; nothing was trained.
+        MissingExtraError: torch or lightning is not installed.
+    """
+    drop = parse_share(max_drop, "max_drop") if isinstance(max_drop, str) else max_drop
+    config = FitConfig.model_validate(
+        {
+            "data": str(data),
+            "within": within,
+            "on": on,
+            "threads": threads,
+            "minutes": minutes,
+            "max_drop": drop,
+            "on_bad": on_bad,
+            "groups": groups,
+            "view": view,
+            "teacher": teacher,
+            "online": online,
+            "seed": seed,
+        }
+    ).checked()
+    get_runtime(config.on)
+    _need_torch()
+    name = open_dataset(data).name
+    folder = Path(out) if out is not None else Path("runs") / name if resume else default_folder(name)
+    run = RunFolder(folder, config, resume=resume)
+    try:
+        return _Fit(config, run, reporter or Quiet()).go()
+    finally:
+        run.close()
+
+
+def _need_torch() -> None:
+    import importlib.util
+
+    for package in ("torch", "lightning"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError("training", package, "train")
+
+
+class _Fit:
+    """One run, stage by stage."""
+
+    def __init__(self, config: FitConfig, run: RunFolder, reporter: Reporter) -> None:
+        self.config, self.run, self.reporter = config, run, reporter
+
+    def go(self) -> FitResult:
+        from gossamer.fit.compression import Compressed, compress
+        from gossamer.fit.publish import Outcome, Published, metadata_of, publish
+        from gossamer.fit.shortlist import Shortlist, make_shortlist
+        from gossamer.fit.training import Trained, Trainer
+        from gossamer.fit.verification import Verified, verify
+
+        config, run, reporter = self.config, self.run, self.reporter
+        report = self._check()
+        pictures, num_classes = len(report.split.train), len(report.dataset.labels)
+        reporter.heading(f"2 of 6  shortlist: what meets {config.budget} on {config.on}")
+        short = run.stage(
+            "2-shortlist",
+            Shortlist,
+            lambda: make_shortlist(
+                config, short_side=report.short_side, num_classes=num_classes, pictures=pictures, reporter=reporter
+            ),
+        )
+        if not short.chosen:
+            run.event("goal not met", reason=short.verdict)
+            raise GoalNotMetError(short.verdict)
+        reporter.line("to train: " + ", ".join(c.key for c in short.chosen))
+        seconds = self._training_seconds()
+        reporter.heading(f"3 of 6  train: {len(short.chosen)} networks in {seconds / 60:.1f} minutes")
+        trainer = Trainer(config, report, run, reporter)
+        trained = run.stage("3-train", Trained, lambda: trainer.train(short.chosen, seconds))
+        reporter.heading("4 of 6  compress: the least file that keeps accuracy")
+        compressed = run.stage("4-compress", Compressed, lambda: compress(config, report, trained, run, reporter))
+        network = next(n for n in trained.networks if n.candidate.key == compressed.network)
+        reporter.heading("5 of 6  verify: the test pictures, on the file that ships")
+        metadata = metadata_of(report, network, compressed)
+        verified = run.stage(
+            "5-verify", Verified, lambda: verify(config, report, network, compressed, metadata, run, reporter)
+        )
+        reporter.heading("6 of 6  publish: bundle and report")
+        outcome = Outcome(shortlist=short, trained=trained, compressed=compressed, verified=verified)
+        published = run.stage("6-publish", Published, lambda: publish(config, report, outcome, run))
+        trainer.clean()
+        run.event("done", met=published.met)
+        return FitResult(
+            load(run.path / published.bundle), published.met, published.headline, run.path, run.path / published.report
+        )
+
+    def _check(self) -> CheckReport:
+        """Opened again at every start: seconds, and the only way to know that a resumed run has the same data."""
+        config, run, reporter = self.config, self.run, self.reporter
+        reporter.heading(f"1 of 6  check: {config.data}")
+        with reporter.bar("reading", 1.0) as bar:
+            report = check(
+                config.data,
+                on_bad=config.on_bad,
+                groups=config.groups,
+                seed=config.seed,
+                tick=lambda done, total: bar.update(done / total),
+            )
+        kept = run.stage(
+            "1-check", _Checked, lambda: _Checked(fingerprint=report.fingerprint, report=report.to_json())
+        )
+        if kept.fingerprint != report.fingerprint:
+            raise RunFolderError(f"--resume needs the same data, the pictures in {config.data} changed since {run.path} began; start a new run with another --out")
+        counts = {name: len(report.split.of(name)) for name in ("train", "val", "test")}  # type: ignore[arg-type]
+        reporter.line(
+            f"{len(report.dataset.samples)} pictures, {len(report.dataset.labels)} classes; "
+            + ", ".join(f"{name} {count}" for name, count in counts.items())
+            + (f"; {len(report.skipped)} skipped" if report.skipped else "")
+        )
+        for finding in report.findings[:8]:
+            reporter.line(f"{finding.severity}: {finding.message}", style="yellow" if finding.severity != "note" else "dim")
+        if len(report.findings) > 8:
+            reporter.line(f"and {len(report.findings) - 8} more, in the report and in `gossamer check {config.data}`", style="dim")
+        return report
+
+    def _training_seconds(self) -> float:
+        whole = 60 * self.config.minutes
+        left = whole * (1 - _RESERVE_SHARE) - self.run.spent_seconds("1-check", "2-shortlist")
+        return max(left, whole * _MIN_TRAIN_SHARE)

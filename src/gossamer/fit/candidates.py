@@ -1,0 +1,147 @@
+"""Which networks are worth measuring: the catalogue times resolutions, cuts of pretrained networks, static limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+
+from gossamer.cost.meter import measure
+from gossamer.nn.network import Network
+from gossamer.types import Budget
+from gossamer.zoo.build import build
+from gossamer.zoo.catalogue import CATALOGUE, Published
+from gossamer.zoo.weights import available_sources
+
+__all__ = ["Candidate", "candidates", "resolutions_for", "static_excess"]
+
+RESOLUTIONS = (64, 96, 128, 160, 192, 224)
+_TRANSFER_PICTURES = 50_000
+_TRANSFER_BONUS = 1.0
+_CUT_LOSS = 0.1
+"""Top-1 that cutting a network costs per factor of ten in params, beside its macs: a judgement of ours."""
+_MIN_CUT_MACS = 1e6
+
+
+class Candidate(BaseModel):
+    """A network at a resolution, before anything is trained."""
+
+    name: str
+    """Catalogue name, with `[:k]` where it is cut."""
+    size: int
+    weights: str | None
+    preprocessing: str
+    params: int
+    macs: int
+    promise: float
+    """Order in which candidates are tried: ImageNet top-1 expected from cost, plus 1 where weights are published."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}@{self.size}"
+
+    @property
+    def model(self) -> str:
+        """What `build` takes."""
+        return self.name if self.weights is None else f"{self.name}@{self.weights}"
+
+
+class _Line(NamedTuple):
+    """ImageNet top-1 against log10 of macs."""
+
+    intercept: float
+    slope: float
+
+
+def resolutions_for(short_side: int) -> list[int]:
+    """Square sizes worth trying for pictures whose median short side is `short_side` pixels."""
+    low, high = 0.55 * short_side, 1.55 * short_side
+    fitting = [r for r in RESOLUTIONS if low <= r <= high]
+    if fitting:
+        return fitting
+    return [RESOLUTIONS[0]] if short_side < RESOLUTIONS[0] else [r for r in RESOLUTIONS if r >= 128]
+
+
+def candidates(*, short_side: int, num_classes: int, pictures: int, online: bool) -> list[Candidate]:
+    """Every candidate, most promising first."""
+    line = _published_line()
+    found: list[Candidate] = []
+    for name, entry in CATALOGUE.items():
+        sources = available_sources(name, online=online)
+        weights = sources[0] if sources else None
+        preprocessing = entry.weights[weights].preprocessing if weights else "imagenet"
+        bonus = _TRANSFER_BONUS if weights is not None and pictures < _TRANSFER_PICTURES else 0.0
+        whole = 0
+        for label, network in _variants(name, num_classes, cuts=weights is not None):
+            params = sum(p.numel() for p in network.parameters())
+            whole = whole or params
+            loss = _CUT_LOSS * math.log10(whole / params)
+            for size in resolutions_for(short_side):
+                cost = measure(network, (1, 3, size, size))
+                found.append(
+                    Candidate(
+                        name=label,
+                        size=size,
+                        weights=weights,
+                        preprocessing=preprocessing,
+                        params=cost.params,
+                        macs=cost.macs,
+                        promise=round(_expected_top1(entry.published, cost.macs, line) + bonus - loss, 4),
+                    )
+                )
+    return sorted(found, key=lambda c: (-c.promise, c.key))
+
+
+def _variants(name: str, num_classes: int, *, cuts: bool) -> Iterable[tuple[str, Network]]:
+    network = _shape_of(name, num_classes)
+    yield name, network
+    if not cuts:
+        return
+    for stages in range(len(network.stages) - 1, 2, -1):
+        label = f"{name}[:{stages}]"
+        cut = _shape_of(label, num_classes)
+        if measure(cut, (1, 3, 224, 224)).macs >= _MIN_CUT_MACS:
+            yield label, cut
+
+
+def _shape_of(name: str, num_classes: int) -> Network:
+    """The network without weights: made on the meta device, so that nothing is drawn or stored."""
+    with torch.device("meta"):
+        network = build(name, num_classes=num_classes)
+    assert isinstance(network, Network)
+    return network
+
+
+def _published_line() -> _Line:
+    """Least squares of published ImageNet top-1 on log10 of published macs, SqueezeNet (2016, off the line) left out."""
+    rows = [
+        (math.log10(p.macs), p.top1)
+        for e in CATALOGUE.values()
+        if e.family != "SqueezeNet" and (p := e.published) is not None and p.macs and p.top1
+    ]
+    slope, intercept = np.polyfit([macs for macs, _ in rows], [top1 for _, top1 in rows], 1)
+    return _Line(float(intercept), float(slope))
+
+
+def _expected_top1(published: Published | None, macs: int, line: _Line) -> float:
+    """Published top-1 moved along the line to these macs; the line itself where nothing is published."""
+    if published is None or not published.macs or not published.top1:
+        return line.intercept + line.slope * math.log10(macs)
+    return published.top1 + line.slope * math.log10(macs / published.macs)
+
+
+def static_excess(candidate: Candidate, budget: Budget) -> dict[str, float]:
+    """What the candidate needs of each limit that can be judged without running it, as a multiple of the limit.
+
+    Size is judged at one byte a parameter, which no precision here undercuts.
+    """
+    needs = {"params": float(candidate.params), "macs": float(candidate.macs), "size": float(candidate.params)}
+    return {
+        limit.metric: needs[limit.metric] / limit.value
+        for limit in budget.limits
+        if limit.metric in needs and not limit.holds(needs[limit.metric])
+    }

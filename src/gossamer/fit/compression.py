@@ -1,0 +1,231 @@
+"""Stage 4: fp32, int8 and, where needed, fp16 of the best network, each measured on its own file; one is kept.
+
+Networks are taken in the order of their accuracy; the first whose files meet budget and guard wins. Where none does,
+the file nearest to the budget is kept and the run says so.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from gossamer._files import sha256
+from gossamer.compress.precision import INT8_LADDER, FileScore, export_precisions, preferred
+from gossamer.compress.quantize.onnx_post_training import Calibration
+from gossamer.cost.latency import measure_latency
+from gossamer.cost.memory import measure_memory
+from gossamer.data.cache import load_pictures
+from gossamer.data.check import CheckReport
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.errors import ModelError
+from gossamer.fit.config import FitConfig
+from gossamer.fit.folder import RunFolder
+from gossamer.fit.reporter import Reporter
+from gossamer.fit.training import Trained, TrainedNetwork, load_trained
+from gossamer.types import Precision
+
+__all__ = ["Compressed", "Row", "compress"]
+
+_CALIBRATION_PICTURES = 256
+_METADATA_BYTES = 6_000
+
+
+class Row(BaseModel):
+    """One file that was made and measured."""
+
+    network: str
+    precision: Precision
+    setting: str
+    file: str
+    """Below the run folder."""
+    size_bytes: int
+    latency_ms: float
+    accuracy: float
+    """On the validation split, of the file."""
+    drop: float
+    fits: bool
+    reason: str = ""
+
+
+class Compressed(BaseModel):
+    """The file that goes on, and everything beside it."""
+
+    network: str
+    precision: Precision
+    file: str
+    sha256: str
+    rows: list[Row]
+    met: bool
+    notes: list[str]
+
+
+def compress(config: FitConfig, report: CheckReport, trained: Trained, run: RunFolder, reporter: Reporter) -> Compressed:
+    """Make and measure the files of the trained networks until one keeps budget and guard."""
+    rows: list[Row] = []
+    notes: list[str] = []
+    for network in trained.networks:
+        made = _Files(config, report, network, run, reporter)
+        scores = made.scored()
+        rows += made.rows
+        best = preferred(scores, {r.precision: r.fits for r in made.rows}, config.max_drop)
+        if best is not None:
+            return _kept(run, network, best, rows, notes, met=True)
+        notes.append(f"{network.candidate.key}: no file keeps the budget within a drop of {100 * config.max_drop:g} points")
+        reporter.line(notes[-1], style="yellow")
+    fallback = next(r for r in rows if r.precision == "fp32" and r.network == trained.networks[0].candidate.key)
+    inside = [r for r in rows if r.fits]
+    chosen = max(inside, key=lambda r: r.accuracy) if inside else fallback
+    network = next(n for n in trained.networks if n.candidate.key == chosen.network)
+    score = FileScore(chosen.precision, run.path / chosen.file, chosen.size_bytes, chosen.latency_ms, chosen.accuracy, chosen.drop)
+    return _kept(run, network, score, rows, notes, met=False)
+
+
+def _kept(
+    run: RunFolder, network: TrainedNetwork, best: FileScore, rows: Sequence[Row], notes: list[str], *, met: bool
+) -> Compressed:
+    kept = run.path / "export" / best.path.name
+    kept.parent.mkdir(exist_ok=True)
+    shutil.copyfile(best.path, kept)
+    final = [r.model_copy(update={"reason": r.reason or _reason(r, best, network)}) for r in rows]
+    return Compressed(
+        network=network.candidate.key,
+        precision=best.precision,
+        file=kept.relative_to(run.path).as_posix(),
+        sha256=sha256(kept),
+        rows=final,
+        met=met,
+        notes=notes,
+    )
+
+
+def _reason(row: Row, best: FileScore, network: TrainedNetwork) -> str:
+    if row.network == network.candidate.key and row.precision == best.precision:
+        return "kept: least latency times size within budget and guard" if row.fits else "kept: nearest to the budget"
+    if not row.fits:
+        return "over budget"
+    if row.latency_ms > best.latency_ms and row.size_bytes >= best.size_bytes:
+        return "slower and not smaller"
+    return "buys less" if row.precision != "fp32" else "larger or slower for no accuracy that matters"
+
+
+class _Files:
+    """The files of one network."""
+
+    def __init__(
+        self, config: FitConfig, report: CheckReport, network: TrainedNetwork, run: RunFolder, reporter: Reporter
+    ) -> None:
+        self.config, self.report, self.network, self.run, self.reporter = config, report, network, run, reporter
+        candidate = network.candidate
+        self.contract = InputContract.of(candidate.preprocessing, candidate.size)
+        self.folder = run.path / network.folder / "files"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.rows: list[Row] = []
+        train, _ = self._pictures("train")
+        order = np.random.default_rng(config.seed).permutation(len(train))[:_CALIBRATION_PICTURES]
+        self.calibration = [self.contract.normalise(train[i : i + 1]) for i in sorted(order.tolist())]
+
+    def _pictures(self, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        dataset = self.report.dataset
+        samples = [dataset.samples[i] for i in self.report.split.of(split)]  # type: ignore[arg-type]
+        array = load_pictures(
+            [s.path for s in samples], self.network.candidate.size, self.run.path / "cache", key=self.report.fingerprint
+        )
+        return array.pixels, np.array([s.label for s in samples], np.int64)
+
+    def scored(self) -> list[FileScore]:
+        """fp32 and int8 measured side by side; int8 settings backed off while the guard refuses; fp16 where it fits."""
+        network = load_trained(self.run.path, self.network, len(self.report.dataset.labels))
+        files = export_precisions(network, self.contract, self.config.on, self.folder, self.calibration, precisions=())
+        exact = self._score("fp32", files["fp32"], "as trained", None, 0.0)
+        scores = [exact]
+        for how in INT8_LADDER:
+            int8 = self._int8(network, how, exact)
+            if int8 is None:
+                break
+            if int8.drop <= self.config.max_drop:
+                scores.append(int8)
+                break
+        if preferred(scores, {r.precision: r.fits for r in self.rows}, self.config.max_drop) is None:
+            scores += self._fp16(network, exact)
+        return scores
+
+    def _int8(self, network: object, how: Calibration, exact: FileScore) -> FileScore | None:
+        try:
+            files = export_precisions(
+                network, self.contract, self.config.on, self.folder, self.calibration, precisions=("int8",), how=how
+            )
+        except ModelError as error:
+            self.reporter.line(str(error), style="yellow")
+            return None
+        self.rows = [r for r in self.rows if r.precision != "int8"] + [
+            r.model_copy(update={"reason": f"refused: {100 * r.drop:.1f} points lost"}) for r in self.rows if r.precision == "int8"
+        ]
+        return self._score("int8", files["int8"], how.label, exact, exact.accuracy)
+
+    def _fp16(self, network: object, exact: FileScore) -> list[FileScore]:
+        try:
+            files = export_precisions(
+                network, self.contract, self.config.on, self.folder, self.calibration, precisions=("fp16",)
+            )
+        except ModelError as error:
+            self.reporter.line(str(error), style="yellow")
+            return []
+        return [self._score("fp16", files["fp16"], "halves", exact, exact.accuracy)]
+
+    def _score(
+        self, precision: Precision, path: Path, setting: str, exact: FileScore | None, reference: float
+    ) -> FileScore:
+        runtime = get_runtime(self.config.on)
+        session = runtime.load(path, threads=self.config.threads)
+        accuracy = self._accuracy(path, precision)
+        first = self.calibration[0]
+        figure = measure_latency({precision: lambda: session.run(first)}, seconds=0.6, threads=self.config.threads)
+        latency = figure[precision].p50_ms
+        drop = 0.0 if exact is None else reference - accuracy
+        size = path.stat().st_size + _METADATA_BYTES
+        measured = {
+            "latency": latency,
+            "size": float(size),
+            "params": float(self.network.candidate.params),
+            "macs": float(self.network.candidate.macs),
+            "accuracy": accuracy,
+        }
+        if self.config.budget.limit("memory") is not None:
+            peak = measure_memory(path, runtime=self.config.on, threads=self.config.threads, shape=self.contract.shape)
+            measured["memory"] = float(peak.process_bytes)
+        fits = all(verdict.met for verdict in self.config.budget.judge(measured) if verdict.limit.metric != "accuracy")
+        self.rows.append(
+            Row(
+                network=self.network.candidate.key,
+                precision=precision,
+                setting=setting,
+                file=path.relative_to(self.run.path).as_posix(),
+                size_bytes=size,
+                latency_ms=latency,
+                accuracy=accuracy,
+                drop=drop,
+                fits=fits,
+            )
+        )
+        self.reporter.line(
+            f"{self.network.candidate.key} {precision} ({setting}): {100 * accuracy:.1f} % on validation, "
+            f"{latency:.2f} ms, {size / 1e6:.2f} MB"
+        )
+        return FileScore(precision, path, size, latency, accuracy, drop)
+
+    def _accuracy(self, path: Path, precision: str) -> float:
+        session = get_runtime(self.config.on).load(path, threads=self.config.threads)
+        pixels, labels = self._pictures("val")
+        hits = 0
+        with self.reporter.bar(f"validating {precision}", len(labels)) as bar:
+            for i in range(len(labels)):
+                scores = session.run(self.contract.normalise(pixels[i : i + 1]))
+                hits += int(scores.argmax()) == int(labels[i])
+                bar.update(i + 1)
+        return hits / len(labels)

@@ -1,0 +1,91 @@
+"""What a fit was asked for: written to config.yaml, compared on --resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gossamer.errors import BudgetError, GossamerError, RunFolderError
+from gossamer.types import Budget
+
+__all__ = ["FitConfig", "parse_share"]
+
+
+class FitConfig(BaseModel):
+    """The arguments of `gossamer fit`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    within: str
+    on: str = "onnxruntime"
+    threads: int = 1
+    minutes: float = 20.0
+    max_drop: float = 0.01
+    """Highest loss of validation accuracy that a lossy step may cost, a share."""
+    on_bad: Literal["skip", "stop"] = "skip"
+    groups: str | None = None
+    view: Literal["auto", "aerial", "ground"] = "auto"
+    teacher: Literal["auto", "none"] = "auto"
+    online: bool = False
+    """Whether weights may be fetched from torchvision's and timm's hubs."""
+    seed: int = 0
+
+    @property
+    def budget(self) -> Budget:
+        return Budget.parse(self.within)
+
+    def checked(self) -> FitConfig:
+        """The same, or an error where a value makes no sense.
+
+        Raises:
+            BudgetError, GossamerError: one line for a person.
+        """
+        if not self.budget.limits:
+            raise BudgetError("a budget needs at least one limit; write e.g. 'latency<=5ms'")
+        if self.threads < 1:
+            raise GossamerError(f"threads is at least 1, got {self.threads}; use --threads 1")
+        if not 0.05 <= self.minutes <= 60 * 24 * 7:
+            raise GossamerError(f"minutes is between 0.05 and 10,080 (a week), got {self.minutes:g}; use --minutes 20")
+        return self
+
+    def to_yaml(self) -> str:
+        """The configuration as YAML."""
+        return str(yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True))
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> FitConfig:
+        """Read what `to_yaml` wrote.
+
+        Raises:
+            RunFolderError: the file is missing or damaged.
+        """
+        try:
+            document: Any = yaml.safe_load(path.read_text())
+            return cls.model_validate(document)
+        except (OSError, yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunFolderError(f"{path.parent} holds no run that can be resumed ({reason}); start a new one with another --out") from error
+
+    def differences(self, other: FitConfig) -> list[str]:
+        """The names of the arguments that differ."""
+        ours, theirs = self.model_dump(), other.model_dump()
+        return [name for name in ours if ours[name] != theirs[name]]
+
+
+def parse_share(text: str, option: str) -> float:
+    """A share written as `1%` or `0.01`, between 0 and 1.
+
+    Raises:
+        GossamerError: it is none.
+    """
+    try:
+        value = float(text.strip().removesuffix("%")) / (100.0 if text.strip().endswith("%") else 1.0)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise GossamerError(f"{option} is a share between 0 and 1 or a percentage, got {text!r}; write e.g. 1%")
+    return value

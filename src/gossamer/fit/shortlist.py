@@ -1,0 +1,230 @@
+"""Stage 2: no training is spent on a network that cannot meet the budget.
+
+Candidates are exported with random weights to the target runtime, their files weighed and timed there, and the
+Pareto front of (latency, size, promise) kept.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel
+
+from gossamer.compress.precision import export_precisions
+from gossamer.cost.latency import measure_latency
+from gossamer.cost.memory import measure_memory
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.errors import GossamerError
+from gossamer.fit.candidates import Candidate, candidates, resolutions_for, static_excess
+from gossamer.fit.config import FitConfig
+from gossamer.fit.reporter import Reporter
+from gossamer.types import Budget, format_quantity
+from gossamer.zoo.build import build
+
+__all__ = ["Measured", "Refusal", "Shortlist", "make_shortlist"]
+
+_HEADROOM = {"latency": 0.92, "size": 0.99, "memory": 0.95}
+"""Share of a limit that a random-weight measurement may use, so that the final one keeps it."""
+_METADATA_BYTES = 6_000
+_TIME_SHARE = 0.12
+_MAX_SECONDS = 120.0
+_ENOUGH = 12
+_MAX_PER_NETWORK = 3
+_PROBES = 4
+
+
+class FileFigures(BaseModel):
+    """One precision of one candidate on the runtime."""
+
+    precision: str
+    size_bytes: int
+    latency_ms: float
+    memory_bytes: int | None = None
+
+
+class Measured(BaseModel):
+    """A candidate whose files were weighed and timed with random weights."""
+
+    candidate: Candidate
+    files: list[FileFigures]
+    fits: list[str]
+    """Precisions that keep every limit."""
+    note: str = ""
+
+
+class Refusal(BaseModel):
+    """A candidate that was never exported, and why."""
+
+    candidate: Candidate
+    reason: str
+
+
+class Shortlist(BaseModel):
+    """What is worth training, most promising first, and everything that was looked at."""
+
+    chosen: list[Candidate]
+    measured: list[Measured]
+    refused: list[Refusal]
+    seconds: float
+    verdict: str = ""
+    """Why nothing fits; empty where something does."""
+
+
+def make_shortlist(
+    config: FitConfig, *, short_side: int, num_classes: int, pictures: int, reporter: Reporter
+) -> Shortlist:
+    """Measure candidates in the order of their promise until enough fit or the stage's time is used.
+
+    The four cheapest are measured first: where none of them fits, none will, and the verdict comes at once.
+    """
+    start = time.monotonic()
+    budget = config.budget
+    pool = candidates(short_side=short_side, num_classes=num_classes, pictures=pictures, online=config.online)
+    refused, worth = _static(pool, budget)
+    reporter.line(f"{len(pool)} candidates, {len(worth)} within the limits that need no measuring")
+    limit_seconds = min(_MAX_SECONDS, 60 * config.minutes * _TIME_SHARE)
+    measured: list[Measured] = []
+    with reporter.bar("measuring", len(worth)) as bar, tempfile.TemporaryDirectory(prefix="gossamer-shortlist-") as folder:
+        cheapest = sorted(worth, key=lambda c: (c.macs, c.params))[:_PROBES]
+        for index, candidate in enumerate(cheapest):
+            bar.update(index, text=candidate.key)
+            measured.append(_measure(candidate, config, num_classes, Path(folder)))
+        worth = [c for c in worth if c not in cheapest] if any(m.fits for m in measured) else []
+        for index, candidate in enumerate(worth):
+            bar.update(_PROBES + index, text=candidate.key)
+            late = time.monotonic() - start > limit_seconds
+            fitting = [m for m in measured[_PROBES:] if m.fits]
+            if len(fitting) >= _ENOUGH or late:
+                refused += [Refusal(candidate=c, reason="not measured: enough better ones fit") for c in worth[index:]]
+                break
+            over = _too_slow_already(candidate, measured, budget)
+            if over is not None:
+                refused.append(Refusal(candidate=candidate, reason=over))
+                continue
+            measured.append(_measure(candidate, config, num_classes, Path(folder)))
+    chosen = _pick([m for m in measured if m.fits], _wanted(config.minutes))
+    verdict = "" if chosen else _verdict(budget, pool, measured, resolutions_for(short_side))
+    return Shortlist(
+        chosen=chosen, measured=measured, refused=refused, seconds=time.monotonic() - start, verdict=verdict
+    )
+
+
+def _static(pool: Sequence[Candidate], budget: Budget) -> tuple[list[Refusal], list[Candidate]]:
+    refused: list[Refusal] = []
+    worth: list[Candidate] = []
+    for candidate in pool:
+        excess = static_excess(candidate, budget)
+        if excess:
+            reason = ", ".join(f"{metric} {ratio:.2f} times the limit" for metric, ratio in excess.items())
+            refused.append(Refusal(candidate=candidate, reason=reason))
+        else:
+            worth.append(candidate)
+    return refused, worth
+
+
+def _too_slow_already(candidate: Candidate, measured: Sequence[Measured], budget: Budget) -> str | None:
+    """A reason not to measure: the same network is too slow or too large at a smaller input already."""
+    for other in measured:
+        if other.candidate.name == candidate.name and other.candidate.size <= candidate.size and not other.fits:
+            return f"over budget at {other.candidate.size} pixels already"
+    return None
+
+
+def _measure(candidate: Candidate, config: FitConfig, num_classes: int, folder: Path) -> Measured:
+    runtime = get_runtime(config.on)
+    contract = InputContract.of(candidate.preprocessing, candidate.size)
+    network = build(candidate.name, num_classes=num_classes, seed=config.seed).eval()
+    generator = np.random.default_rng(config.seed)
+    noise = [contract.normalise(generator.integers(0, 256, (1, *contract.size, 3), dtype=np.uint8)) for _ in range(2)]
+    try:
+        files = export_precisions(network, contract, config.on, folder, noise)
+    except GossamerError as error:
+        return Measured(candidate=candidate, files=[], fits=[], note=str(error))
+    sessions = {p: runtime.load(path, threads=config.threads) for p, path in files.items()}
+    runs = {p: (lambda s=session: s.run(noise[0])) for p, session in sessions.items()}  # type: ignore[misc]
+    latencies = measure_latency(runs, seconds=0.2, rounds=5, threads=config.threads)
+    figures = [
+        FileFigures(precision=p, size_bytes=path.stat().st_size + _METADATA_BYTES, latency_ms=latencies[p].p50_ms)
+        for p, path in files.items()
+    ]
+    if config.budget.limit("memory") is not None:
+        for figure, path in zip(figures, files.values(), strict=True):
+            peak = measure_memory(path, runtime=config.on, threads=config.threads, shape=contract.shape)
+            figure.memory_bytes = peak.process_bytes
+    fits = [f.precision for f in figures if all(r <= 1 for r in _ratios(f, candidate, config.budget).values())]
+    return Measured(candidate=candidate, files=figures, fits=fits)
+
+
+def _ratios(file: FileFigures, candidate: Candidate, budget: Budget) -> dict[str, float]:
+    """What a file uses of each at-most limit, headroom counted in."""
+    values = {
+        "latency": file.latency_ms,
+        "size": float(file.size_bytes),
+        "memory": float(file.memory_bytes or 0),
+        "params": float(candidate.params),
+        "macs": float(candidate.macs),
+    }
+    return {
+        limit.metric: values[limit.metric] / (limit.value * _HEADROOM.get(limit.metric, 1.0))
+        for limit in budget.limits
+        if limit.metric in values
+    }
+
+
+def _wanted(minutes: float) -> int:
+    """How many networks the time allows to train side by side."""
+    return 4 if minutes >= 15 else 3 if minutes >= 5 else 2 if minutes >= 2 else 1
+
+
+def _pick(fitting: Sequence[Measured], count: int) -> list[Candidate]:
+    """The most promising of the Pareto front, at most three sizes of one network."""
+    front = [m for m in fitting if not any(_dominates(other, m) for other in fitting)]
+    chosen: list[Candidate] = []
+    for item in sorted(front, key=lambda m: (-m.candidate.promise, m.candidate.key)):
+        same = [c for c in chosen if c.name == item.candidate.name]
+        if len(chosen) < count and len(same) < _MAX_PER_NETWORK:
+            chosen.append(item.candidate)
+    return chosen
+
+
+def _dominates(a: Measured, b: Measured) -> bool:
+    ours, theirs = _best(a), _best(b)
+    pairs = [(ours[0], theirs[0]), (ours[1], theirs[1]), (-a.candidate.promise, -b.candidate.promise)]
+    return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
+
+
+def _best(measured: Measured) -> tuple[float, float]:
+    """Latency and size of the fastest fitting file."""
+    files = [f for f in measured.files if f.precision in measured.fits]
+    fastest = min(files, key=lambda f: f.latency_ms)
+    return fastest.latency_ms, fastest.size_bytes
+
+
+def _verdict(budget: Budget, pool: Sequence[Candidate], measured: Sequence[Measured], sizes: Sequence[int]) -> str:
+    """Which limit binds, and what the network nearest to the budget would need."""
+    nearest: tuple[float, str, dict[str, float]] = (math.inf, "", {})
+    for item in measured:
+        for file in item.files:
+            ratios = _ratios(file, item.candidate, budget)
+            worst = max(ratios.values(), default=math.inf)
+            if worst < nearest[0]:
+                nearest = (worst, f"{item.candidate.key} in {file.precision}", ratios)
+    if not nearest[2]:
+        smallest = min(pool, key=lambda c: max(static_excess(c, budget).values(), default=0.0))
+        nearest = (0.0, smallest.key, static_excess(smallest, budget))
+    limits = {limit.metric: limit for limit in budget.limits}
+    over = {metric: ratio for metric, ratio in nearest[2].items() if ratio > 1}
+    binding = max(over, key=lambda metric: over[metric])
+    needs = ", ".join(
+        f"{m} {format_quantity(m, r * limits[m].value * _HEADROOM.get(m, 1.0))}" for m, r in nearest[2].items()
+    )
+    return (
+        f"no network of the catalogue meets '{budget}' at {min(sizes)} to {max(sizes)} pixels: {binding} binds; "
+        f"the nearest is {nearest[1]}, which needs at least {needs}; raise the limit on {' and '.join(over)}"
+    )

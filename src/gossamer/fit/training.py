@@ -1,0 +1,280 @@
+"""Stage 3: the shortlist by successive halving, a teacher where it helps, all within the minutes there are."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from gossamer.data.augment import View
+from gossamer.data.cache import load_pictures
+from gossamer.data.check import CheckReport
+from gossamer.deploy.contract import InputContract
+from gossamer.errors import DataError
+from gossamer.fit.candidates import Candidate, candidates
+from gossamer.fit.config import FitConfig
+from gossamer.fit.folder import RunFolder
+from gossamer.fit.reporter import Reporter
+from gossamer.train.loop import Pictures, Pulse, Training, TrainResult, train_until
+from gossamer.train.recipe import Recipe, recipe_for
+from gossamer.zoo.build import build
+from gossamer.zoo.weights import read_state
+
+__all__ = ["CurvePoint", "Trained", "TrainedNetwork", "Trainer", "load_trained"]
+
+_RUNG_SHARES: dict[int, tuple[tuple[int, float], ...]] = {
+    1: ((1, 1.0),),
+    2: ((2, 0.15), (1, 0.70)),
+    3: ((3, 0.09), (2, 0.11), (1, 0.51)),
+    4: ((4, 0.07), (2, 0.11), (1, 0.50)),
+}
+"""Candidates -> rungs of (how many go on, share of the training time each gets in it)."""
+_TEACHER_SHARE = 0.3
+_TEACHER_GAIN = 0.01
+_TEACHER_MINUTES = 8.0
+_TEACHER_MACS = 1.3
+
+
+class CurvePoint(BaseModel):
+    """One validation during training."""
+
+    seconds: float
+    passes: float
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+
+
+class TrainedNetwork(BaseModel):
+    """One network and how far it was trained."""
+
+    candidate: Candidate
+    folder: str
+    """Below the run folder; holds best.safetensors."""
+    accuracy: float
+    """Best on the validation split."""
+    seconds: float
+    rungs: int
+    points: list[CurvePoint]
+    recipe: dict[str, object]
+
+
+class Trained(BaseModel):
+    """All networks that were trained, best first; the first went through every rung."""
+
+    networks: list[TrainedNetwork]
+    teacher: TrainedNetwork | None = None
+    teacher_used: bool = False
+    notes: list[str]
+    lost: list[str]
+    """Pictures that could no longer be read when training began, left out."""
+    view: str
+    pictures_per_second: float
+
+
+class Trainer:
+    """Runs the stage; every rung leaves its checkpoint, so that a killed run goes on from the last validation."""
+
+    def __init__(self, config: FitConfig, report: CheckReport, run: RunFolder, reporter: Reporter) -> None:
+        self.config, self.report, self.run, self.reporter = config, report, run, reporter
+        self.view: View = _view(config, report)
+        self.notes: list[str] = []
+        self.lost: set[str] = set()
+        self.speed = 0.0
+
+    def train(self, shortlist: Sequence[Candidate], seconds: float) -> Trained:
+        """Train the shortlist for `seconds` in all (of training time: a resumed run counts what it did before)."""
+        survivors = list(shortlist)
+        results: dict[str, tuple[Candidate, TrainResult, int]] = {}
+        rungs = _RUNG_SHARES[len(survivors)]
+        teacher = self._teacher_candidate(survivors, seconds)
+        for_students = seconds * (1 - _TEACHER_SHARE) if teacher is not None else seconds
+        whole = sum(share for _, share in rungs)
+        spent = 0.0
+        taught: TrainedNetwork | None = None
+        use_teacher = False
+        for number, (count, share) in enumerate(rungs, 1):
+            survivors = survivors[:count]
+            last = number == len(rungs)
+            if last and teacher is not None:
+                taught, use_teacher = self._train_teacher(teacher, seconds - for_students, results, survivors[0])
+                if not use_teacher:
+                    for_students += max(0.0, seconds - for_students - taught.seconds)
+            spent += share
+            for candidate in survivors:
+                bound = for_students * spent
+                network = self._network(taught) if last and use_teacher and taught is not None else None
+                training = self._training(candidate, for_students * whole, decay_from=1 - rungs[-1][1] / whole, teacher=network)
+                result = self._rung(candidate, training, bound, number)
+                results[candidate.key] = (candidate, result, number)
+            survivors.sort(key=lambda c: (-results[c.key][1].best_accuracy, results[c.key][1].best_loss))
+            ranking = ", ".join(f"{c.key} {100 * results[c.key][1].best_accuracy:.1f} %" for c in survivors)
+            self.reporter.line(f"rung {number} of {len(rungs)}: {ranking}")
+            self.run.event("rung", number=number, ranking={c.key: results[c.key][1].best_accuracy for c in survivors})
+        order = sorted(results.values(), key=lambda r: (-r[2], -r[1].best_accuracy, r[1].best_loss))
+        return Trained(
+            networks=[self._summary(*r) for r in order],
+            teacher=taught,
+            teacher_used=use_teacher,
+            notes=self.notes,
+            lost=sorted(self.lost),
+            view=self.view,
+            pictures_per_second=round(self.speed, 1),
+        )
+
+    def _rung(self, candidate: Candidate, training: Training, bound: float, number: int) -> TrainResult:
+        with self.reporter.bar(candidate.key, bound) as bar:
+
+            def pulse(now: Pulse) -> None:
+                self.speed = now.pictures_per_second
+                accuracy = "" if now.val_accuracy is None else f"  val {100 * now.val_accuracy:.1f} %"
+                bar.update(
+                    now.seconds,
+                    text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}  {now.pictures_per_second:.0f} pictures/s",
+                )
+
+            before = _points_written(self.run.path / "metrics.csv", candidate.key)
+            result = train_until(training, bound, pulse=pulse)
+        for point in result.points[before:]:
+            self.run.metric(
+                network=candidate.key,
+                rung=number,
+                seconds=round(point.seconds, 2),
+                passes=round(point.passes, 3),
+                train_loss=round(point.train_loss, 5),
+                val_loss=round(point.val_loss, 5),
+                val_accuracy=round(point.val_accuracy, 5),
+            )
+        return result
+
+    def _training(
+        self, candidate: Candidate, total: float, *, decay_from: float, teacher: nn.Module | None
+    ) -> Training:
+        contract = InputContract.of(candidate.preprocessing, candidate.size)
+        return Training(
+            network=build(candidate.model, num_classes=len(self.report.dataset.labels), seed=self.config.seed),
+            contract=contract,
+            recipe=self._recipe(candidate),
+            pictures=self._pictures(candidate.size),
+            folder=self._folder(candidate),
+            total_seconds=total,
+            decay_from=max(decay_from, 0.3),
+            seed=self.config.seed,
+            teacher=teacher,
+            threads=torch.get_num_threads(),
+        )
+
+    def _recipe(self, candidate: Candidate) -> Recipe:
+        return recipe_for(
+            pretrained=candidate.weights is not None, view=self.view, pictures=len(self.report.split.train)
+        )
+
+    def _folder(self, candidate: Candidate) -> Path:
+        return self.run.path / "train" / re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate.key)
+
+    def _pictures(self, size: int) -> Pictures:
+        train, train_labels = self._split("train", size)
+        val, val_labels = self._split("val", size)
+        return Pictures(train, train_labels, val, val_labels)
+
+    def _split(self, name: str, size: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+        dataset = self.report.dataset
+        samples = [dataset.samples[i] for i in self.report.split.of(name)]  # type: ignore[arg-type]
+        with self.reporter.bar(f"decoding {name} at {size} px", len(samples)) as bar:
+            array = load_pictures(
+                [s.path for s in samples],
+                size,
+                self.run.path / "cache",
+                key=self.report.fingerprint,
+                tick=lambda done, _total: bar.update(done),
+            )
+        self.lost |= {dataset.relative(samples[i]) for i in array.lost}
+        labels = np.array([s.label for s in samples], np.int64)
+        if not array.lost:
+            return array.pixels, labels
+        keep = np.setdiff1d(np.arange(len(samples)), np.array(array.lost))
+        if not len(keep):
+            raise DataError(f"no picture of the {name} split can be read any more in {dataset.root}; check the folder")
+        return array.pixels[keep], labels[keep]
+
+    def _teacher_candidate(self, shortlist: Sequence[Candidate], seconds: float) -> Candidate | None:
+        """A pretrained network well above the shortlist's in macs, where there is time for it."""
+        if self.config.teacher == "none" or seconds < 60 * _TEACHER_MINUTES:
+            return None
+        size = max(c.size for c in shortlist)
+        pool = candidates(
+            short_side=self.report.short_side,
+            num_classes=len(self.report.dataset.labels),
+            pictures=len(self.report.split.train),
+            online=self.config.online,
+        )
+        best = next((c for c in pool if c.weights is not None and c.size <= size), None)
+        if best is None or best.macs < _TEACHER_MACS * max(c.macs for c in shortlist):
+            return None
+        return best
+
+    def _train_teacher(
+        self,
+        teacher: Candidate,
+        seconds: float,
+        results: dict[str, tuple[Candidate, TrainResult, int]],
+        student: Candidate,
+    ) -> tuple[TrainedNetwork, bool]:
+        """The teacher, trained at the student's size, and whether it is better enough to be followed."""
+        candidate = teacher.model_copy(update={"size": student.size})
+        training = self._training(candidate, seconds, decay_from=0.3, teacher=None)
+        result = self._rung(candidate, training, seconds, 0)
+        gain = result.best_accuracy - results[student.key][1].best_accuracy
+        use = gain >= _TEACHER_GAIN
+        self.notes.append(
+            f"teacher {candidate.key} reached {100 * result.best_accuracy:.1f} % on validation, "
+            f"{100 * gain:+.1f} points against {student.key} at that time: {'followed' if use else 'not followed'}"
+        )
+        self.reporter.line(self.notes[-1])
+        return self._summary(candidate, result, 0), use
+
+    def _network(self, trained: TrainedNetwork) -> nn.Module:
+        return load_trained(self.run.path, trained, len(self.report.dataset.labels))
+
+    def _summary(self, candidate: Candidate, result: TrainResult, rungs: int) -> TrainedNetwork:
+        return TrainedNetwork(
+            candidate=candidate,
+            folder=self._folder(candidate).relative_to(self.run.path).as_posix(),
+            accuracy=result.best_accuracy,
+            seconds=round(result.seconds, 1),
+            rungs=rungs,
+            points=[CurvePoint(**vars(point)) for point in result.points],
+            recipe=self._recipe(candidate).to_json(),
+        )
+
+    def clean(self) -> None:
+        """Remove the decoded pictures: they can be made again from the data."""
+        shutil.rmtree(self.run.path / "cache", ignore_errors=True)
+
+
+def load_trained(run: Path, trained: TrainedNetwork, num_classes: int) -> nn.Module:
+    """The trained network with its best weights, in eval mode."""
+    network = build(trained.candidate.name, num_classes=num_classes)
+    network.load_state_dict(read_state(run / trained.folder / "best.safetensors"))
+    return network.eval()
+
+
+def _view(config: FitConfig, report: CheckReport) -> View:
+    if config.view != "auto":
+        return config.view
+    return "aerial" if 0.7 <= report.upright <= 1.4 else "ground"
+
+
+def _points_written(file: Path, network: str) -> int:
+    """How many validations of a network metrics.csv holds already."""
+    try:
+        return sum(1 for line in file.read_text().splitlines() if line.split(",")[1:2] == [network])
+    except OSError:
+        return 0
+

@@ -1,0 +1,95 @@
+"""Pictures decoded once, mapped afterwards, and never a reason to stop."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gossamer.data.cache import load_pictures
+from gossamer.data.pictures import fit_square, open_rgb
+from gossamer.errors import RunFolderError
+
+
+@pytest.fixture
+def paths(pictures):
+    return sorted(pictures({"a": 3}, size=(24, 40)).rglob("*.png"))
+
+
+def test_pixels_are_those_of_the_contracts_rule(paths, tmp_path):
+    array = load_pictures(paths, 16, tmp_path / "cache", key="k")
+    assert array.pixels.shape == (3, 16, 16, 3)
+    assert array.pixels.dtype == np.uint8
+    assert array.lost == ()
+    for position, path in enumerate(paths):
+        assert np.array_equal(array.pixels[position], np.asarray(fit_square(open_rgb(path), 16)))
+
+
+def test_the_file_is_mapped_and_reused(paths, tmp_path):
+    heard = []
+    first = load_pictures(paths, 16, tmp_path / "cache", key="k", tick=lambda done, total: heard.append((done, total)))
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+    for path in paths:
+        path.unlink()
+    second = load_pictures(paths, 16, tmp_path / "cache", key="k", tick=lambda *_: pytest.fail("decoded again"))
+    assert isinstance(second.pixels, np.memmap)
+    assert not second.pixels.flags.writeable
+    assert np.array_equal(first.pixels, second.pixels)
+    assert second.lost == ()
+
+
+@pytest.mark.parametrize("change", ["key", "size", "paths"])
+def test_another_key_size_or_list_is_another_file(paths, tmp_path, change):
+    cache = tmp_path / "cache"
+    load_pictures(paths, 16, cache, key="k")
+    before = set(cache.iterdir())
+    load_pictures(
+        paths[:2] if change == "paths" else paths, 8 if change == "size" else 16, cache, key="l" if change == "key" else "k"
+    )
+    assert len(set(cache.iterdir()) - before) == 2
+
+
+def test_a_lost_picture_is_named_and_black(paths, tmp_path):
+    paths[1].unlink()
+    paths.append(tmp_path / "note.jpg")
+    paths[3].write_text("no picture")
+    for _ in range(2):
+        array = load_pictures(paths, 16, tmp_path / "cache", key="k")
+        assert array.lost == (1, 3)
+        assert not array.pixels[[1, 3]].any()
+        assert array.pixels[[0, 2]].any((1, 2, 3)).all()
+
+
+def test_no_pictures_at_all(tmp_path):
+    array = load_pictures([], 16, tmp_path / "cache", key="k")
+    assert array.pixels.shape == (0, 16, 16, 3)
+    assert array.lost == ()
+
+
+def test_a_cache_that_cannot_be_written(paths, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(RunFolderError, match="a file stands where a folder is needed; give another folder"):
+        load_pictures(paths, 16, tmp_path / "cache", key="k")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve space")
+def test_a_full_disk_is_told_before_a_page_is_written(paths, tmp_path, monkeypatch):
+    def full(descriptor: int, start: int, length: int) -> None:
+        assert length > 3 * 16 * 16 * 3
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(RunFolderError, match="the disk is full; free some space and run the same command with --resume"):
+        load_pictures(paths, 16, tmp_path / "cache", key="k")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_odd_kinds_come_out_as_rgb(tmp_path):
+    Image.new("CMYK", (20, 20)).save(tmp_path / "a.jpg")
+    Image.fromarray(np.full((20, 20), 65535, np.uint16)).save(tmp_path / "b.png")
+    array = load_pictures([tmp_path / "a.jpg", tmp_path / "b.png"], 8, tmp_path / "cache", key="k")
+    assert array.lost == ()
+    assert (array.pixels > 250).all()
