@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, tiny pictures made in code, and the shared data where it is present."""
+"""What every test gets: a home of its own, tiny pictures made in code, the shared data where present."""
 
 from __future__ import annotations
 
@@ -27,9 +27,17 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HOME", "USERPROFILE"):
             patch.setenv(name, str(home))
-        for name, folder in (("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config"), ("XDG_DATA_HOME", ".data")):
+        for name, folder in (
+            ("XDG_CACHE_HOME", ".cache"),
+            ("XDG_CONFIG_HOME", ".config"),
+            ("XDG_DATA_HOME", ".data"),
+        ):
             patch.setenv(name, str(home / folder))
-        for name, folder in (("HF_HOME", "huggingface"), ("TORCH_HOME", "torch"), ("MPLCONFIGDIR", "matplotlib")):
+        for name, folder in (
+            ("HF_HOME", "huggingface"),
+            ("TORCH_HOME", "torch"),
+            ("MPLCONFIGDIR", "matplotlib"),
+        ):
             patch.setenv(name, str(home / ".cache" / folder))
         patch.setenv("HF_HUB_OFFLINE", "1")
         yield
@@ -45,7 +53,12 @@ def picture(seed: int, size: tuple[int, int] = (40, 40), tint: float = 0.0) -> I
 
 
 def write_class_folders(
-    root: Path, classes: Mapping[str, int], *, size: tuple[int, int] = (40, 40), suffix: str = ".png", seed: int = 0
+    root: Path,
+    classes: Mapping[str, int],
+    *,
+    size: tuple[int, int] = (40, 40),
+    suffix: str = ".png",
+    seed: int = 0,
 ) -> Path:
     """ROOT/CLASS/000.png ...: `classes` says how many pictures each class gets; all pictures differ."""
     number = 1000 * seed
@@ -60,7 +73,7 @@ def write_class_folders(
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> PictureFolder:
-    """A factory: `pictures({"field": 5, "forest": 5}, size=(40, 40), suffix=".jpg", name="data", seed=0)` -> root."""
+    """`pictures({"field": 5, "river": 5}, size=(40, 40), suffix=".jpg", name="data", seed=0)` -> root."""
 
     def make(classes: Mapping[str, int], *, name: str = "data", **options: object) -> Path:
         return write_class_folders(tmp_path / name, classes, **options)  # type: ignore[arg-type]

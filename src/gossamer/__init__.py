@@ -24,7 +24,20 @@ _PUBLIC = {
     "predict": "gossamer.deploy.predict",
 }
 
-__all__ = ["Budget", "Bundle", "GossamerError", "InputContract", "ModelSpec", "__version__", "build", "check", "fit", "load", "measure", "predict"]
+__all__ = [
+    "Budget",
+    "Bundle",
+    "GossamerError",
+    "InputContract",
+    "ModelSpec",
+    "__version__",
+    "build",
+    "check",
+    "fit",
+    "load",
+    "measure",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -54,7 +54,9 @@ def folder_error(error: OSError, path: Path) -> RunFolderError:
         errno.ENOTDIR: "a file stands where a folder is needed; give another folder with --out",
         errno.EEXIST: "a file stands where a folder is needed; give another folder with --out",
     }
-    reason = reasons.get(error.errno or 0, f"{error.strerror or error}; check the disk or give another folder with --out")
+    reason = reasons.get(
+        error.errno or 0, f"{error.strerror or error}; check the disk or give another folder with --out"
+    )
     return RunFolderError(f"cannot write {path}: {reason}")
 
 

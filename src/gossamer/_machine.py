@@ -41,7 +41,8 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 def load_per_core() -> float:
     """Runnable processes per core, averaged over the last minute; this process counts too."""
-    return psutil.getloadavg()[0] / (os.cpu_count() or 1)
+    load: float = psutil.getloadavg()[0]
+    return load / (os.cpu_count() or 1)
 
 
 def describe_machine() -> dict[str, Any]:

@@ -66,7 +66,9 @@ class MissingExtraError(GossamerError):
     exit_code = 3
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed; pip install 'gossamer[{extra}]'")
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed; pip install 'gossamer[{extra}]'"
+        )
 
 
 class GoalNotMetError(GossamerError):

@@ -118,12 +118,16 @@ class Budget:
         """
         items = [item for item in text.split(",") if item.strip()]
         if not items:
-            raise BudgetError("a budget needs at least one limit, got an empty text; write e.g. 'latency<=5ms, size<=1MB'")
+            raise BudgetError(
+                "a budget needs at least one limit, got an empty text; write e.g. 'latency<=5ms, size<=1MB'"
+            )
         limits = [_parse_limit(item) for item in items]
         seen: set[str] = set()
         for limit in limits:
             if limit.metric in seen:
-                raise BudgetError(f"a budget takes one limit a metric, got {limit.metric} twice in {text!r}; keep the tighter one")
+                raise BudgetError(
+                    f"a budget takes one limit a metric, got {limit.metric} twice in {text!r}; keep the tighter one"
+                )
             seen.add(limit.metric)
         return cls(tuple(limits), text.strip())
 
@@ -142,7 +146,9 @@ class Budget:
 def _parse_limit(item: str) -> Limit:
     match = _ITEM.match(item)
     if match is None:
-        raise BudgetError(f"a limit reads 'metric op value unit', got {item.strip()!r}; write e.g. 'latency<=5ms'")
+        raise BudgetError(
+            f"a limit reads 'metric op value unit', got {item.strip()!r}; write e.g. 'latency<=5ms'"
+        )
     name, op, number, unit = match.groups()
     metric = name.lower()
     if metric not in _METRICS:
@@ -150,9 +156,13 @@ def _parse_limit(item: str) -> Limit:
     rule = _METRICS[metric]
     allowed = ("<=", "<") if rule.at_most else (">=", ">")
     if op not in allowed:
-        raise BudgetError(f"{metric} takes {allowed[0]} or {allowed[1]}, got {op!r} in {item.strip()!r}; write '{metric}{allowed[0]}{number}{unit}'")
+        raise BudgetError(
+            f"{metric} takes {allowed[0]} or {allowed[1]}, got {op!r} in {item.strip()!r}; write '{metric}{allowed[0]}{number}{unit}'"
+        )
     if unit == "" and rule.default_unit is None:
-        raise BudgetError(f"{metric} needs a unit ({_UNIT_NAMES[metric]}), got {item.strip()!r}; write e.g. '{metric}{op}{number}{rule.base_unit}'")
+        raise BudgetError(
+            f"{metric} needs a unit ({_UNIT_NAMES[metric]}), got {item.strip()!r}; write e.g. '{metric}{op}{number}{rule.base_unit}'"
+        )
     if unit.lower() not in rule.units:
         raise BudgetError(f"unknown unit {unit!r} for {metric}; use {_UNIT_NAMES[metric]}")
     return Limit(metric, op, _checked_value(metric, number, rule.units[unit.lower()], item.strip()))  # type: ignore[arg-type]
@@ -162,12 +172,18 @@ def _checked_value(metric: str, number: str, factor: float, item: str) -> float:
     try:
         value = float(number) * factor
     except ValueError:
-        raise BudgetError(f"a limit needs a number, got {number!r} in {item!r}; write e.g. '{metric}<=5'") from None
+        raise BudgetError(
+            f"a limit needs a number, got {number!r} in {item!r}; write e.g. '{metric}<=5'"
+        ) from None
     if not math.isfinite(value):
         raise BudgetError(f"a limit needs a finite number, got {number!r} in {item!r}")
     if metric == "accuracy":
         if not 0 < value <= 1:
-            raise BudgetError(f"accuracy is a share above 0 and at most 1 (or 100 %), got {item!r}; write e.g. 'accuracy>=0.9'")
+            raise BudgetError(
+                f"accuracy is a share above 0 and at most 1 (or 100 %), got {item!r}; write e.g. 'accuracy>=0.9'"
+            )
     elif value <= 0:
-        raise BudgetError(f"no network can have {metric} of {number} or less, got {item!r}; give a value above 0")
+        raise BudgetError(
+            f"no network can have {metric} of {number} or less, got {item!r}; give a value above 0"
+        )
     return value

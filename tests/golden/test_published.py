@@ -1,7 +1,7 @@
 """Our counts beside the published ones: exact integers, the deviation, and the reason where it passes 3 %.
 
-params counts every weight and bias, BN scale and shift included. macs are those of convolutions and linear layers at
-the entry's input, counted by torch (FlopCounterMode counts two operations each).
+params counts every weight and bias, BN scale and shift included. macs are those of convolutions and linear
+layers at the entry's input, counted by torch (FlopCounterMode counts two operations each).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import shufflenet_v2_x1_0
 
 from gossamer.deploy.contract import InputContract
 from gossamer.zoo.build import build
@@ -53,7 +54,11 @@ GOLDEN = {
     "shufflenet_v2_2.0": Golden(7_402_600, 590_783_000, 0.1, 0.1),
     "squeezenet_1.0": Golden(1_248_424, 861_339_936, 0.1, 0.2),
     "squeezenet_1.1": Golden(
-        1_235_496, 387_747_520, 0.1, 7.8, "published as 0.72 GFLOPs, 2.4 times less than 1.0; the authors' own file counts 388 M"
+        1_235_496,
+        387_747_520,
+        0.1,
+        7.8,
+        "published as 0.72 GFLOPs, 2.4 times less than 1.0; the authors' own file counts 388 M",
     ),
     "efficientnet_lite0": Golden(
         4_652_008, 385_187_552, 1.1, 5.4, "published macs count element-wise operations too"
@@ -107,11 +112,11 @@ def test_the_padded_conv10_is_what_its_note_says():
     assert _macs(padded, 227) - _macs(plain, 227) == (15**2 - 13**2) * 512 * 1000
 
 
-def test_torchvisions_form_of_shufflenet_has_its_own_counts():
+def test_torchvisions_form_of_shufflenet_counts_as_torchvisions_own():
     with torch.device("meta"):
-        network = build("shufflenet_v2_1.0", form="torchvision")
-    assert sum(p.numel() for p in network.parameters()) == 2_278_604
-    assert _macs(network, 224) == 144_907_624
+        ours, theirs = build("shufflenet_v2_1.0", form="torchvision"), shufflenet_v2_x1_0(weights=None)
+    assert [sum(p.numel() for p in net.parameters()) for net in (ours, theirs)] == [2_278_604, 2_278_604]
+    assert [_macs(net, 224) for net in (ours, theirs)] == [144_907_992, 144_907_992]
 
 
 def _top1(network, pictures, labels, contract):

@@ -39,7 +39,9 @@ def test_json_gives_the_contract_back(contract):
 
 @given(contracts(), st.integers(0, 2**32 - 1))
 def test_normalise_is_the_formula_band_by_band(contract, seed):
-    raw = np.random.default_rng(seed).integers(0, 256, (2, contract.size.height, contract.size.width, len(contract.bands)), np.uint8)
+    raw = np.random.default_rng(seed).integers(
+        0, 256, (2, contract.size.height, contract.size.width, len(contract.bands)), np.uint8
+    )
     ready = contract.normalise(raw)
     assert ready.shape == (2, *contract.shape[1:])
     assert (ready.dtype, ready.flags.c_contiguous) == (np.float32, True)

@@ -71,15 +71,22 @@ def test_the_order_of_samples_and_ties_has_no_influence(case, seed, random):
     position = {old: new for new, old in enumerate(order)}
     shuffled = dataset.keep(tuple(dataset.samples[i] for i in order))
     moved = [[position[i] for i in tie] for tie in reversed(ties)]
-    first, second = split_dataset(dataset, ties=ties, seed=seed), split_dataset(shuffled, ties=moved, seed=seed)
+    first, second = (
+        split_dataset(dataset, ties=ties, seed=seed),
+        split_dataset(shuffled, ties=moved, seed=seed),
+    )
     for name in SHARES:
-        assert {dataset.samples[i].path for i in first.of(name)} == {shuffled.samples[i].path for i in second.of(name)}
+        assert {dataset.samples[i].path for i in first.of(name)} == {
+            shuffled.samples[i].path for i in second.of(name)
+        }
 
 
 @given(LABELS, st.lists(st.sampled_from([None, "train", "val", "test"]), min_size=60, max_size=60), SEEDS)
 def test_given_validation_and_test_pictures_never_move(labels, given_splits, seed):
     dataset = _dataset(labels)
-    samples = tuple(Sample(s.path, s.label, None, g) for s, g in zip(dataset.samples, given_splits, strict=False))
+    samples = tuple(
+        Sample(s.path, s.label, None, g) for s, g in zip(dataset.samples, given_splits, strict=False)
+    )
     split = split_dataset(dataset.keep(samples), seed=seed)
     for i, sample in enumerate(samples):
         if sample.split in ("val", "test"):

@@ -37,9 +37,14 @@ def test_a_write_replaces_what_stood_there(tmp_path):
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "x.bin"
     write_bytes(target, b"old")
-    with pytest.raises(ZeroDivisionError), atomic_path(target) as temporary:
-        temporary.write_bytes(b"half")
-        raise ZeroDivisionError
+
+    def fail_half_way():
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert target.read_bytes() == b"old"
     assert _names(tmp_path) == ["x.bin"]
 
@@ -89,7 +94,9 @@ def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("tempfile.mkstemp", fail)
-    with pytest.raises(RunFolderError, match=r"cannot write .*x: there is no permission to write there; give another"):
+    with pytest.raises(
+        RunFolderError, match=r"cannot write .*x: there is no permission to write there; give another"
+    ):
         write_text(tmp_path / "x", "data")
 
 

@@ -59,7 +59,10 @@ def test_many_limits_keep_their_order_and_text():
     [
         ("", r"at least one limit, got an empty text; write e\.g\."),
         (" , ,", r"at least one limit, got an empty text"),
-        ("latency<=0ms", r"no network can have latency of 0 or less, got 'latency<=0ms'; give a value above 0"),
+        (
+            "latency<=0ms",
+            r"no network can have latency of 0 or less, got 'latency<=0ms'; give a value above 0",
+        ),
         ("latency<=-5ms", r"no network can have latency of -5 or less"),
         ("size<=0MB", r"no network can have size of 0 or less"),
         ("params<=0", r"no network can have params of 0 or less"),
@@ -72,7 +75,10 @@ def test_many_limits_keep_their_order_and_text():
         ("accuracy<=0.9", r"accuracy takes >= or >, got '<='.*write 'accuracy>=0\.9'"),
         ("latency=5ms", r"latency takes <= or <, got '='"),
         ("latency==5ms", r"latency takes <= or <, got '=='"),
-        ("latency<=5", r"latency needs a unit \(us, ms or s\), got 'latency<=5'; write e\.g\. 'latency<=5ms'"),
+        (
+            "latency<=5",
+            r"latency needs a unit \(us, ms or s\), got 'latency<=5'; write e\.g\. 'latency<=5ms'",
+        ),
         ("size<=5", r"size needs a unit \(B, kB, MB or GB\)"),
         ("memory<=100", r"memory needs a unit"),
         ("latency<=5ms, latency<=6ms", r"one limit a metric, got latency twice.*keep the tighter one"),
@@ -102,7 +108,12 @@ def test_refusals_say_rule_and_value_in_one_line(text, message):
 
 @pytest.mark.parametrize(
     ("op", "below", "at", "above"),
-    [("<=", True, True, False), ("<", True, False, False), (">=", False, True, True), (">", False, False, True)],
+    [
+        ("<=", True, True, False),
+        ("<", True, False, False),
+        (">=", False, True, True),
+        (">", False, False, True),
+    ],
 )
 def test_a_limit_holds_by_its_operator(op, below, at, above):
     limit = Limit("accuracy", op, 0.5)

@@ -15,7 +15,8 @@ def check_verb(
     data: Annotated[str, typer.Argument(help="Folder of class folders, or demo:scenes.")],
     on_bad: Annotated[str, typer.Option("--on-bad", help="Bad pictures: skip or stop.")] = "skip",
     groups: Annotated[
-        str | None, typer.Option("--groups", help="Keep together: folder, or FILE.csv:COLUMN with a file column.")
+        str | None,
+        typer.Option("--groups", help="Keep together: folder, or FILE.csv:COLUMN with a file column."),
     ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -40,9 +41,17 @@ def check_verb(
         print_json(report.to_json())
         return
     width = max(len(label) for label in report.dataset.labels)
-    lines = [f"{len(report.dataset.samples)} pictures of {len(report.dataset.labels)} classes, median short side {report.short_side} px", ""]
+    lines = [
+        f"{len(report.dataset.samples)} pictures of {len(report.dataset.labels)} classes, median short side {report.short_side} px",
+        "",
+    ]
     lines.append(f"{'class':{width}}  train    val   test")
-    lines += [f"{label:{width}}  {c['train']:5}  {c['val']:5}  {c['test']:5}" for label, c in report.counts().items()]
+    lines += [
+        f"{label:{width}}  {c['train']:5}  {c['val']:5}  {c['test']:5}"
+        for label, c in report.counts().items()
+    ]
     lines.append("")
-    lines += [f"{f.severity:7}  {f.code:15}  {f.message}" for f in report.findings] or ["nothing found that would hurt"]
+    lines += [f"{f.severity:7}  {f.code:15}  {f.message}" for f in report.findings] or [
+        "nothing found that would hurt"
+    ]
     print_lines(lines)

@@ -29,12 +29,21 @@ def doctor_verb(json: JsonOption = False, debug: DebugOption = False) -> None:
     runtimes: dict[str, str] = {}
     for name, module in RUNTIMES.items():
         lacks = importlib.import_module(module).missing()
-        runtimes[name] = "ready" if lacks is None else f"{lacks[0]} not installed; pip install 'gossamer[{lacks[1]}]'"
-    document: dict[str, Any] = {"machine": machine, "versions": found, "runtimes": runtimes, "missing": missing}
+        runtimes[name] = (
+            "ready" if lacks is None else f"{lacks[0]} not installed; pip install 'gossamer[{lacks[1]}]'"
+        )
+    document: dict[str, Any] = {
+        "machine": machine,
+        "versions": found,
+        "runtimes": runtimes,
+        "missing": missing,
+    }
     if json:
         print_json(document)
         return
-    lines = [f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, load {machine['load_per_core']} a core"]
+    lines = [
+        f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, load {machine['load_per_core']} a core"
+    ]
     lines.append(f"system    {machine['system']}, Python {machine['python']}")
     lines += [f"runtime   {name}: {state}" for name, state in runtimes.items()]
     lines += [f"version   {name} {version}" for name, version in found.items()]

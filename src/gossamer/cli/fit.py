@@ -13,19 +13,26 @@ __all__ = ["fit_verb"]
 
 
 def fit_verb(
-    data: Annotated[str, typer.Argument(help="Folder of class folders, or demo:scenes for pictures made in code.")],
+    data: Annotated[
+        str, typer.Argument(help="Folder of class folders, or demo:scenes for pictures made in code.")
+    ],
     within: Annotated[str, typer.Option("--within", help='Budget, e.g. "latency<=5ms, size<=1MB".')],
     on: Annotated[str, typer.Option("--on", help="Runtime the budget holds for.")] = "onnxruntime",
     threads: Annotated[int, typer.Option("--threads", help="Threads of the deployed network.")] = 1,
     minutes: Annotated[float, typer.Option("--minutes", help="Time for the whole run.")] = 20.0,
-    max_drop: Annotated[str, typer.Option("--max-drop", help="Accuracy a lossy step may cost, e.g. 1%.")] = "1%",
+    max_drop: Annotated[
+        str, typer.Option("--max-drop", help="Accuracy a lossy step may cost, e.g. 1%.")
+    ] = "1%",
     on_bad: Annotated[str, typer.Option("--on-bad", help="Bad pictures: skip or stop.")] = "skip",
     groups: Annotated[
-        str | None, typer.Option("--groups", help="Keep together: folder, or FILE.csv:COLUMN with a file column.")
+        str | None,
+        typer.Option("--groups", help="Keep together: folder, or FILE.csv:COLUMN with a file column."),
     ] = None,
     view: Annotated[str, typer.Option("--view", help="auto, aerial (no up) or ground.")] = "auto",
     teacher: Annotated[str, typer.Option("--teacher", help="auto, or none.")] = "auto",
-    online: Annotated[bool, typer.Option("--online", help="Weights may be fetched from public hubs.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Weights may be fetched from public hubs.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     seed: SeedOption = 0,

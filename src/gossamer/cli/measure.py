@@ -15,10 +15,14 @@ __all__ = ["measure_verb"]
 
 
 def measure_verb(
-    model: Annotated[str, typer.Argument(help="Catalogue name, NAME[:k], timm:NAME, torchvision:NAME or a bundle folder.")],
+    model: Annotated[
+        str, typer.Argument(help="Catalogue name, NAME[:k], timm:NAME, torchvision:NAME or a bundle folder.")
+    ],
     input: Annotated[str | None, typer.Option("--input", help="BANDSxHEIGHTxWIDTH, e.g. 3x224x224.")] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Cost of every layer.")] = False,
-    latency: Annotated[str | None, typer.Option("--latency", help="Export to this runtime and time it.")] = None,
+    latency: Annotated[
+        str | None, typer.Option("--latency", help="Export to this runtime and time it.")
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", help="Threads for --latency.")] = 1,
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -61,7 +65,9 @@ def _layer_lines(layers: tuple[LayerCost, ...]) -> list[str]:
     for layer in layers:
         output = "x".join(map(str, layer.output[1:]))
         moved = layer.bytes_read + layer.bytes_written
-        lines.append(f"{layer.name or '(network)':34} {layer.kind:18} {output:>16} {layer.params:>10,} {layer.macs:>13,} {moved:>11,}")
+        lines.append(
+            f"{layer.name or '(network)':34} {layer.kind:18} {output:>16} {layer.params:>10,} {layer.macs:>13,} {moved:>11,}"
+        )
     return lines
 
 
@@ -80,8 +86,7 @@ def _network(model: str, input: str | None, seed: int) -> tuple[Any, tuple[int, 
     spec, _ = parse_model(model)
     size = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
     shape = (3, size, size) if input is None else _shape(input)
-    arguments = {} if shape[0] == 3 else {"in_channels": shape[0]}
-    return build(model, seed=seed, **arguments), shape
+    return build(model, seed=seed, in_channels=None if shape[0] == 3 else shape[0]), shape
 
 
 def _shape(text: str) -> tuple[int, int, int]:

@@ -18,9 +18,13 @@ __all__ = ["predict_verb"]
 def predict_verb(
     model: Annotated[str, typer.Argument(help="Bundle folder or .onnx file.")],
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a .csv or .json file as well.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write a .csv or .json file as well.")
+    ] = None,
     top: Annotated[int, typer.Option("--top", help="Classes a picture.")] = 3,
-    threads: Annotated[int | None, typer.Option("--threads", help="Threads; the bundle's by default.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="Threads; the bundle's by default.")
+    ] = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
@@ -51,7 +55,9 @@ def predict_verb(
 def _line(prediction: Prediction) -> str:
     if prediction.error is not None:
         return f"{prediction.file}  not read: {prediction.error}"
-    classes = "  ".join(f"{label} {score:.3f}" for label, score in zip(prediction.labels, prediction.scores, strict=True))
+    classes = "  ".join(
+        f"{label} {score:.3f}" for label, score in zip(prediction.labels, prediction.scores, strict=True)
+    )
     return f"{prediction.file}  {classes}"
 
 
@@ -68,5 +74,7 @@ def _write(out: Path, predictions: list[Prediction]) -> None:
     rows = csv.writer(buffer, lineterminator="\n")
     rows.writerow(["file", "label", "score", "error"])
     for p in predictions:
-        rows.writerow([p.file, p.labels[0] if p.labels else "", f"{p.scores[0]:.6f}" if p.scores else "", p.error or ""])
+        rows.writerow(
+            [p.file, p.labels[0] if p.labels else "", f"{p.scores[0]:.6f}" if p.scores else "", p.error or ""]
+        )
     write_text(out, buffer.getvalue())

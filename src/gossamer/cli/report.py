@@ -14,7 +14,9 @@ __all__ = ["report_verb"]
 
 def report_verb(
     run: Annotated[Path, typer.Argument(help="Run folder that fit wrote.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the page; in the run by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to write the page; in the run by default.")
+    ] = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -30,14 +32,21 @@ def report_verb(
     try:
         document = FitDocument.model_validate_json(source.read_bytes())
     except OSError as error:
-        raise RunFolderError(f"{run} holds no finished run (no report.json); run gossamer fit, or finish it with --resume") from error
+        raise RunFolderError(
+            f"{run} holds no finished run (no report.json); run gossamer fit, or finish it with --resume"
+        ) from error
     except ValidationError as error:
-        raise RunFolderError(f"{source} is damaged ({error.error_count()} fields); run gossamer fit again") from error
+        raise RunFolderError(
+            f"{source} is damaged ({error.error_count()} fields); run gossamer fit again"
+        ) from error
     page = out or run / "report.html"
     write_text(page, render(document))
     if json:
         print_json(document.model_dump(exclude={"worst"}))
         return
     lines = [document.headline, ""]
-    lines += [f"{line.metric:9} {line.limit:14} {line.measured:>12}  {'met' if line.met else 'not met'}" for line in document.budget]
+    lines += [
+        f"{line.metric:9} {line.limit:14} {line.measured:>12}  {'met' if line.met else 'not met'}"
+        for line in document.budget
+    ]
     print_lines([*lines, "", f"report  {page}"])

@@ -53,7 +53,12 @@ def _row(name: str, entry: Entry) -> dict[str, Any]:
         "macs": macs,
         "published": None
         if published is None
-        else {"params": published.params, "macs": published.macs, "top1": published.top1, "source": published.source},
+        else {
+            "params": published.params,
+            "macs": published.macs,
+            "top1": published.top1,
+            "source": published.source,
+        },
         "deviation": {
             "params": _deviation(params, None if published is None else published.params),
             "macs": _deviation(macs, None if published is None else published.macs),

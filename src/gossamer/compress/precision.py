@@ -70,7 +70,9 @@ def export_precisions(
     return made
 
 
-def preferred(scores: Sequence[FileScore], fits: Mapping[Precision, bool], max_drop: float) -> FileScore | None:
+def preferred(
+    scores: Sequence[FileScore], fits: Mapping[Precision, bool], max_drop: float
+) -> FileScore | None:
     """The file to ship: within budget and guard, the least latency times size; None where no file is within both.
 
     A lossy file must buy something: with neither latency nor size a tenth below fp32 the fp32 file stays.
@@ -81,6 +83,8 @@ def preferred(scores: Sequence[FileScore], fits: Mapping[Precision, bool], max_d
         allowed = [
             s
             for s in allowed
-            if s is exact or s.latency_ms < 0.9 * exact.latency_ms or (s.size_bytes < 0.9 * exact.size_bytes and s.latency_ms <= exact.latency_ms)
+            if s is exact
+            or s.latency_ms < 0.9 * exact.latency_ms
+            or (s.size_bytes < 0.9 * exact.size_bytes and s.latency_ms <= exact.latency_ms)
         ]
     return min(allowed, key=lambda s: (s.latency_ms * s.size_bytes, s.precision), default=None)

@@ -29,7 +29,15 @@ def measure_memory(path: Path, *, runtime: str, threads: int, shape: tuple[int, 
     Raises:
         BundleError: the file cannot be run there.
     """
-    command = [sys.executable, "-m", "gossamer.cost.memory", str(path), runtime, str(threads), json.dumps(shape)]
+    command = [
+        sys.executable,
+        "-m",
+        "gossamer.cost.memory",
+        str(path),
+        runtime,
+        str(threads),
+        json.dumps(shape),
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
@@ -68,4 +76,6 @@ def _measure_here(path: Path, runtime: str, threads: int, shape: tuple[int, ...]
 
 if __name__ == "__main__":
     _file, _runtime, _threads, _shape = sys.argv[1:]
-    sys.stdout.write(json.dumps(_measure_here(Path(_file), _runtime, int(_threads), tuple(json.loads(_shape)))))
+    sys.stdout.write(
+        json.dumps(_measure_here(Path(_file), _runtime, int(_threads), tuple(json.loads(_shape))))
+    )

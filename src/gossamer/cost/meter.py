@@ -44,16 +44,103 @@ _MACS: dict[Any, Callable[[Sequence[Any], Any], int]] = {
     _aten.baddbmm: lambda a, _: matmul_macs(a[1].shape, a[2].shape),
 }
 _ELEMENTWISE = frozenset(
-    """add sub mul div neg pow sqrt rsqrt exp log sigmoid tanh relu relu_ hardtanh hardtanh_ hardswish hardswish_
-    hardsigmoid hardsigmoid_ silu silu_ gelu leaky_relu leaky_relu_ elu mish clamp clamp_min clamp_max add_ mul_ sub_ div_
-    maximum minimum where abs erf native_batch_norm _native_batch_norm_legit_no_training native_layer_norm
-    native_group_norm _softmax _log_softmax mean sum amax max_pool2d_with_indices avg_pool2d _adaptive_avg_pool2d
-    cat constant_pad_nd reflection_pad2d upsample_nearest2d upsample_bilinear2d pixel_shuffle clone copy_ _to_copy
-    zeros_like ones_like empty_like zeros ones full native_dropout index_select gather stack prelu _prelu_kernel""".split()
+    {
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "neg",
+        "pow",
+        "sqrt",
+        "rsqrt",
+        "exp",
+        "log",
+        "sigmoid",
+        "tanh",
+        "relu",
+        "relu_",
+        "hardtanh",
+        "hardtanh_",
+        "hardswish",
+        "hardswish_",
+        "hardsigmoid",
+        "hardsigmoid_",
+        "silu",
+        "silu_",
+        "gelu",
+        "leaky_relu",
+        "leaky_relu_",
+        "elu",
+        "mish",
+        "clamp",
+        "clamp_min",
+        "clamp_max",
+        "add_",
+        "mul_",
+        "sub_",
+        "div_",
+        "maximum",
+        "minimum",
+        "where",
+        "abs",
+        "erf",
+        "native_batch_norm",
+        "_native_batch_norm_legit_no_training",
+        "native_layer_norm",
+        "native_group_norm",
+        "_softmax",
+        "_log_softmax",
+        "mean",
+        "sum",
+        "amax",
+        "max_pool2d_with_indices",
+        "avg_pool2d",
+        "_adaptive_avg_pool2d",
+        "cat",
+        "constant_pad_nd",
+        "reflection_pad2d",
+        "upsample_nearest2d",
+        "upsample_bilinear2d",
+        "pixel_shuffle",
+        "clone",
+        "copy_",
+        "_to_copy",
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "zeros",
+        "ones",
+        "full",
+        "native_dropout",
+        "index_select",
+        "gather",
+        "stack",
+        "prelu",
+        "_prelu_kernel",
+    }
 )
 _VIEWS = frozenset(
-    """view _unsafe_view reshape permute transpose t expand squeeze unsqueeze slice select split split_with_sizes
-    chunk detach alias unbind as_strided lift_fresh""".split()
+    {
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "permute",
+        "transpose",
+        "t",
+        "expand",
+        "squeeze",
+        "unsqueeze",
+        "slice",
+        "select",
+        "split",
+        "split_with_sizes",
+        "chunk",
+        "detach",
+        "alias",
+        "unbind",
+        "as_strided",
+        "lift_fresh",
+    }
 )
 
 
@@ -171,12 +258,16 @@ def measure(network: nn.Module, input: Sequence[int] | Tensor) -> Cost:
             counter.hold(example)
             twin(example)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise ModelError(f"{type(network).__name__} does not run on an input of shape {shape}: {error}; give another --input") from error
+        raise ModelError(
+            f"{type(network).__name__} does not run on an input of shape {shape}: {error}; give another --input"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()
     modules = dict(twin.named_modules())
-    names = [name for name in modules if name in outputs and (counter.written.get(name) or counter.macs.get(name))]
+    names = [
+        name for name in modules if name in outputs and (counter.written.get(name) or counter.macs.get(name))
+    ]
     layers = tuple(
         LayerCost(
             name,
@@ -207,7 +298,9 @@ def _on_meta(network: nn.Module) -> nn.Module:
     try:
         twin = copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:
-        raise ModelError(f"cannot copy {type(network).__name__} for counting: {error}; remove what cannot be copied") from error
+        raise ModelError(
+            f"cannot copy {type(network).__name__} for counting: {error}; remove what cannot be copied"
+        ) from error
     return twin.to("meta").eval()
 
 

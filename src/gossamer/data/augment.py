@@ -80,7 +80,10 @@ def _erase(pictures: Tensor, how: Augmentation, generator: torch.Generator) -> T
     area = _uniform(count, 0.02, 0.2, pictures, generator)
     ratio = torch.exp(_uniform(count, -0.8, 0.8, pictures, generator))
     half_h, half_w = (area * ratio).sqrt() / 2, (area / ratio).sqrt() / 2
-    centre_y, centre_x = _uniform(count, 0, 1, pictures, generator), _uniform(count, 0, 1, pictures, generator)
+    centre_y, centre_x = (
+        _uniform(count, 0, 1, pictures, generator),
+        _uniform(count, 0, 1, pictures, generator),
+    )
     chosen = _uniform(count, 0, 1, pictures, generator) < how.erase
     rows = (torch.arange(height, device=pictures.device) + 0.5) / height
     columns = (torch.arange(width, device=pictures.device) + 0.5) / width

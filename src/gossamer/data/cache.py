@@ -28,7 +28,12 @@ class PictureArray:
 
 
 def load_pictures(
-    paths: Sequence[Path], size: int, folder: Path, *, key: str, tick: Callable[[int, int], None] | None = None
+    paths: Sequence[Path],
+    size: int,
+    folder: Path,
+    *,
+    key: str,
+    tick: Callable[[int, int], None] | None = None,
 ) -> PictureArray:
     """Decode pictures to `size` x `size`, or map the file that an earlier call with the same key and paths wrote.
 
@@ -37,7 +42,9 @@ def load_pictures(
     Raises:
         RunFolderError: the cache cannot be written (read-only, full).
     """
-    digest = hashlib.sha256(f"{key}\0{size}\0".encode() + "\0".join(map(str, paths)).encode()).hexdigest()[:20]
+    digest = hashlib.sha256(f"{key}\0{size}\0".encode() + "\0".join(map(str, paths)).encode()).hexdigest()[
+        :20
+    ]
     target = folder / f"{digest}-{size}.npy"
     lost_file = folder / f"{digest}-{size}.lost.npy"
     if not (target.is_file() and lost_file.is_file()):
@@ -53,7 +60,9 @@ def _decode_all(
     paths: Sequence[Path], size: int, target: Path, tick: Callable[[int, int], None] | None
 ) -> list[int]:
     pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
-    if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and a SIGBUS when a mapped page finds no room
+    if hasattr(
+        os, "posix_fallocate"
+    ):  # a full disk is an error here, and a SIGBUS when a mapped page finds no room
         with target.open("rb+") as file:
             os.posix_fallocate(file.fileno(), 0, target.stat().st_size)
     lost: list[int] = []

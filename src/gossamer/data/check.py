@@ -38,7 +38,12 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """The finding as a JSON object."""
-        return {"severity": self.severity, "code": self.code, "message": self.message, "files": list(self.files)}
+        return {
+            "severity": self.severity,
+            "code": self.code,
+            "message": self.message,
+            "files": list(self.files),
+        }
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,11 @@ class CheckReport:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Pictures by class and split."""
-        table: dict[str, dict[str, int]] = {label: {"train": 0, "val": 0, "test": 0} for label in self.dataset.labels}
+        table: dict[str, dict[str, int]] = {
+            label: {"train": 0, "val": 0, "test": 0} for label in self.dataset.labels
+        }
         for name in ("train", "val", "test"):
-            for i in self.split.of(name):  # type: ignore[arg-type]
+            for i in self.split.of(name):
                 table[self.dataset.labels[self.dataset.samples[i].label]][name] += 1
         return table
 
@@ -104,11 +111,15 @@ def check(
     """
     dataset = _with_groups(open_dataset(data), groups)
     total = len(dataset.samples)
-    scans = scan_files([s.path for s in dataset.samples], tick=None if tick is None else lambda done: tick(done, total))
+    scans = scan_files(
+        [s.path for s in dataset.samples], tick=None if tick is None else lambda done: tick(done, total)
+    )
     findings = _bad_files(dataset, scans)
     skipped = tuple(file for finding in findings for file in finding.files)
     if skipped and on_bad == "stop":
-        raise DataError(f"{len(skipped)} pictures cannot be used and --on-bad is stop; first: {findings[0].message}")
+        raise DataError(
+            f"{len(skipped)} pictures cannot be used and --on-bad is stop; first: {findings[0].message}"
+        )
     good = [i for i, scan in enumerate(scans) if scan.problem is None]
     scans = [scans[i] for i in good]
     dataset = dataset.keep(tuple(dataset.samples[i] for i in good))
@@ -134,15 +145,21 @@ def _with_groups(dataset: Dataset, groups: str | None) -> Dataset:
         return dataset.keep(tuple(replace(s, group=None) for s in dataset.samples))
     if groups == "folder":
         if not any(s.group for s in dataset.samples):
-            raise DataError(f"--groups folder needs folders inside the class folders, {dataset.root} has none; leave it out")
+            raise DataError(
+                f"--groups folder needs folders inside the class folders, {dataset.root} has none; leave it out"
+            )
         return dataset
     path, _, column = groups.rpartition(":")
     if not path:
-        raise DataError(f"groups are 'folder' or FILE.csv:COLUMN, got {groups!r}; name the column after a colon")
+        raise DataError(
+            f"groups are 'folder' or FILE.csv:COLUMN, got {groups!r}; name the column after a colon"
+        )
     table = _read_groups(Path(path), column)
     missing = [dataset.relative(s) for s in dataset.samples if dataset.relative(s) not in table]
     if missing:
-        raise DataError(f"{path} must name a group for every picture, {len(missing)} are missing, first {missing[0]}; add them")
+        raise DataError(
+            f"{path} must name a group for every picture, {len(missing)} are missing, first {missing[0]}; add them"
+        )
     return dataset.keep(tuple(replace(s, group=table[dataset.relative(s)]) for s in dataset.samples))
 
 
@@ -152,7 +169,9 @@ def _read_groups(path: Path, column: str) -> dict[str, str]:
             rows = csv.DictReader(file)
             names = rows.fieldnames or []
             if "file" not in names or column not in names:
-                raise DataError(f"{path} needs the columns file and {column}, it has {', '.join(names) or 'none'}; name another")
+                raise DataError(
+                    f"{path} needs the columns file and {column}, it has {', '.join(names) or 'none'}; name another"
+                )
             return {row["file"]: row[column] for row in rows if row[column]}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read the groups file {path}: {error}; check the path") from error
@@ -180,8 +199,14 @@ def _drop_empty_classes(dataset: Dataset, skipped: Sequence[str]) -> Dataset:
 
 def _odd_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
     kinds: dict[str, tuple[str, Callable[[Scan], bool]]] = {
-        "animated": ("more than one frame; the first is used", lambda s: s.header is not None and s.header.frames > 1),
-        "cmyk": ("CMYK colours; converted to RGB", lambda s: s.header is not None and s.header.mode == "CMYK"),
+        "animated": (
+            "more than one frame; the first is used",
+            lambda s: s.header is not None and s.header.frames > 1,
+        ),
+        "cmyk": (
+            "CMYK colours; converted to RGB",
+            lambda s: s.header is not None and s.header.mode == "CMYK",
+        ),
         "wide": ("more than 8 bits a band; scaled to 8", lambda s: s.header is not None and s.header.wide),
         "bands": (
             "a band beside red, green and blue; dropped",
@@ -194,7 +219,14 @@ def _odd_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
         findings += [Finding("warning", code, f"{file}: {what}", (file,)) for file in files]
     if dataset.ignored:
         files = tuple(path.relative_to(dataset.root).as_posix() for path in dataset.ignored)
-        findings.append(Finding("note", "ignored", f"{_many(files, 'file is', 'files are')} no pictures by name: {_some(files)}", files))
+        findings.append(
+            Finding(
+                "note",
+                "ignored",
+                f"{_many(files, 'file is', 'files are')} no pictures by name: {_some(files)}",
+                files,
+            )
+        )
     return findings
 
 
@@ -204,7 +236,13 @@ def _odd_counts(dataset: Dataset) -> list[Finding]:
     for label, count in sorted(counts.items()):
         if count < 3:
             many = "1 picture" if count == 1 else f"{count} pictures"
-            findings.append(Finding("warning", "tiny-class", f"class {label!r} has {many}: it is trained, never tested; add more"))
+            findings.append(
+                Finding(
+                    "warning",
+                    "tiny-class",
+                    f"class {label!r} has {many}: it is trained, never tested; add more",
+                )
+            )
     (most, top), (least, bottom) = counts.most_common(1)[0], counts.most_common()[-1]
     if top / bottom >= _IMBALANCE:
         message = f"class {most!r} has {top} pictures, {least!r} {bottom}: the larger will be favoured; accuracy hides it"
@@ -222,7 +260,9 @@ def _odd_sizes(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
     if tiny:
         message = f"{_many(tiny, 'picture has', 'pictures have')} a side under {_UPSCALED_SIDE} pixels: {_some(tiny)}"
         findings.append(Finding("warning", "tiny-picture", message, tiny))
-    long = [i for i, s in enumerate(scans) if s.header is not None and max(s.header.size) > 3 * min(s.header.size)]
+    long = [
+        i for i, s in enumerate(scans) if s.header is not None and max(s.header.size) > 3 * min(s.header.size)
+    ]
     if long:
         files = _names(dataset, long)
         message = f"{_many(files, 'picture is', 'pictures are')} over three times as long as wide, the ends are cut: {_some(files)}"
@@ -242,12 +282,27 @@ def _duplicates(
         classes = {dataset.samples[i].label for i in group}
         if len(classes) > 1:
             names = ", ".join(repr(dataset.labels[c]) for c in sorted(classes))
-            findings.append(Finding("error", "label-conflict", f"the same picture in {names}: {_some(files)}; keep one", files))
+            findings.append(
+                Finding(
+                    "error", "label-conflict", f"the same picture in {names}: {_some(files)}; keep one", files
+                )
+            )
         else:
-            findings.append(Finding("warning", "duplicate", f"the same picture {len(files)} times: {_some(files)}; kept in one split", files))
+            findings.append(
+                Finding(
+                    "warning",
+                    "duplicate",
+                    f"the same picture {len(files)} times: {_some(files)}; kept in one split",
+                    files,
+                )
+            )
     for a, b in near:
         files = _names(dataset, (a, b))
-        findings.append(Finding("note", "near-duplicate", f"look alike: {files[0]} and {files[1]}; kept in one split", files))
+        findings.append(
+            Finding(
+                "note", "near-duplicate", f"look alike: {files[0]} and {files[1]}; kept in one split", files
+            )
+        )
     leaked = _leaks(dataset, ties)
     if leaked:
         files = _names(dataset, sorted(leaked))
@@ -277,13 +332,23 @@ def _leaks(dataset: Dataset, ties: Sequence[Sequence[int]]) -> set[int]:
 def _thin_splits(dataset: Dataset, split: Split) -> list[Finding]:
     findings: list[Finding] = []
     for name in ("val", "test"):
-        count = len(split.of(name))  # type: ignore[arg-type]
+        count = len(split.of(name))
         if count == 0:
-            raise DataError(f"every split needs pictures, {name} has none of {len(dataset.samples)}; add at least 3 a class")
+            raise DataError(
+                f"every split needs pictures, {name} has none of {len(dataset.samples)}; add at least 3 a class"
+            )
         if count < 100:
-            findings.append(Finding("note", "thin-split", f"{name} has {count} pictures: its accuracy moves by {100 / count:.1f} points a picture"))
+            findings.append(
+                Finding(
+                    "note",
+                    "thin-split",
+                    f"{name} has {count} pictures: its accuracy moves by {100 / count:.1f} points a picture",
+                )
+            )
     if not split.train:
-        raise DataError(f"every split needs pictures, train has none of {len(dataset.samples)}; add at least 3 a class")
+        raise DataError(
+            f"every split needs pictures, train has none of {len(dataset.samples)}; add at least 3 a class"
+        )
     return findings
 
 

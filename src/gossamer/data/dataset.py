@@ -75,14 +75,18 @@ def open_dataset(data: str | Path) -> Dataset:
         raise DataError(f"demo data are demo or demo:scenes, got {str(data)!r}; choose one or give a folder")
     path = Path(data).expanduser()
     if not path.exists():
-        raise DataError(f"no such folder: {path}; check the path, or use demo:scenes for pictures made in code")
+        raise DataError(
+            f"no such folder: {path}; check the path, or use demo:scenes for pictures made in code"
+        )
     if not path.is_dir():
         raise DataError(f"data is a folder of class folders, {path} is a file; give the folder that holds it")
     for module in READERS.values():
         reader = cast(Reader, importlib.import_module(module))
         if reader.recognises(path):
             return reader.read(path)
-    raise DataError(f"{path} has no sub-folders with pictures in them; put the pictures of each class into a folder named after it")
+    raise DataError(
+        f"{path} has no sub-folders with pictures in them; put the pictures of each class into a folder named after it"
+    )
 
 
 def _demo_folder() -> Path:

@@ -42,11 +42,15 @@ def read(path: Path) -> Dataset:
                 ignored.append(file)
                 continue
             inner = file.parent.relative_to(class_folder).as_posix()
-            found.append((class_folder.name, split, None if inner == "." else f"{class_folder.name}/{inner}", file))
+            found.append(
+                (class_folder.name, split, None if inner == "." else f"{class_folder.name}/{inner}", file)
+            )
     labels = tuple(sorted({name for name, _, _, _ in found}))
     if len(labels) < 2:
         have = f"only {labels[0]!r}" if labels else "none"
-        raise DataError(f"classification needs at least 2 classes with pictures, {path} has {have}; add a folder a class")
+        raise DataError(
+            f"classification needs at least 2 classes with pictures, {path} has {have}; add a folder a class"
+        )
     index = {name: i for i, name in enumerate(labels)}
     samples = tuple(Sample(file, index[name], group, split) for name, split, group, file in found)
     return Dataset(path.resolve().name, path, labels, samples, tuple(ignored))
@@ -54,8 +58,10 @@ def read(path: Path) -> Dataset:
 
 def _class_folders(path: Path) -> Iterator[tuple[SplitName | None, Path]]:
     folders = list(_folders(path))
-    given = bool(folders) and all(f.name.lower() in _SPLIT_NAMES for f in folders) and any(
-        _SPLIT_NAMES[f.name.lower()] == "train" for f in folders
+    given = (
+        bool(folders)
+        and all(f.name.lower() in _SPLIT_NAMES for f in folders)
+        and any(_SPLIT_NAMES[f.name.lower()] == "train" for f in folders)
     )
     for folder in folders:
         if given:

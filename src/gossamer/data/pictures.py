@@ -14,7 +14,9 @@ from gossamer.types import Size
 
 __all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "Probe", "fit_square", "is_picture", "open_rgb", "probe"]
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
 MAX_PIXELS = 89_478_485
 """Above this a header is not believed: Pillow's own bound, a quarter of a gigabyte of RGB."""
 _WIDE_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
@@ -52,8 +54,12 @@ def probe(path: Path) -> Probe:
     with _opened(path) as image:
         try:
             frames = int(getattr(image, "n_frames", 1))
-        except Exception as error:  # a damaged chain of frames makes Pillow raise whatever it meets, IndexError too
-            raise DataError(f"a picture must decode whole, {path} does not ({error}); replace or remove it") from error
+        except (
+            Exception
+        ) as error:  # a damaged chain of frames makes Pillow raise whatever it meets, IndexError too
+            raise DataError(
+                f"a picture must decode whole, {path} does not ({error}); replace or remove it"
+            ) from error
         return Probe(Size(image.height, image.width), image.mode, frames, image.format or "?")
 
 
@@ -72,8 +78,12 @@ def open_rgb(path: Path) -> Image.Image:
             if image.mode in _WIDE_MODES:
                 image = Image.fromarray(_to_8_bit(np.asarray(image)))
             return image.convert("RGB")
-        except Exception as error:  # damaged bytes make Pillow raise whatever it meets, struct.error from EXIF too
-            raise DataError(f"a picture must decode whole, {path} does not ({error}); replace or remove it") from error
+        except (
+            Exception
+        ) as error:  # damaged bytes make Pillow raise whatever it meets, struct.error from EXIF too
+            raise DataError(
+                f"a picture must decode whole, {path} does not ({error}); replace or remove it"
+            ) from error
 
 
 def fit_square(image: Image.Image, size: int) -> Image.Image:
@@ -81,7 +91,9 @@ def fit_square(image: Image.Image, size: int) -> Image.Image:
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side), reducing_gap=3.0)
+    return image.resize(
+        (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side), reducing_gap=3.0
+    )
 
 
 def _opened(path: Path) -> Image.Image:
@@ -96,7 +108,9 @@ def _opened(path: Path) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(path, str(error))) from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is named as a picture but is none that can be read; replace or remove it") from error
+        raise DataError(
+            f"{path} is named as a picture but is none that can be read; replace or remove it"
+        ) from error
     except Exception as error:  # as in `open_rgb`
         raise DataError(f"cannot open {path}: {error}; replace or remove it") from error
     if image.width * image.height > MAX_PIXELS:

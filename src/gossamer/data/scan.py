@@ -67,7 +67,9 @@ def _scan(path: Path) -> Scan:
         image = open_rgb(path)
     except DataError as error:
         return Scan(path, digest, str(error), header, *blank, (0.0, 0.0, 0.0))
-    red, green, blue = np.asarray(image.resize((8, 8), Image.Resampling.BOX), np.float64).mean((0, 1)).tolist()
+    red, green, blue = (
+        np.asarray(image.resize((8, 8), Image.Resampling.BOX), np.float64).mean((0, 1)).tolist()
+    )
     grey = image.convert("L")
     steps = np.asarray(grey.resize((_HASH_SIDE + 1, _HASH_SIDE), Image.Resampling.BOX), np.int16)
     gradient = np.packbits(np.diff(steps, axis=1) > 0)
@@ -95,7 +97,9 @@ def near_duplicates(scans: Sequence[Scan]) -> list[tuple[int, int]]:
     if len(usable) < 2:
         return []
     gradients = np.stack([scans[i].gradient for i in usable])
-    bands = gradients.reshape(len(usable), -1, _BAND_BITS // 8).astype(np.uint32) @ np.array([256, 1], np.uint32)
+    bands = gradients.reshape(len(usable), -1, _BAND_BITS // 8).astype(np.uint32) @ np.array(
+        [256, 1], np.uint32
+    )
     candidates: set[tuple[int, int]] = set()
     for band in bands.T:
         order = np.argsort(band, kind="stable")

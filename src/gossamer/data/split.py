@@ -34,7 +34,9 @@ def split_dataset(dataset: Dataset, *, ties: Sequence[Sequence[int]] = (), seed:
     split that lacks most of the unit's classes. Splits that the data come with are kept; a missing validation split
     is carved from training.
     """
-    assigned: dict[int, SplitName] = {i: s.split for i, s in enumerate(dataset.samples) if s.split is not None}
+    assigned: dict[int, SplitName] = {
+        i: s.split for i, s in enumerate(dataset.samples) if s.split is not None
+    }
     given = set(assigned.values())
     shares = {name: share for name, share in SHARES.items() if name == "train" or name not in given}
     wanted = _wanted(dataset, shares, assigned)

@@ -59,7 +59,9 @@ class Bundle:
         if not path.is_file():
             raise BundleError(f"{self.folder} lacks {file.path}; copy the whole bundle again")
         if sha256(path) != file.sha256:
-            raise BundleError(f"{path} is not the file that was shipped (its sha256 differs); copy the bundle again")
+            raise BundleError(
+                f"{path} is not the file that was shipped (its sha256 differs); copy the bundle again"
+            )
         return get_runtime(file.runtime).load(path, threads=threads or file.threads)
 
     def network(self) -> nn.Module:
@@ -101,7 +103,9 @@ def save(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
         relative = target.relative_to(folder).as_posix()
-        deployed.append(DeployedFile(runtime, precision, threads, relative, sha256(target), target.stat().st_size))
+        deployed.append(
+            DeployedFile(runtime, precision, threads, relative, sha256(target), target.stat().st_size)
+        )
     for name, text in texts.items():
         write_text(folder / name, text)
     write_json(
@@ -131,14 +135,18 @@ def load(path: str | Path) -> Bundle:
     try:
         document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except OSError as error:
-        raise BundleError(f"{folder} is no bundle (it has no model.json); give a folder that gossamer wrote or a .onnx file") from error
+        raise BundleError(
+            f"{folder} is no bundle (it has no model.json); give a folder that gossamer wrote or a .onnx file"
+        ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder / 'model.json'} is damaged ({error}); copy the bundle again") from error
     try:
         if document["format"] != FORMAT:
             raise BundleError(f"{folder / 'model.json'} is not a bundle's; give a folder that gossamer wrote")
         if int(document["version"]) > VERSION:
-            raise BundleError(f"{folder} is a bundle of version {document['version']}, this gossamer reads {VERSION}; update gossamer")
+            raise BundleError(
+                f"{folder} is a bundle of version {document['version']}, this gossamer reads {VERSION}; update gossamer"
+            )
         return Bundle(
             folder,
             ModelSpec.from_json(document["spec"]),
@@ -150,4 +158,6 @@ def load(path: str | Path) -> Bundle:
             dict(document["provenance"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{folder / 'model.json'} is damaged ({type(error).__name__}: {error}); copy the bundle again") from error
+        raise BundleError(
+            f"{folder / 'model.json'} is damaged ({type(error).__name__}: {error}); copy the bundle again"
+        ) from error

@@ -71,16 +71,27 @@ class InputContract:
             missing = {field.name for field in fields(cls)} - set(document)
             if missing:
                 raise KeyError(*sorted(missing))
-            values = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items() if k != "size"}
+            values: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in document.items() if k != "size"
+            }
             contract = cls(Size(int(height), int(width)), **values)
             if not len(contract.bands) == len(contract.mean) == len(contract.std):
                 raise ValueError("bands, mean and std must be equally many")
             with np.errstate(all="ignore"):
                 ready = contract.normalise(np.zeros((1, 1, 1, len(contract.bands)), np.uint8))
         except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"an input contract needs size, bands, scale, offset, mean, std, resize and nodata, got {dict(document)}") from error
-        if contract.resize != RESIZE_RULE or not np.isfinite(ready).all() or min(contract.size) < 1:
-            raise BundleError(f"this version knows the resize rule {RESIZE_RULE} with finite values, got {dict(document)}; update gossamer")
+            raise BundleError(
+                f"an input contract needs size, bands, scale, offset, mean, std, resize and nodata, got {dict(document)}"
+            ) from error
+        if (
+            contract.resize != RESIZE_RULE
+            or not np.isfinite(ready).all()
+            or min(contract.size) < 1
+            or height != width
+        ):
+            raise BundleError(
+                f"this version knows the resize rule {RESIZE_RULE} to a square with finite values, got {dict(document)}; update gossamer"
+            )
         return contract
 
 

@@ -21,11 +21,15 @@ def read_metadata(properties: Mapping[str, str], path: Path) -> dict[str, Any]:
         BundleError: the file carries none, or it is damaged.
     """
     if METADATA_KEY not in properties:
-        raise BundleError(f"{path} carries no input contract (metadata key {METADATA_KEY!r}); export it with gossamer, or predict from its bundle")
+        raise BundleError(
+            f"{path} carries no input contract (metadata key {METADATA_KEY!r}); export it with gossamer, or predict from its bundle"
+        )
     try:
         document = json.loads(properties[METADATA_KEY])
         if not isinstance(document["labels"], list) or not isinstance(document["input"], dict):
             raise TypeError("labels must be a list and input an object")
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise BundleError(f"the input contract in {path} is damaged ({error}); export the file again") from error
+        raise BundleError(
+            f"the input contract in {path} is damaged ({error}); export the file again"
+        ) from error
     return dict(document)

@@ -41,7 +41,9 @@ def fold_pads(model: ModelProto) -> int:
         own = list(attributes["pads"].ints) if "pads" in attributes else [0] * len(amounts)
         if "pads" in attributes:
             conv.attribute.remove(attributes["pads"])
-        conv.attribute.append(helper.make_attribute("pads", [a + b for a, b in zip(own, amounts, strict=True)]))
+        conv.attribute.append(
+            helper.make_attribute("pads", [a + b for a, b in zip(own, amounts, strict=True)])
+        )
         conv.input[0] = pad.input[0]
         folded.append(pad)
     for node in folded:
@@ -162,4 +164,3 @@ def write_metadata(model: ModelProto, document: Mapping[str, Any]) -> None:
     model.metadata_props.extend(kept)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(document, ensure_ascii=False, allow_nan=False)
-

@@ -32,8 +32,16 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as a JSON object."""
-        top = [{"label": label, "score": round(score, 6)} for label, score in zip(self.labels, self.scores, strict=True)]
-        return {"file": str(self.file), "label": self.labels[0] if self.labels else None, "top": top, "error": self.error}
+        top = [
+            {"label": label, "score": round(score, 6)}
+            for label, score in zip(self.labels, self.scores, strict=True)
+        ]
+        return {
+            "file": str(self.file),
+            "label": self.labels[0] if self.labels else None,
+            "top": top,
+            "error": self.error,
+        }
 
 
 class Predictor:
@@ -56,7 +64,9 @@ class Predictor:
             self.labels = tuple(str(label) for label in document["labels"])
             self.contract = InputContract.from_json(document["input"])
         else:
-            raise BundleError(f"a model is a bundle folder or a .onnx file, got {path}; give one that gossamer wrote")
+            raise BundleError(
+                f"a model is a bundle folder or a .onnx file, got {path}; give one that gossamer wrote"
+            )
 
     def predict(self, file: Path, *, top: int = 5) -> Prediction:
         """The best `top` classes of one picture; a picture that cannot be read gives an error, not an exception."""
@@ -86,7 +96,9 @@ def find_pictures(inputs: Iterable[str | Path]) -> Iterator[Path]:
             raise DataError(f"no such picture or folder: {path}; check the path")
 
 
-def predict(model: str | Path, inputs: Iterable[str | Path], *, top: int = 5, threads: int | None = None) -> list[Prediction]:
+def predict(
+    model: str | Path, inputs: Iterable[str | Path], *, top: int = 5, threads: int | None = None
+) -> list[Prediction]:
     """Predict every picture of `inputs` (files or folders) with a bundle or .onnx file."""
     predictor = Predictor(model, threads=threads)
     return [predictor.predict(file, top=top) for file in find_pictures(inputs)]

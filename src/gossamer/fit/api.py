@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,8 @@ from gossamer.fit.reporter import Quiet, Reporter
 
 __all__ = ["FitResult", "fit"]
 
-_RESERVE_SHARE = 0.1
+_RESERVE_SHARE = 0.06
+_RESERVE_SECONDS = 40.0
 _MIN_TRAIN_SHARE = 0.3
 
 
@@ -29,6 +32,12 @@ class _Checked(BaseModel):
 
     fingerprint: str
     report: dict[str, Any]
+
+
+class _Plan(BaseModel):
+    """How long training may take."""
+
+    train_seconds: float
 
 
 @dataclass(frozen=True)
@@ -122,8 +131,6 @@ def fit(
 
 
 def _need_torch() -> None:
-    import importlib.util
-
     for package in ("torch", "lightning"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("training", package, "train")
@@ -134,6 +141,7 @@ class _Fit:
 
     def __init__(self, config: FitConfig, run: RunFolder, reporter: Reporter) -> None:
         self.config, self.run, self.reporter = config, run, reporter
+        self.started = time.monotonic()
 
     def go(self) -> FitResult:
         from gossamer.fit.compression import Compressed, compress
@@ -150,19 +158,25 @@ class _Fit:
             "2-shortlist",
             Shortlist,
             lambda: make_shortlist(
-                config, short_side=report.short_side, num_classes=num_classes, pictures=pictures, reporter=reporter
+                config,
+                short_side=report.short_side,
+                num_classes=num_classes,
+                pictures=pictures,
+                reporter=reporter,
             ),
         )
         if not short.chosen:
             run.event("goal not met", reason=short.verdict)
             raise GoalNotMetError(short.verdict)
         reporter.line("to train: " + ", ".join(c.key for c in short.chosen))
-        seconds = self._training_seconds()
+        seconds = run.stage("2-plan", _Plan, self._plan).train_seconds
         reporter.heading(f"3 of 6  train: {len(short.chosen)} networks in {seconds / 60:.1f} minutes")
         trainer = Trainer(config, report, run, reporter)
         trained = run.stage("3-train", Trained, lambda: trainer.train(short.chosen, seconds))
         reporter.heading("4 of 6  compress: the least file that keeps accuracy")
-        compressed = run.stage("4-compress", Compressed, lambda: compress(config, report, trained, run, reporter))
+        compressed = run.stage(
+            "4-compress", Compressed, lambda: compress(config, report, trained, run, reporter)
+        )
         network = next(n for n in trained.networks if n.candidate.key == compressed.network)
         reporter.heading("5 of 6  verify: the test pictures, on the file that ships")
         metadata = metadata_of(report, network, compressed)
@@ -175,7 +189,11 @@ class _Fit:
         trainer.clean()
         run.event("done", met=published.met)
         return FitResult(
-            load(run.path / published.bundle), published.met, published.headline, run.path, run.path / published.report
+            load(run.path / published.bundle),
+            published.met,
+            published.headline,
+            run.path,
+            run.path / published.report,
         )
 
     def _check(self) -> CheckReport:
@@ -194,20 +212,29 @@ class _Fit:
             "1-check", _Checked, lambda: _Checked(fingerprint=report.fingerprint, report=report.to_json())
         )
         if kept.fingerprint != report.fingerprint:
-            raise RunFolderError(f"--resume needs the same data, the pictures in {config.data} changed since {run.path} began; start a new run with another --out")
-        counts = {name: len(report.split.of(name)) for name in ("train", "val", "test")}  # type: ignore[arg-type]
+            raise RunFolderError(
+                f"--resume needs the same data, the pictures in {config.data} changed since {run.path} began; start a new run with another --out"
+            )
+        counts = {name: len(report.split.of(name)) for name in ("train", "val", "test")}
         reporter.line(
             f"{len(report.dataset.samples)} pictures, {len(report.dataset.labels)} classes; "
             + ", ".join(f"{name} {count}" for name, count in counts.items())
             + (f"; {len(report.skipped)} skipped" if report.skipped else "")
         )
         for finding in report.findings[:8]:
-            reporter.line(f"{finding.severity}: {finding.message}", style="yellow" if finding.severity != "note" else "dim")
+            reporter.line(
+                f"{finding.severity}: {finding.message}",
+                style="yellow" if finding.severity != "note" else "dim",
+            )
         if len(report.findings) > 8:
-            reporter.line(f"and {len(report.findings) - 8} more, in the report and in `gossamer check {config.data}`", style="dim")
+            reporter.line(
+                f"and {len(report.findings) - 8} more, in the report and in `gossamer check {config.data}`",
+                style="dim",
+            )
         return report
 
-    def _training_seconds(self) -> float:
+    def _plan(self) -> _Plan:
+        """What is left of the minutes for training, less a share for what follows; decided once a run."""
         whole = 60 * self.config.minutes
-        left = whole * (1 - _RESERVE_SHARE) - self.run.spent_seconds("1-check", "2-shortlist")
-        return max(left, whole * _MIN_TRAIN_SHARE)
+        left = whole * (1 - _RESERVE_SHARE) - _RESERVE_SECONDS - (time.monotonic() - self.started)
+        return _Plan(train_seconds=max(left, whole * _MIN_TRAIN_SHARE))

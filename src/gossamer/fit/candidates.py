@@ -139,7 +139,11 @@ def static_excess(candidate: Candidate, budget: Budget) -> dict[str, float]:
 
     Size is judged at one byte a parameter, which no precision here undercuts.
     """
-    needs = {"params": float(candidate.params), "macs": float(candidate.macs), "size": float(candidate.params)}
+    needs = {
+        "params": float(candidate.params),
+        "macs": float(candidate.macs),
+        "size": float(candidate.params),
+    }
     return {
         limit.metric: needs[limit.metric] / limit.value
         for limit in budget.limits

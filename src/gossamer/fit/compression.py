@@ -65,7 +65,9 @@ class Compressed(BaseModel):
     notes: list[str]
 
 
-def compress(config: FitConfig, report: CheckReport, trained: Trained, run: RunFolder, reporter: Reporter) -> Compressed:
+def compress(
+    config: FitConfig, report: CheckReport, trained: Trained, run: RunFolder, reporter: Reporter
+) -> Compressed:
     """Make and measure the files of the trained networks until one keeps budget and guard."""
     rows: list[Row] = []
     notes: list[str] = []
@@ -76,18 +78,35 @@ def compress(config: FitConfig, report: CheckReport, trained: Trained, run: RunF
         best = preferred(scores, {r.precision: r.fits for r in made.rows}, config.max_drop)
         if best is not None:
             return _kept(run, network, best, rows, notes, met=True)
-        notes.append(f"{network.candidate.key}: no file keeps the budget within a drop of {100 * config.max_drop:g} points")
+        notes.append(
+            f"{network.candidate.key}: no file keeps the budget within a drop of {100 * config.max_drop:g} points"
+        )
         reporter.line(notes[-1], style="yellow")
-    fallback = next(r for r in rows if r.precision == "fp32" and r.network == trained.networks[0].candidate.key)
+    fallback = next(
+        r for r in rows if r.precision == "fp32" and r.network == trained.networks[0].candidate.key
+    )
     inside = [r for r in rows if r.fits]
     chosen = max(inside, key=lambda r: r.accuracy) if inside else fallback
     network = next(n for n in trained.networks if n.candidate.key == chosen.network)
-    score = FileScore(chosen.precision, run.path / chosen.file, chosen.size_bytes, chosen.latency_ms, chosen.accuracy, chosen.drop)
+    score = FileScore(
+        chosen.precision,
+        run.path / chosen.file,
+        chosen.size_bytes,
+        chosen.latency_ms,
+        chosen.accuracy,
+        chosen.drop,
+    )
     return _kept(run, network, score, rows, notes, met=False)
 
 
 def _kept(
-    run: RunFolder, network: TrainedNetwork, best: FileScore, rows: Sequence[Row], notes: list[str], *, met: bool
+    run: RunFolder,
+    network: TrainedNetwork,
+    best: FileScore,
+    rows: Sequence[Row],
+    notes: list[str],
+    *,
+    met: bool,
 ) -> Compressed:
     kept = run.path / "export" / best.path.name
     kept.parent.mkdir(exist_ok=True)
@@ -106,7 +125,11 @@ def _kept(
 
 def _reason(row: Row, best: FileScore, network: TrainedNetwork) -> str:
     if row.network == network.candidate.key and row.precision == best.precision:
-        return "kept: least latency times size within budget and guard" if row.fits else "kept: nearest to the budget"
+        return (
+            "kept: least latency times size within budget and guard"
+            if row.fits
+            else "kept: nearest to the budget"
+        )
     if not row.fits:
         return "over budget"
     if row.latency_ms > best.latency_ms and row.size_bytes >= best.size_bytes:
@@ -118,9 +141,20 @@ class _Files:
     """The files of one network."""
 
     def __init__(
-        self, config: FitConfig, report: CheckReport, network: TrainedNetwork, run: RunFolder, reporter: Reporter
+        self,
+        config: FitConfig,
+        report: CheckReport,
+        network: TrainedNetwork,
+        run: RunFolder,
+        reporter: Reporter,
     ) -> None:
-        self.config, self.report, self.network, self.run, self.reporter = config, report, network, run, reporter
+        self.config, self.report, self.network, self.run, self.reporter = (
+            config,
+            report,
+            network,
+            run,
+            reporter,
+        )
         candidate = network.candidate
         self.contract = InputContract.of(candidate.preprocessing, candidate.size)
         self.folder = run.path / network.folder / "files"
@@ -134,14 +168,19 @@ class _Files:
         dataset = self.report.dataset
         samples = [dataset.samples[i] for i in self.report.split.of(split)]  # type: ignore[arg-type]
         array = load_pictures(
-            [s.path for s in samples], self.network.candidate.size, self.run.path / "cache", key=self.report.fingerprint
+            [s.path for s in samples],
+            self.network.candidate.size,
+            self.run.path / "cache",
+            key=self.report.fingerprint,
         )
         return array.pixels, np.array([s.label for s in samples], np.int64)
 
     def scored(self) -> list[FileScore]:
         """fp32 and int8 measured side by side; int8 settings backed off while the guard refuses; fp16 where it fits."""
         network = load_trained(self.run.path, self.network, len(self.report.dataset.labels))
-        files = export_precisions(network, self.contract, self.config.on, self.folder, self.calibration, precisions=())
+        files = export_precisions(
+            network, self.contract, self.config.on, self.folder, self.calibration, precisions=()
+        )
         exact = self._score("fp32", files["fp32"], "as trained", None, 0.0)
         scores = [exact]
         for how in INT8_LADDER:
@@ -158,13 +197,21 @@ class _Files:
     def _int8(self, network: object, how: Calibration, exact: FileScore) -> FileScore | None:
         try:
             files = export_precisions(
-                network, self.contract, self.config.on, self.folder, self.calibration, precisions=("int8",), how=how
+                network,
+                self.contract,
+                self.config.on,
+                self.folder,
+                self.calibration,
+                precisions=("int8",),
+                how=how,
             )
         except ModelError as error:
             self.reporter.line(str(error), style="yellow")
             return None
         self.rows = [r for r in self.rows if r.precision != "int8"] + [
-            r.model_copy(update={"reason": f"refused: {100 * r.drop:.1f} points lost"}) for r in self.rows if r.precision == "int8"
+            r.model_copy(update={"reason": f"refused: {100 * r.drop:.1f} points lost"})
+            for r in self.rows
+            if r.precision == "int8"
         ]
         return self._score("int8", files["int8"], how.label, exact, exact.accuracy)
 
@@ -185,7 +232,9 @@ class _Files:
         session = runtime.load(path, threads=self.config.threads)
         accuracy = self._accuracy(path, precision)
         first = self.calibration[0]
-        figure = measure_latency({precision: lambda: session.run(first)}, seconds=0.6, threads=self.config.threads)
+        figure = measure_latency(
+            {precision: lambda: session.run(first)}, seconds=0.6, threads=self.config.threads
+        )
         latency = figure[precision].p50_ms
         drop = 0.0 if exact is None else reference - accuracy
         size = path.stat().st_size + _METADATA_BYTES
@@ -197,9 +246,15 @@ class _Files:
             "accuracy": accuracy,
         }
         if self.config.budget.limit("memory") is not None:
-            peak = measure_memory(path, runtime=self.config.on, threads=self.config.threads, shape=self.contract.shape)
+            peak = measure_memory(
+                path, runtime=self.config.on, threads=self.config.threads, shape=self.contract.shape
+            )
             measured["memory"] = float(peak.process_bytes)
-        fits = all(verdict.met for verdict in self.config.budget.judge(measured) if verdict.limit.metric != "accuracy")
+        fits = all(
+            verdict.met
+            for verdict in self.config.budget.judge(measured)
+            if verdict.limit.metric != "accuracy"
+        )
         self.rows.append(
             Row(
                 network=self.network.candidate.key,

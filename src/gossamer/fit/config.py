@@ -49,7 +49,9 @@ class FitConfig(BaseModel):
         if self.threads < 1:
             raise GossamerError(f"threads is at least 1, got {self.threads}; use --threads 1")
         if not 0.05 <= self.minutes <= 60 * 24 * 7:
-            raise GossamerError(f"minutes is between 0.05 and 10,080 (a week), got {self.minutes:g}; use --minutes 20")
+            raise GossamerError(
+                f"minutes is between 0.05 and 10,080 (a week), got {self.minutes:g}; use --minutes 20"
+            )
         return self
 
     def to_yaml(self) -> str:
@@ -68,7 +70,9 @@ class FitConfig(BaseModel):
             return cls.model_validate(document)
         except (OSError, yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0]
-            raise RunFolderError(f"{path.parent} holds no run that can be resumed ({reason}); start a new one with another --out") from error
+            raise RunFolderError(
+                f"{path.parent} holds no run that can be resumed ({reason}); start a new one with another --out"
+            ) from error
 
     def differences(self, other: FitConfig) -> list[str]:
         """The names of the arguments that differ."""
@@ -87,5 +91,7 @@ def parse_share(text: str, option: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise GossamerError(f"{option} is a share between 0 and 1 or a percentage, got {text!r}; write e.g. 1%")
+        raise GossamerError(
+            f"{option} is a share between 0 and 1 or a percentage, got {text!r}; write e.g. 1%"
+        )
     return value

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,18 +48,26 @@ class RunFolder:
         self.resumed = resume
         if resume:
             if not (path / "config.yaml").is_file():
-                raise RunFolderError(f"nothing to resume in {path}; leave out --resume, or name the run's folder with --out")
+                raise RunFolderError(
+                    f"nothing to resume in {path}; leave out --resume, or name the run's folder with --out"
+                )
             different = FitConfig.from_yaml(path / "config.yaml").differences(config)
             if different:
-                raise RunFolderError(f"--resume continues the same command, {', '.join(different)} changed in {path}; start a new run with another --out")
+                raise RunFolderError(
+                    f"--resume continues the same command, {', '.join(different)} changed in {path}; start a new run with another --out"
+                )
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunFolderError(f"{path} is not empty and nothing is overwritten; continue it with --resume or give another --out")
+            raise RunFolderError(
+                f"{path} is not empty and nothing is overwritten; continue it with --resume or give another --out"
+            )
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = (path / ".lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunFolderError(f"another gossamer writes to {path}; wait for it or give another --out") from error
+            raise RunFolderError(
+                f"another gossamer writes to {path}; wait for it or give another --out"
+            ) from error
         except OSError as error:
             raise folder_error(error, path) from error
         if not resume:
@@ -100,7 +108,9 @@ class RunFolder:
             try:
                 result = kind.model_validate_json(file.read_bytes())
             except ValidationError as error:
-                raise RunFolderError(f"{file} is damaged; delete it to repeat the stage, or start a new run") from error
+                raise RunFolderError(
+                    f"{file} is damaged; delete it to repeat the stage, or start a new run"
+                ) from error
             self.event("stage kept", stage=name)
             return result
         start = time.monotonic()
@@ -109,22 +119,6 @@ class RunFolder:
         write_text(file, result.model_dump_json(indent=2) + "\n")
         self.event("stage finished", stage=name, seconds=round(time.monotonic() - start, 2))
         return result
-
-    def spent_seconds(self, *stages: str) -> float:
-        """Seconds that finished stages took, by their events: the same in a resumed run as in the first."""
-        total = 0.0
-        try:
-            lines = (self.path / "events.jsonl").read_text().splitlines()
-        except OSError:
-            return total
-        for line in lines:
-            try:
-                record: Mapping[str, Any] = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # a line cut off by a crash
-            if record.get("event") == "stage finished" and record.get("stage") in stages:
-                total += float(record["seconds"])
-        return total
 
 
 def _now() -> str:

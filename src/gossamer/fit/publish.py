@@ -173,7 +173,8 @@ def _document(
         layers=_layers(report, network),
         splits=[doc.SplitRow(label=label, **counts) for label, counts in report.counts().items()],
         findings=[
-            doc.FindingRow(severity=f.severity, code=f.code, message=f.message) for f in report.findings[:_FINDINGS_SHOWN]
+            doc.FindingRow(severity=f.severity, code=f.code, message=f.message)
+            for f in report.findings[:_FINDINGS_SHOWN]
         ],
         flags=_flags(report, outcome),
         notes=[*_notes(report, outcome, network), *outcome.trained.notes, *compressed.notes],
@@ -183,7 +184,14 @@ def _document(
 
 def _command(config: FitConfig, report: CheckReport, outcome: Outcome) -> str:
     parts = ["gossamer", "fit", _quoted(config.data), "--within", f'"{config.within}"', "--on", config.on]
-    parts += ["--threads", str(config.threads), "--minutes", f"{config.minutes:g}", "--max-drop", f"{100 * config.max_drop:g}%"]
+    parts += [
+        "--threads",
+        str(config.threads),
+        "--minutes",
+        f"{config.minutes:g}",
+        "--max-drop",
+        f"{100 * config.max_drop:g}%",
+    ]
     if config.groups is not None:
         parts += ["--groups", _quoted(config.groups)]
     if config.view != "auto":
@@ -222,7 +230,9 @@ def _budget_line(verdict: Verdict) -> doc.BudgetLine:
     )
 
 
-def _figures(config: FitConfig, network: TrainedNetwork, verified: Verified, timed: doc.Origin) -> list[doc.Figure]:
+def _figures(
+    config: FitConfig, network: TrainedNetwork, verified: Verified, timed: doc.Origin
+) -> list[doc.Figure]:
     low, high = verified.interval
     latency = verified.latency
     return [
@@ -238,15 +248,27 @@ def _figures(config: FitConfig, network: TrainedNetwork, verified: Verified, tim
             origin=timed,
             note=f"{latency['runs']} runs on {config.threads} thread{'s' if config.threads > 1 else ''}",
         ),
-        doc.Figure(label="Latency, 95 %", value=f"{latency['p95_ms']:.2f} ms", origin=timed, note=f"best {latency['min_ms']:.2f} ms"),
-        doc.Figure(label="File", value=format_quantity("size", verified.size_bytes), origin="measured", note=f"{verified.size_bytes:,} bytes"),
+        doc.Figure(
+            label="Latency, 95 %",
+            value=f"{latency['p95_ms']:.2f} ms",
+            origin=timed,
+            note=f"best {latency['min_ms']:.2f} ms",
+        ),
+        doc.Figure(
+            label="File",
+            value=format_quantity("size", verified.size_bytes),
+            origin="measured",
+            note=f"{verified.size_bytes:,} bytes",
+        ),
         doc.Figure(
             label="Peak memory",
             value=format_quantity("memory", verified.memory_bytes),
             origin="measured",
             note=f"whole process; the file adds {format_quantity('memory', verified.model_memory_bytes)}",
         ),
-        doc.Figure(label="Parameters", value=format_quantity("params", network.candidate.params), origin="counted"),
+        doc.Figure(
+            label="Parameters", value=format_quantity("params", network.candidate.params), origin="counted"
+        ),
         doc.Figure(
             label="Multiply-accumulates",
             value=format_quantity("macs", network.candidate.macs),
@@ -265,7 +287,7 @@ def _figures(config: FitConfig, network: TrainedNetwork, verified: Verified, tim
 def _tried(outcome: Outcome, network: TrainedNetwork) -> list[doc.TriedRow]:
     rows: list[doc.TriedRow] = []
     trained = {n.candidate.key: n for n in outcome.trained.networks}
-    files = {(r.network, r.precision): r for r in outcome.compressed.rows}
+    files = {(r.network, str(r.precision)): r for r in outcome.compressed.rows}
     shortlisted = {c.key for c in outcome.shortlist.chosen}
     for item in outcome.shortlist.measured:
         candidate = item.candidate
@@ -281,10 +303,24 @@ def _tried(outcome: Outcome, network: TrainedNetwork) -> list[doc.TriedRow]:
                     precision=file.precision,
                     params=candidate.params,
                     macs=candidate.macs,
-                    size_bytes=outcome.verified.size_bytes if chosen else made.size_bytes if made else file.size_bytes,
-                    latency_ms=outcome.verified.latency["p50_ms"] if chosen else made.latency_ms if made else file.latency_ms,
+                    size_bytes=outcome.verified.size_bytes
+                    if chosen
+                    else made.size_bytes
+                    if made
+                    else file.size_bytes,
+                    latency_ms=outcome.verified.latency["p50_ms"]
+                    if chosen
+                    else made.latency_ms
+                    if made
+                    else file.latency_ms,
                     accuracy=accuracy,
-                    status=_status(item, file.precision, chosen=chosen, trained=fit is not None, shortlisted=candidate.key in shortlisted),
+                    status=_status(
+                        item,
+                        file.precision,
+                        chosen=chosen,
+                        trained=fit is not None,
+                        shortlisted=candidate.key in shortlisted,
+                    ),
                     note=_tried_note(fit, made is not None),
                 )
             )
@@ -334,7 +370,11 @@ def _curves(trained: Trained, network: TrainedNetwork) -> list[doc.Curve]:
             chosen=n is not trained.teacher and n.candidate.key == network.candidate.key,
             points=[
                 doc.CurvePoint(
-                    seconds=p.seconds, epoch=p.passes, train_loss=p.train_loss, val_loss=p.val_loss, val_accuracy=p.val_accuracy
+                    seconds=p.seconds,
+                    epoch=p.passes,
+                    train_loss=p.train_loss,
+                    val_loss=p.val_loss,
+                    val_accuracy=p.val_accuracy,
                 )
                 for p in n.points
             ],
@@ -362,7 +402,9 @@ def _layers(report: CheckReport, network: TrainedNetwork) -> list[doc.LayerRow]:
 def _flags(report: CheckReport, outcome: Outcome) -> list[str]:
     flags = [f"latency: {flag}" for flag in outcome.verified.latency_flags]
     if outcome.verified.pictures < 100:
-        flags.append(f"accuracy: only {outcome.verified.pictures} test pictures, one moves it by {100 / outcome.verified.pictures:.1f} points")
+        flags.append(
+            f"accuracy: only {outcome.verified.pictures} test pictures, one moves it by {100 / outcome.verified.pictures:.1f} points"
+        )
     errors = sum(f.severity == "error" for f in report.findings)
     if errors:
         flags.append(f"data: {errors} errors found and skipped, listed under Data")
@@ -376,17 +418,25 @@ def _notes(report: CheckReport, outcome: Outcome, network: TrainedNetwork) -> li
         "ground": f"pictures show an up (top-bottom against left-right difference {report.upright:.2f}): trained with mirrors left to right only",
     }
     weights = network.candidate.weights
-    start = f"started from published ImageNet weights ({weights})" if weights else "trained from nothing: no published weights at hand"
+    start = (
+        f"started from published ImageNet weights ({weights})"
+        if weights
+        else "trained from nothing: no published weights at hand"
+    )
     notes = [f"{network.candidate.name}: {start}; trained {network.seconds:.0f} s", up[trained.view]]
     if trained.lost or outcome.verified.lost:
         lost = sorted({*trained.lost, *outcome.verified.lost})
-        notes.append(f"{len(lost)} pictures could no longer be read during the run and were left out, first {lost[0]}")
+        notes.append(
+            f"{len(lost)} pictures could no longer be read during the run and were left out, first {lost[0]}"
+        )
     return notes
 
 
 def _card(document: doc.FitDocument, report: CheckReport) -> str:
     figures = "\n".join(f"| {f.label} | {f.value} | {f.origin} | {f.note} |" for f in document.figures)
-    budget = "\n".join(f"| {b.metric} {b.limit} | {b.measured} | {'met' if b.met else 'not met'} |" for b in document.budget)
+    budget = "\n".join(
+        f"| {b.metric} {b.limit} | {b.measured} | {'met' if b.met else 'not met'} |" for b in document.budget
+    )
     origin = "\n".join(f"- {key}: {value}" for key, value in document.provenance.items())
     notes = "\n".join(f"- {note}" for note in [*document.flags, *document.notes])
     return (

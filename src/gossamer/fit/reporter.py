@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 __all__ = ["Bar", "Quiet", "Reporter", "RichReporter"]
 
@@ -28,14 +31,9 @@ class Reporter(Protocol):
         """One line."""
         ...
 
-    def bar(self, text: str, total: float) -> _BarContext:
+    def bar(self, text: str, total: float) -> AbstractContextManager[Bar]:
         """A bar for as long as the context lasts."""
         ...
-
-
-class _BarContext(Protocol):
-    def __enter__(self) -> Bar: ...
-    def __exit__(self, *exception: object) -> bool | None: ...
 
 
 class Quiet:
@@ -89,8 +87,8 @@ class RichReporter:
 
 
 class _RichBar:
-    def __init__(self, progress: object, task: int) -> None:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
     def update(self, done: float, *, text: str = "") -> None:
-        self._progress.update(self._task, completed=done, text=text)  # type: ignore[attr-defined]
+        self._progress.update(self._task, completed=done, text=text)

@@ -6,10 +6,11 @@ Pareto front of (latency, size, promise) kept.
 
 from __future__ import annotations
 
+import functools
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ _MAX_SECONDS = 120.0
 _ENOUGH = 12
 _MAX_PER_NETWORK = 3
 _PROBES = 4
+_MAX_GAP = 0.4
+"""Candidates this far below the best promise are not trained beside it: they start from nothing where it does not."""
 
 
 class FileFigures(BaseModel):
@@ -90,7 +93,10 @@ def make_shortlist(
     reporter.line(f"{len(pool)} candidates, {len(worth)} within the limits that need no measuring")
     limit_seconds = min(_MAX_SECONDS, 60 * config.minutes * _TIME_SHARE)
     measured: list[Measured] = []
-    with reporter.bar("measuring", len(worth)) as bar, tempfile.TemporaryDirectory(prefix="gossamer-shortlist-") as folder:
+    with (
+        reporter.bar("measuring", len(worth)) as bar,
+        tempfile.TemporaryDirectory(prefix="gossamer-shortlist-") as folder,
+    ):
         cheapest = sorted(worth, key=lambda c: (c.macs, c.params))[:_PROBES]
         for index, candidate in enumerate(cheapest):
             bar.update(index, text=candidate.key)
@@ -101,7 +107,9 @@ def make_shortlist(
             late = time.monotonic() - start > limit_seconds
             fitting = [m for m in measured[_PROBES:] if m.fits]
             if len(fitting) >= _ENOUGH or late:
-                refused += [Refusal(candidate=c, reason="not measured: enough better ones fit") for c in worth[index:]]
+                refused += [
+                    Refusal(candidate=c, reason="not measured: enough better ones fit") for c in worth[index:]
+                ]
                 break
             over = _too_slow_already(candidate, measured, budget)
             if over is not None:
@@ -131,7 +139,11 @@ def _static(pool: Sequence[Candidate], budget: Budget) -> tuple[list[Refusal], l
 def _too_slow_already(candidate: Candidate, measured: Sequence[Measured], budget: Budget) -> str | None:
     """A reason not to measure: the same network is too slow or too large at a smaller input already."""
     for other in measured:
-        if other.candidate.name == candidate.name and other.candidate.size <= candidate.size and not other.fits:
+        if (
+            other.candidate.name == candidate.name
+            and other.candidate.size <= candidate.size
+            and not other.fits
+        ):
             return f"over budget at {other.candidate.size} pixels already"
     return None
 
@@ -141,23 +153,32 @@ def _measure(candidate: Candidate, config: FitConfig, num_classes: int, folder: 
     contract = InputContract.of(candidate.preprocessing, candidate.size)
     network = build(candidate.name, num_classes=num_classes, seed=config.seed).eval()
     generator = np.random.default_rng(config.seed)
-    noise = [contract.normalise(generator.integers(0, 256, (1, *contract.size, 3), dtype=np.uint8)) for _ in range(2)]
+    noise = [
+        contract.normalise(generator.integers(0, 256, (1, *contract.size, 3), dtype=np.uint8))
+        for _ in range(2)
+    ]
     try:
         files = export_precisions(network, contract, config.on, folder, noise)
     except GossamerError as error:
         return Measured(candidate=candidate, files=[], fits=[], note=str(error))
     sessions = {p: runtime.load(path, threads=config.threads) for p, path in files.items()}
-    runs = {p: (lambda s=session: s.run(noise[0])) for p, session in sessions.items()}  # type: ignore[misc]
+    runs: dict[str, Callable[[], object]] = {
+        p: functools.partial(session.run, noise[0]) for p, session in sessions.items()
+    }
     latencies = measure_latency(runs, seconds=0.2, rounds=5, threads=config.threads)
     figures = [
-        FileFigures(precision=p, size_bytes=path.stat().st_size + _METADATA_BYTES, latency_ms=latencies[p].p50_ms)
+        FileFigures(
+            precision=p, size_bytes=path.stat().st_size + _METADATA_BYTES, latency_ms=latencies[p].p50_ms
+        )
         for p, path in files.items()
     ]
     if config.budget.limit("memory") is not None:
         for figure, path in zip(figures, files.values(), strict=True):
             peak = measure_memory(path, runtime=config.on, threads=config.threads, shape=contract.shape)
             figure.memory_bytes = peak.process_bytes
-    fits = [f.precision for f in figures if all(r <= 1 for r in _ratios(f, candidate, config.budget).values())]
+    fits = [
+        f.precision for f in figures if all(r <= 1 for r in _ratios(f, candidate, config.budget).values())
+    ]
     return Measured(candidate=candidate, files=figures, fits=fits)
 
 
@@ -184,7 +205,9 @@ def _wanted(minutes: float) -> int:
 
 def _pick(fitting: Sequence[Measured], count: int) -> list[Candidate]:
     """The most promising of the Pareto front, at most three sizes of one network."""
-    front = [m for m in fitting if not any(_dominates(other, m) for other in fitting)]
+    best = max((m.candidate.promise for m in fitting), default=0.0)
+    near = [m for m in fitting if m.candidate.promise >= best - _MAX_GAP]
+    front = [m for m in near if not any(_dominates(other, m) for other in near)]
     chosen: list[Candidate] = []
     for item in sorted(front, key=lambda m: (-m.candidate.promise, m.candidate.key)):
         same = [c for c in chosen if c.name == item.candidate.name]
@@ -206,7 +229,9 @@ def _best(measured: Measured) -> tuple[float, float]:
     return fastest.latency_ms, fastest.size_bytes
 
 
-def _verdict(budget: Budget, pool: Sequence[Candidate], measured: Sequence[Measured], sizes: Sequence[int]) -> str:
+def _verdict(
+    budget: Budget, pool: Sequence[Candidate], measured: Sequence[Measured], sizes: Sequence[int]
+) -> str:
     """Which limit binds, and what the network nearest to the budget would need."""
     nearest: tuple[float, str, dict[str, float]] = (math.inf, "", {})
     for item in measured:
@@ -222,7 +247,8 @@ def _verdict(budget: Budget, pool: Sequence[Candidate], measured: Sequence[Measu
     over = {metric: ratio for metric, ratio in nearest[2].items() if ratio > 1}
     binding = max(over, key=lambda metric: over[metric])
     needs = ", ".join(
-        f"{m} {format_quantity(m, r * limits[m].value * _HEADROOM.get(m, 1.0))}" for m, r in nearest[2].items()
+        f"{m} {format_quantity(m, r * limits[m].value * _HEADROOM.get(m, 1.0))}"
+        for m, r in nearest[2].items()
     )
     return (
         f"no network of the catalogue meets '{budget}' at {min(sizes)} to {max(sizes)} pixels: {binding} binds; "

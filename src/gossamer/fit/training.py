@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import nn
 
 from gossamer.data.augment import View
 from gossamer.data.cache import load_pictures
 from gossamer.data.check import CheckReport
+from gossamer.data.dataset import SplitName
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
 from gossamer.fit.candidates import Candidate, candidates
@@ -103,20 +105,26 @@ class Trainer:
             survivors = survivors[:count]
             last = number == len(rungs)
             if last and teacher is not None:
-                taught, use_teacher = self._train_teacher(teacher, seconds - for_students, results, survivors[0])
+                taught, use_teacher = self._train_teacher(
+                    teacher, seconds - for_students, results, survivors[0]
+                )
                 if not use_teacher:
                     for_students += max(0.0, seconds - for_students - taught.seconds)
             spent += share
             for candidate in survivors:
                 bound = for_students * spent
                 network = self._network(taught) if last and use_teacher and taught is not None else None
-                training = self._training(candidate, for_students * whole, decay_from=1 - rungs[-1][1] / whole, teacher=network)
+                training = self._training(
+                    candidate, for_students * whole, decay_from=1 - rungs[-1][1] / whole, teacher=network
+                )
                 result = self._rung(candidate, training, bound, number)
                 results[candidate.key] = (candidate, result, number)
             survivors.sort(key=lambda c: (-results[c.key][1].best_accuracy, results[c.key][1].best_loss))
             ranking = ", ".join(f"{c.key} {100 * results[c.key][1].best_accuracy:.1f} %" for c in survivors)
             self.reporter.line(f"rung {number} of {len(rungs)}: {ranking}")
-            self.run.event("rung", number=number, ranking={c.key: results[c.key][1].best_accuracy for c in survivors})
+            self.run.event(
+                "rung", number=number, ranking={c.key: results[c.key][1].best_accuracy for c in survivors}
+            )
         order = sorted(results.values(), key=lambda r: (-r[2], -r[1].best_accuracy, r[1].best_loss))
         return Trained(
             networks=[self._summary(*r) for r in order],
@@ -158,7 +166,9 @@ class Trainer:
     ) -> Training:
         contract = InputContract.of(candidate.preprocessing, candidate.size)
         return Training(
-            network=build(candidate.model, num_classes=len(self.report.dataset.labels), seed=self.config.seed),
+            network=build(
+                candidate.model, num_classes=len(self.report.dataset.labels), seed=self.config.seed
+            ),
             contract=contract,
             recipe=self._recipe(candidate),
             pictures=self._pictures(candidate.size),
@@ -183,9 +193,9 @@ class Trainer:
         val, val_labels = self._split("val", size)
         return Pictures(train, train_labels, val, val_labels)
 
-    def _split(self, name: str, size: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def _split(self, name: SplitName, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         dataset = self.report.dataset
-        samples = [dataset.samples[i] for i in self.report.split.of(name)]  # type: ignore[arg-type]
+        samples = [dataset.samples[i] for i in self.report.split.of(name)]
         with self.reporter.bar(f"decoding {name} at {size} px", len(samples)) as bar:
             array = load_pictures(
                 [s.path for s in samples],
@@ -200,7 +210,9 @@ class Trainer:
             return array.pixels, labels
         keep = np.setdiff1d(np.arange(len(samples)), np.array(array.lost))
         if not len(keep):
-            raise DataError(f"no picture of the {name} split can be read any more in {dataset.root}; check the folder")
+            raise DataError(
+                f"no picture of the {name} split can be read any more in {dataset.root}; check the folder"
+            )
         return array.pixels[keep], labels[keep]
 
     def _teacher_candidate(self, shortlist: Sequence[Candidate], seconds: float) -> Candidate | None:
@@ -277,4 +289,3 @@ def _points_written(file: Path, network: str) -> int:
         return sum(1 for line in file.read_text().splitlines() if line.split(",")[1:2] == [network])
     except OSError:
         return 0
-

@@ -103,7 +103,9 @@ def verify(
     matrix = confusion(truth.labels, scores.argmax(1), len(labels))
     example = np.zeros(contract.shape, np.float32)
     reporter.line("measuring latency and memory of the file")
-    latency = measure_latency({"file": lambda: session.run(example)}, seconds=2.0, rounds=10, threads=config.threads)["file"]
+    latency = measure_latency(
+        {"file": lambda: session.run(example)}, seconds=2.0, rounds=10, threads=config.threads
+    )["file"]
     memory = measure_memory(shipped, runtime=config.on, threads=config.threads, shape=contract.shape)
     difference, agreement = _parity(session, contract, report, network, run)
     share = accuracy(matrix)
@@ -159,7 +161,9 @@ def _run_split(
             labels.append(sample.label)
             bar.update(done)
     if not rows:
-        raise DataError(f"no picture of the test split can be read any more in {report.dataset.root}; check the folder")
+        raise DataError(
+            f"no picture of the test split can be read any more in {report.dataset.root}; check the folder"
+        )
     return _Truth(paths, labels), np.stack(rows), lost
 
 

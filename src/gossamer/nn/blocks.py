@@ -37,7 +37,14 @@ class InvertedResidual(nn.Module):
         if hidden_channels != in_channels:
             self.expand = ConvNormAct(in_channels, hidden_channels, norm=norm, act=act)
         self.depthwise = ConvNormAct(
-            hidden_channels, hidden_channels, kernel, stride, groups=hidden_channels, norm=norm, act=act, same=same
+            hidden_channels,
+            hidden_channels,
+            kernel,
+            stride,
+            groups=hidden_channels,
+            norm=norm,
+            act=act,
+            same=same,
         )
         self.excite: nn.Module = nn.Identity()
         if squeeze_channels is not None:
@@ -103,7 +110,9 @@ class ShuffleUnitV2(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1:
             self.shortcut = nn.Sequential(
-                ConvNormAct(in_channels, in_channels, kernel, stride, groups=in_channels, norm=norm, act=None),
+                ConvNormAct(
+                    in_channels, in_channels, kernel, stride, groups=in_channels, norm=norm, act=None
+                ),
                 ConvNormAct(in_channels, kept, norm=norm, act=act),
             )
         self.branch = nn.Sequential(

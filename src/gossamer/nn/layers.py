@@ -7,7 +7,16 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Act", "ConvNormAct", "Norm", "SamePadConv2d", "SqueezeExcite", "channel_shuffle", "init_convolutional", "make_divisible"]
+__all__ = [
+    "Act",
+    "ConvNormAct",
+    "Norm",
+    "SamePadConv2d",
+    "SqueezeExcite",
+    "channel_shuffle",
+    "init_convolutional",
+    "make_divisible",
+]
 
 Norm = Callable[[int], nn.Module]
 Act = Callable[[], nn.Module]
@@ -27,10 +36,14 @@ class SamePadConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         pads: list[int] = []
-        for size, kernel, stride in zip(input.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+        for size, kernel, stride in zip(
+            input.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True
+        ):
             total = max((-(-int(size) // stride) - 1) * stride + kernel - int(size), 0)
             pads += [total // 2, total - total // 2]
-        return F.conv2d(F.pad(input, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return F.conv2d(
+            F.pad(input, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        )
 
 
 class ConvNormAct(nn.Sequential):
@@ -68,7 +81,9 @@ class ConvNormAct(nn.Sequential):
 class SqueezeExcite(nn.Module):
     """Channel attention (Hu et al., 1709.01507): global mean, reduce, activation, expand, gate. Shape is kept."""
 
-    def __init__(self, channels: int, squeeze_channels: int, *, act: Act = nn.ReLU, gate: Act = nn.Hardsigmoid) -> None:
+    def __init__(
+        self, channels: int, squeeze_channels: int, *, act: Act = nn.ReLU, gate: Act = nn.Hardsigmoid
+    ) -> None:
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.reduce = nn.Conv2d(channels, squeeze_channels, 1)
@@ -84,7 +99,11 @@ class SqueezeExcite(nn.Module):
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     """Interleave `groups` blocks of channels (ShuffleNet, 1707.01083, figure 1): (B, C, H, W) keeps its shape."""
     _, channels, height, width = x.shape
-    return x.view(-1, groups, channels // groups, height, width).transpose(1, 2).reshape(-1, channels, height, width)
+    return (
+        x.view(-1, groups, channels // groups, height, width)
+        .transpose(1, 2)
+        .reshape(-1, channels, height, width)
+    )
 
 
 def init_convolutional(network: nn.Module, *, linear_std: float = 0.01) -> None:

@@ -100,7 +100,9 @@ def last_layer(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
     """The name and module of the layer that makes the class scores: the last linear or convolution."""
     found = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     if not found:
-        raise ModelError(f"a classifier needs a linear or convolution layer, got {type(network).__name__} with none")
+        raise ModelError(
+            f"a classifier needs a linear or convolution layer, got {type(network).__name__} with none"
+        )
     return found[-1]
 
 
@@ -129,11 +131,13 @@ def truncate(network: Network, stages: int) -> Network:
     """
     total = len(network.stages)
     if not 1 <= stages <= total:
-        raise ModelError(f"a network is cut after stage 1 to {total}, got {stages}; write e.g. 'NAME[:{total - 1}]'")
+        raise ModelError(
+            f"a network is cut after stage 1 to {total}, got {stages}; write e.g. 'NAME[:{total - 1}]'"
+        )
     kept = network._stages()[:stages]
     _, last = last_layer(network)
     num_classes = last.out_features if isinstance(last, nn.Linear) else last.out_channels
     head = classifier(kept[-1].channels, num_classes, dropout=0.1)
-    nn.init.normal_(head[-1].weight, 0.0, 0.01)
-    nn.init.zeros_(head[-1].bias)
-    return Network(network.stem, kept, head)
+    cut = Network(network.stem, kept, head)
+    replace_classifier(cut, num_classes)
+    return cut

@@ -111,7 +111,9 @@ class TrainResult:
 class _Pace(L.Callback):
     """Counts training seconds, sets the schedule's progress, stops at the bound, saves after each validation."""
 
-    def __init__(self, training: Training, until: float, state: TrainResult, pulse: Callable[[Pulse], None] | None) -> None:
+    def __init__(
+        self, training: Training, until: float, state: TrainResult, pulse: Callable[[Pulse], None] | None
+    ) -> None:
         self.training, self.until, self.state, self.pulse = training, until, state, pulse
         self.before = state.seconds
         self.started = time.monotonic()
@@ -123,7 +125,9 @@ class _Pace(L.Callback):
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.started
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         assert isinstance(pl_module, ClassifierModule)
         pl_module.progress = min(1.0, self.seconds / self.training.total_seconds)
 
@@ -151,13 +155,22 @@ class _Pace(L.Callback):
     def _pulse(self, steps: int) -> Pulse:
         elapsed = max(1e-6, time.monotonic() - self.started)
         accuracy = self.state.points[-1].val_accuracy if self.state.points else None
-        return Pulse(self.seconds, self._passes(steps), self.pictures / elapsed, float(np.mean(self.losses[-20:])), accuracy)
+        return Pulse(
+            self.seconds,
+            self._passes(steps),
+            self.pictures / elapsed,
+            float(np.mean(self.losses[-20:])),
+            accuracy,
+        )
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, ClassifierModule)
         if trainer.sanity_checking:
             return
-        loss, accuracy = float(trainer.callback_metrics["val_loss"]), float(trainer.callback_metrics["val_accuracy"])
+        loss, accuracy = (
+            float(trainer.callback_metrics["val_loss"]),
+            float(trainer.callback_metrics["val_accuracy"]),
+        )
         state = self.state
         state.seconds, state.steps = self.seconds, pl_module.updates
         train_loss = float(np.mean(self.losses)) if self.losses else 0.0
@@ -166,7 +179,9 @@ class _Pace(L.Callback):
         if (accuracy, -loss) > (state.best_accuracy, -state.best_loss):
             state.best_accuracy, state.best_loss = accuracy, loss
             _save_average(self.training.folder / "best.safetensors", pl_module.average)
-        since_best = next(i for i, p in enumerate(reversed(state.points)) if p.val_accuracy >= state.best_accuracy)
+        since_best = next(
+            i for i, p in enumerate(reversed(state.points)) if p.val_accuracy >= state.best_accuracy
+        )
         if since_best >= self.training.recipe.patience:
             state.stopped_early = trainer.should_stop = True
         with atomic_path(self.training.folder / "last.ckpt") as temporary:
@@ -174,7 +189,9 @@ class _Pace(L.Callback):
         write_json(self.training.folder / "progress.json", state.to_json())
 
 
-def train_until(training: Training, seconds: float, *, pulse: Callable[[Pulse], None] | None = None) -> TrainResult:
+def train_until(
+    training: Training, seconds: float, *, pulse: Callable[[Pulse], None] | None = None
+) -> TrainResult:
     """Train until `seconds` of training time have been spent in all, continuing what the folder holds.
 
     The folder gets last.ckpt (everything needed to go on), best.safetensors (the moving average that validated
@@ -235,12 +252,8 @@ def _resumable(folder: Path) -> TrainResult:
         return TrainResult()
 
 
-def _loader(batches: Iterable[Any]) -> Any:
-    return batches
-
-
 def _chunk_steps(module: ClassifierModule, data: Pictures, batch: int, seconds: float) -> int:
-    """Steps between two validations: 20 seconds' worth, less in a short run, never less than five validations take."""
+    """Steps between two validations: 20 seconds' worth, less in a short run, never less than ten validations take."""
     probe = TrainBatches(data.train, data.train_labels, batch=batch, chunk=3, seed=0, first=lambda: 0)
     twin = copy.deepcopy(module.network).train()
     step_times: list[float] = []
@@ -255,7 +268,7 @@ def _chunk_steps(module: ClassifierModule, data: Pictures, batch: int, seconds: 
             module.average(inputs)
         score_times.append(time.monotonic() - start)
     validation = min(score_times) * len(data.val_labels) / min(batch, len(data.train_labels))
-    return max(1, int(max(min(_CHUNK_SECONDS, seconds / 8), 5 * validation) / max(1e-4, min(step_times))))
+    return max(1, int(max(min(_CHUNK_SECONDS, seconds / 8), 10 * validation) / max(1e-4, min(step_times))))
 
 
 def _trainer(training: Training, pace: _Pace) -> L.Trainer:

@@ -43,7 +43,7 @@ class ClassifierModule(L.LightningModule):
         average: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network) if average is None else average
         self.average.requires_grad_(False).eval()
         self.teacher = None if teacher is None else teacher.requires_grad_(False).eval()
@@ -63,7 +63,9 @@ class ClassifierModule(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         pictures, labels = batch
         generator = torch.Generator().manual_seed((self.seed << 32) + self.updates)
-        inputs = self._normalised(augment(pictures.permute(0, 3, 1, 2).float(), self.recipe.augmentation, generator))
+        inputs = self._normalised(
+            augment(pictures.permute(0, 3, 1, 2).float(), self.recipe.augmentation, generator)
+        )
         scores = self.network(inputs)
         loss = F.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
         if self.teacher is not None:
@@ -111,13 +113,16 @@ class ClassifierModule(L.LightningModule):
                     "weight_decay": decay if decays else 0.0,
                 }
                 for (is_head, decays), parameters in groups.items()
-            ]
+            ],
+            fused=True,
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["updates"] = self.updates
         if self.teacher is not None:
-            checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith("teacher.")}
+            checkpoint["state_dict"] = {
+                k: v for k, v in checkpoint["state_dict"].items() if not k.startswith("teacher.")
+            }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.updates = int(checkpoint["updates"])

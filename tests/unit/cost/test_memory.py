@@ -41,7 +41,9 @@ def test_what_a_file_adds_grows_with_its_weights(tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(b"no network")
-    with pytest.raises(BundleError, match=r"cannot run .*m\.onnx in a fresh process: .*no ONNX file that can be run") as caught:
+    with pytest.raises(
+        BundleError, match=r"cannot run .*m\.onnx in a fresh process: .*no ONNX file that can be run"
+    ) as caught:
         measure_memory(path, runtime="onnxruntime", threads=1, shape=(1, 64))
     assert "\n" not in str(caught.value)
 

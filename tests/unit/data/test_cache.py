@@ -30,11 +30,15 @@ def test_pixels_are_those_of_the_contracts_rule(paths, tmp_path):
 
 def test_the_file_is_mapped_and_reused(paths, tmp_path):
     heard = []
-    first = load_pictures(paths, 16, tmp_path / "cache", key="k", tick=lambda done, total: heard.append((done, total)))
+    first = load_pictures(
+        paths, 16, tmp_path / "cache", key="k", tick=lambda done, total: heard.append((done, total))
+    )
     assert heard == [(1, 3), (2, 3), (3, 3)]
     for path in paths:
         path.unlink()
-    second = load_pictures(paths, 16, tmp_path / "cache", key="k", tick=lambda *_: pytest.fail("decoded again"))
+    second = load_pictures(
+        paths, 16, tmp_path / "cache", key="k", tick=lambda *_: pytest.fail("decoded again")
+    )
     assert isinstance(second.pixels, np.memmap)
     assert not second.pixels.flags.writeable
     assert np.array_equal(first.pixels, second.pixels)
@@ -47,7 +51,10 @@ def test_another_key_size_or_list_is_another_file(paths, tmp_path, change):
     load_pictures(paths, 16, cache, key="k")
     before = set(cache.iterdir())
     load_pictures(
-        paths[:2] if change == "paths" else paths, 8 if change == "size" else 16, cache, key="l" if change == "key" else "k"
+        paths[:2] if change == "paths" else paths,
+        8 if change == "size" else 16,
+        cache,
+        key="l" if change == "key" else "k",
     )
     assert len(set(cache.iterdir()) - before) == 2
 
@@ -82,7 +89,9 @@ def test_a_full_disk_is_told_before_a_page_is_written(paths, tmp_path, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(RunFolderError, match="the disk is full; free some space and run the same command with --resume"):
+    with pytest.raises(
+        RunFolderError, match="the disk is full; free some space and run the same command with --resume"
+    ):
         load_pictures(paths, 16, tmp_path / "cache", key="k")
     assert list((tmp_path / "cache").iterdir()) == []
 

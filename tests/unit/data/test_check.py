@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gossamer.data.check import check
+from gossamer.data.check import _fingerprint, check
+from gossamer.data.scan import scan_files
 from gossamer.errors import DataError
 
 
@@ -41,7 +43,10 @@ def test_clean_pictures_leave_only_the_note_on_thin_splits(root):
     assert {f.code for f in report.findings} == {"thin-split"}
     assert report.skipped == ()
     assert report.short_side == 40
-    assert report.counts() == {"field": {"train": 4, "val": 1, "test": 1}, "river": {"train": 4, "val": 1, "test": 1}}
+    assert report.counts() == {
+        "field": {"train": 4, "val": 1, "test": 1},
+        "river": {"train": 4, "val": 1, "test": 1},
+    }
     assert [f.message for f in _findings(report, "thin-split")] == [
         "val has 2 pictures: its accuracy moves by 50.0 points a picture",
         "test has 2 pictures: its accuracy moves by 50.0 points a picture",
@@ -91,7 +96,9 @@ def test_unreadable_files_are_skipped_and_each_is_named(root):
 
 def test_on_bad_stop_refuses_and_counts(root):
     _damage(root)
-    with pytest.raises(DataError, match=r"3 pictures cannot be used and --on-bad is stop; first: a picture must hold bytes") as caught:
+    with pytest.raises(
+        DataError, match=r"3 pictures cannot be used and --on-bad is stop; first: a picture must hold bytes"
+    ) as caught:
         check(root, on_bad="stop")
     assert "\n" not in str(caught.value)
 
@@ -109,7 +116,10 @@ def test_one_readable_class_is_not_enough(pictures):
     root = pictures({"b": 5})
     (root / "a").mkdir()
     (root / "a" / "0.png").touch()
-    with pytest.raises(DataError, match=r"with pictures that can be read, .*data has 1 after skipping 1 bad files; replace them"):
+    with pytest.raises(
+        DataError,
+        match=r"with pictures that can be read, .*data has 1 after skipping 1 bad files; replace them",
+    ):
         check(root)
 
 
@@ -144,7 +154,9 @@ def test_ignored(root):
     for i in range(5):
         (root / "field" / f"{i}.txt").write_text("x")
     found = _one(check(root), "ignored")
-    assert found.message == "5 files are no pictures by name: field/0.txt, field/1.txt, field/2.txt and 2 more"
+    assert (
+        found.message == "5 files are no pictures by name: field/0.txt, field/1.txt, field/2.txt and 2 more"
+    )
     assert len(found.files) == 5
 
 
@@ -190,7 +202,10 @@ def test_duplicates_are_told_and_kept_in_one_split(pictures):
         shutil.copy(root / "a" / f"{i:03d}.png", root / "a" / f"copy{i}.png")
     report = check(root)
     assert len(_findings(report, "duplicate")) == 5
-    assert _findings(report, "duplicate")[0].message == "the same picture 2 times: a/000.png, a/copy0.png; kept in one split"
+    assert (
+        _findings(report, "duplicate")[0].message
+        == "the same picture 2 times: a/000.png, a/copy0.png; kept in one split"
+    )
     where = _where(report)
     assert all(where[f"a/{i:03d}.png"] == where[f"a/copy{i}.png"] for i in range(5))
     assert len(where) == 45
@@ -208,7 +223,9 @@ def test_near_duplicates_are_told_and_kept_in_one_split(pictures, draw):
     assert len(pairs) == 12
     assert {f.severity for f in _findings(report, "near-duplicate")} == {"note"}
     where = _where(report)
-    assert all(where[f"a/{i:03d}.png"] == where[f"a/again{i}.jpg"] == where[f"a/scaled{i}.png"] for i in range(4))
+    assert all(
+        where[f"a/{i:03d}.png"] == where[f"a/again{i}.jpg"] == where[f"a/scaled{i}.png"] for i in range(4)
+    )
 
 
 def test_different_pictures_are_no_near_duplicates(pictures):
@@ -234,7 +251,9 @@ def test_training_pictures_that_the_test_split_repeats_are_left_out(tmp_path, pi
     report = check(root)
     found = _one(report, "leak")
     assert found.files == ("train/a/leak.png", "train/b/leak.jpg")
-    assert found.message.startswith("2 pictures stand in training and again in val or test, left out of training")
+    assert found.message.startswith(
+        "2 pictures stand in training and again in val or test, left out of training"
+    )
     assert report.skipped == ("train/a/leak.png", "train/b/leak.jpg")
     where = _where(report)
     assert len(where) == 30
@@ -242,7 +261,9 @@ def test_training_pictures_that_the_test_split_repeats_are_left_out(tmp_path, pi
 
 
 def test_a_split_without_pictures_is_refused(pictures):
-    with pytest.raises(DataError, match=r"every split needs pictures, val has none of 4; add at least 3 a class"):
+    with pytest.raises(
+        DataError, match=r"every split needs pictures, val has none of 4; add at least 3 a class"
+    ):
         check(pictures({"a": 2, "b": 2}))
 
 
@@ -272,7 +293,10 @@ def test_folders_are_no_groups_unless_asked(tmp_path, pictures):
 
 
 def test_groups_by_folder_need_folders(root):
-    with pytest.raises(DataError, match=r"--groups folder needs folders inside the class folders, .*data has none; leave it out"):
+    with pytest.raises(
+        DataError,
+        match=r"--groups folder needs folders inside the class folders, .*data has none; leave it out",
+    ):
         check(root, groups="folder")
 
 
@@ -297,7 +321,9 @@ def test_groups_by_a_column(tmp_path, pictures):
 
 def test_group_tables_that_cannot_be_used(tmp_path, root):
     table = _write_table(root, tmp_path)
-    with pytest.raises(DataError, match=r"groups are 'folder' or FILE.csv:COLUMN, got 'site'; name the column after a colon"):
+    with pytest.raises(
+        DataError, match=r"groups are 'folder' or FILE.csv:COLUMN, got 'site'; name the column after a colon"
+    ):
         check(root, groups="site")
     with pytest.raises(DataError, match=r"cannot read the groups file .*none\.csv: .*; check the path"):
         check(root, groups=f"{tmp_path / 'none.csv'}:site")
@@ -309,7 +335,10 @@ def test_group_tables_that_cannot_be_used(tmp_path, root):
 
 def test_group_tables_must_name_every_picture(tmp_path, root):
     table = _write_table(root, tmp_path, rows=["field/000.png,s1", "field/001.png,"])
-    with pytest.raises(DataError, match=r"must name a group for every picture, 11 are missing, first field/001\.png; add them"):
+    with pytest.raises(
+        DataError,
+        match=r"must name a group for every picture, 11 are missing, first field/001\.png; add them",
+    ):
         check(root, groups=f"{table}:site")
     empty = tmp_path / "empty.csv"
     empty.touch()
@@ -361,3 +390,24 @@ def test_the_report_is_json_of_plain_values(root):
         "message": f"a picture must hold bytes, {root / 'field' / '900.png'} is empty; replace or remove it",
         "files": ["field/900.png"],
     }
+
+
+def test_the_fingerprint_notices_a_class_of_another_name(root):
+    report = check(root)
+    scans = scan_files([s.path for s in report.dataset.samples])
+    renamed = replace(report.dataset, labels=("meadow", "river"))
+    assert _fingerprint(report.dataset, scans) == report.fingerprint
+    assert _fingerprint(renamed, scans) != report.fingerprint
+
+
+def test_dull_pictures_that_share_a_strip_are_no_near_duplicates(tmp_path):
+    """Thumbnails within four grey levels, one band of signs the same: the other signs decide."""
+    rng = np.random.default_rng(0)
+    strip = rng.integers(118, 123, (4, 17))
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(5):
+            patches = np.vstack([strip, rng.integers(118, 123, (12, 17))]).astype(np.uint8)
+            pixels = patches.repeat(4, 0).repeat(4, 1)
+            Image.fromarray(np.stack([pixels] * 3, -1)).save(tmp_path / label / f"{i}.png")
+    assert _findings(check(tmp_path), "near-duplicate") == []

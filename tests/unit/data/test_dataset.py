@@ -46,7 +46,9 @@ def test_a_path_that_does_not_exist(tmp_path):
 
 def test_a_file_instead_of_a_folder(tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"folder of class folders, .*x\.jpg is a file; give the folder that holds it"):
+    with pytest.raises(
+        DataError, match=r"folder of class folders, .*x\.jpg is a file; give the folder that holds it"
+    ):
         open_dataset(tmp_path / "x.jpg")
 
 
@@ -56,12 +58,16 @@ def test_a_folder_without_class_folders(tmp_path, draw, content):
         draw(1).save(tmp_path / "x.png")
     elif content == "empty class":
         (tmp_path / "class").mkdir()
-    with pytest.raises(DataError, match="has no sub-folders with pictures in them; put the pictures of each class"):
+    with pytest.raises(
+        DataError, match="has no sub-folders with pictures in them; put the pictures of each class"
+    ):
         open_dataset(tmp_path)
 
 
 def test_an_unknown_demo():
-    with pytest.raises(DataError, match=r"demo data are demo or demo:scenes, got 'demo:cats'; choose one or give a folder"):
+    with pytest.raises(
+        DataError, match=r"demo data are demo or demo:scenes, got 'demo:cats'; choose one or give a folder"
+    ):
         open_dataset("demo:cats")
 
 

@@ -7,7 +7,7 @@ import pytest
 from gossamer.data.folder import read, recognises
 from gossamer.errors import DataError
 
-ODD_NAMES = ["river bank", "forêt", "it's \"quoted\"", "森林", "a,b;c"]
+ODD_NAMES = ["river bank", "forêt", 'it\'s "quoted"', "森林", "a,b;c"]
 
 
 def test_classes_are_sorted_folder_names(pictures):
@@ -85,7 +85,9 @@ def test_inner_folders_are_groups(tmp_path, pictures):
 
 def test_one_class_is_refused(pictures):
     root = pictures({"only": 3})
-    with pytest.raises(DataError, match=r"at least 2 classes with pictures, .*data has only 'only'; add a folder a class"):
+    with pytest.raises(
+        DataError, match=r"at least 2 classes with pictures, .*data has only 'only'; add a folder a class"
+    ):
         read(root)
 
 

@@ -1,4 +1,4 @@
-"""One picture, however it is stored: what reads, how it becomes 8-bit RGB, and what is refused in one line."""
+"""One picture, however stored: what reads, how it becomes 8-bit RGB, and what is refused in one line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,15 @@ def _refused(path, message):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.jpg", True), ("A.JPEG", True), ("a.tif", True), ("a.txt", False), (".a.jpg", False), ("jpg", False), ("._x.png", False)],
+    [
+        ("a.jpg", True),
+        ("A.JPEG", True),
+        ("a.tif", True),
+        ("a.txt", False),
+        (".a.jpg", False),
+        ("jpg", False),
+        ("._x.png", False),
+    ],
 )
 def test_pictures_are_told_by_name(tmp_path, name, expected):
     assert is_picture(tmp_path / name) is expected
@@ -134,15 +142,19 @@ def test_alpha_is_dropped_and_colours_kept(tmp_path):
 
 def test_sixteen_bits_are_scaled_by_the_full_range(tmp_path):
     path = tmp_path / "wide.png"
-    values = np.array([[0, 257, 32896, 65535]], np.uint16)
+    values = np.array([[0, 257, 32896, 65278, 65535]], np.uint16)
     Image.fromarray(values).save(path)
     assert probe(path).wide
-    assert np.asarray(open_rgb(path))[0, :, 0].tolist() == [0, 1, 128, 255]
+    assert np.asarray(open_rgb(path))[0, :, 0].tolist() == [0, 1, 128, 254, 255]
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([0.0, 0.5, 1.0], [0, 128, 255]), ([0.0, 100.0, 255.0], [0, 100, 255]), ([0.0, 500.0, 1000.0], [0, 128, 255])],
+    [
+        ([0.0, 0.5, 1.0], [0, 128, 255]),
+        ([0.0, 100.0, 255.0], [0, 100, 255]),
+        ([0.0, 500.0, 1000.0], [0, 128, 255]),
+    ],
 )
 def test_floats_are_scaled_by_what_they_hold(tmp_path, values, expected):
     path = tmp_path / "float.tif"
@@ -225,7 +237,9 @@ def test_fit_square_cuts_the_middle(turned):
     assert (np.asarray(square) == [0, 255, 0]).all()
 
 
-@pytest.mark.parametrize(("height", "width", "size"), [(7, 12, 5), (12, 7, 20), (33, 33, 16), (1, 50, 4), (400, 300, 10)])
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(7, 12, 5), (12, 7, 20), (33, 33, 16), (1, 50, 4), (400, 300, 10)]
+)
 def test_fit_square_always_gives_the_size(height, width, size):
     assert fit_square(Image.new("RGB", (width, height), (9, 8, 7)), size).size == (size, size)
     assert (np.asarray(fit_square(Image.new("RGB", (width, height), (9, 8, 7)), size)) == [9, 8, 7]).all()

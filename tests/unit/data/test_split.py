@@ -20,7 +20,9 @@ def _dataset(*samples: tuple[str, int, str | None, str | None]) -> Dataset:
 
 
 def _classes(*counts: int) -> Dataset:
-    return _dataset(*((f"{y}/{i}.png", y, None, None) for y, count in enumerate(counts) for i in range(count)))
+    return _dataset(
+        *((f"{y}/{i}.png", y, None, None) for y, count in enumerate(counts) for i in range(count))
+    )
 
 
 def _table(dataset: Dataset, split: Split) -> list[tuple[int, int, int]]:
@@ -36,7 +38,8 @@ def test_shares_are_60_20_20():
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(1, (1, 0, 0)), (2, (2, 0, 0)), (3, (1, 1, 1)), (4, (2, 1, 1)), (7, (5, 1, 1)), (8, (4, 2, 2))]
+    ("count", "expected"),
+    [(1, (1, 0, 0)), (2, (2, 0, 0)), (3, (1, 1, 1)), (4, (2, 1, 1)), (7, (5, 1, 1)), (8, (4, 2, 2))],
 )
 def test_small_classes(count, expected):
     dataset = _classes(count, 20)
@@ -59,7 +62,12 @@ def test_the_seed_decides():
 
 def test_names_decide_not_the_root():
     dataset = _classes(30, 30)
-    moved = Dataset("y", Path("/else"), dataset.labels, tuple(Sample(Path("/else") / s.path.relative_to(ROOT), s.label) for s in dataset.samples))
+    moved = Dataset(
+        "y",
+        Path("/else"),
+        dataset.labels,
+        tuple(Sample(Path("/else") / s.path.relative_to(ROOT), s.label) for s in dataset.samples),
+    )
     assert split_dataset(dataset) == split_dataset(moved)
 
 
@@ -90,9 +98,15 @@ def test_ties_join_groups_into_one_unit():
 
 
 def test_given_splits_are_kept():
-    samples = [(f"{s}/0/{i}.png", i % 2, None, s) for s, n in (("train", 10), ("val", 4), ("test", 6)) for i in range(n)]
+    samples = [
+        (f"{s}/0/{i}.png", i % 2, None, s)
+        for s, n in (("train", 10), ("val", 4), ("test", 6))
+        for i in range(n)
+    ]
     dataset = _dataset(*samples)
-    assert split_dataset(dataset, seed=5) == Split(tuple(range(10)), tuple(range(10, 14)), tuple(range(14, 20)))
+    assert split_dataset(dataset, seed=5) == Split(
+        tuple(range(10)), tuple(range(10, 14)), tuple(range(14, 20))
+    )
 
 
 def test_a_missing_validation_split_is_carved_from_training_alone():
@@ -107,3 +121,13 @@ def test_a_missing_test_split_is_carved_from_training_alone():
     samples = [(f"train/{i}.png", i % 2, None, "train") for i in range(40)]
     dataset = _dataset(*samples, *((f"val/{i}.png", i % 2, None, "val") for i in range(8)))
     assert _table(dataset, split_dataset(dataset)) == [(15, 4, 5), (15, 4, 5)]
+
+
+def test_groups_in_any_order_give_the_same_split():
+    samples = [(f"{i % 2}/{i:03d}.png", i % 2, f"g{i % 30}", None) for i in range(120)]
+    forward, backward = _dataset(*samples), _dataset(*reversed(samples))
+    first, second = split_dataset(forward), split_dataset(backward)
+    for name in SHARES:
+        assert {forward.samples[i].path for i in first.of(name)} == {
+            backward.samples[i].path for i in second.of(name)
+        }

@@ -23,7 +23,9 @@ def test_lite_is_minus_127_over_128():
 def test_imagenet_is_mean_and_std_of_zero_to_one():
     raw = np.full((1, 2, 2, 3), 255, np.uint8)
     ready = InputContract.of("imagenet", 2).normalise(raw)
-    assert ready[0, :, 0, 0] == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], rel=1e-6)
+    assert ready[0, :, 0, 0] == pytest.approx(
+        [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], rel=1e-6
+    )
     black = InputContract.of("imagenet", 2).normalise(np.zeros_like(raw))
     assert black[0, :, 1, 1] == pytest.approx([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225], rel=1e-6)
 
@@ -77,14 +79,17 @@ def test_the_json_object_is_that_of_the_bundle():
     "change",
     [
         {"size": 224}, {"size": [224]}, {"size": ["a", "b"]}, {"size": None}, {"bands": 3}, {"bands": None},
-        {"mean": [1.0]}, {"std": [1.0, 1.0]}, {"bands": ["red"]}, {"mean": ["a", "b", "c"]}, {"scale": "wide"},
+        {"mean": [1.0]}, {"std": [1.0, 1.0]}, {"bands": ["red"]},
+        {"mean": ["a", "b", "c"]}, {"scale": "wide"},
         {"unknown": 1}, {"std": 1.0},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_wrong_document_is_refused(change):
     document = {**json.loads(json.dumps(InputContract.of("lite", 8).to_json())), **change}
-    with pytest.raises(BundleError, match="an input contract needs size, bands, scale, offset, mean, std, resize and nodata"):
+    with pytest.raises(
+        BundleError, match="an input contract needs size, bands, scale, offset, mean, std, resize and nodata"
+    ):
         InputContract.from_json(document)
 
 
@@ -98,10 +103,19 @@ def test_a_missing_key_is_refused_rather_than_guessed(key):
 
 @pytest.mark.parametrize(
     "change",
-    [{"resize": "stretch"}, {"std": [0.0, 1.0, 1.0]}, {"mean": [float("nan")] * 3}, {"scale": float("inf")}, {"size": [0, 0]}],
+    [
+        {"resize": "stretch"},
+        {"std": [0.0, 1.0, 1.0]},
+        {"mean": [float("nan")] * 3},
+        {"scale": float("inf")},
+        {"size": [0, 0]},
+    ],
     ids=str,
 )
 def test_a_rule_that_this_version_does_not_know_is_refused(change):
     document = {**InputContract.of("lite", 8).to_json(), **change}
-    with pytest.raises(BundleError, match=f"this version knows the resize rule {RESIZE_RULE} with finite values.*update gossamer"):
+    with pytest.raises(
+        BundleError,
+        match=f"this version knows the resize rule {RESIZE_RULE} with finite values.*update gossamer",
+    ):
         InputContract.from_json(document)

@@ -52,12 +52,17 @@ def test_export_is_deterministic(exported, tmp_path):
 def test_a_network_in_training_mode_is_exported_for_use(exported, tmp_path):
     runtime.export(tiny_network().train(), CONTRACT, tmp_path / "m.onnx")
     value = inputs(1)[0]
-    assert np.abs(runtime.load(tmp_path / "m.onnx", threads=1).run(value) - scores(exported[0], value)).max() <= 1e-4
+    assert (
+        np.abs(runtime.load(tmp_path / "m.onnx", threads=1).run(value) - scores(exported[0], value)).max()
+        <= 1e-4
+    )
 
 
 def test_a_network_that_does_not_run_is_a_model_error(tmp_path):
     network = nn.Sequential(nn.Conv2d(4, 2, 1))
-    with pytest.raises(ModelError, match=r"cannot export Sequential to ONNX: .*channels.*; check that it runs on one picture"):
+    with pytest.raises(
+        ModelError, match=r"cannot export Sequential to ONNX: .*channels.*; check that it runs on one picture"
+    ):
         runtime.export(network, CONTRACT, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -79,9 +84,16 @@ def test_a_missing_file(tmp_path):
 def test_a_damaged_file(exported, tmp_path, damage):
     whole = exported[1].read_bytes()
     path = tmp_path / "m.onnx"
-    data = {"empty": b"", "text": b"this is no network", "cut": whole[: len(whole) // 2], "flipped": b"\xff" * 64 + whole[64:]}
+    data = {
+        "empty": b"",
+        "text": b"this is no network",
+        "cut": whole[: len(whole) // 2],
+        "flipped": b"\xff" * 64 + whole[64:],
+    }
     path.write_bytes(data[damage])
-    with pytest.raises(BundleError, match=r"m\.onnx is no ONNX file that can be run \(.*\); export it again") as caught:
+    with pytest.raises(
+        BundleError, match=r"m\.onnx is no ONNX file that can be run \(.*\); export it again"
+    ) as caught:
         runtime.load(path, threads=1)
     assert "\n" not in str(caught.value)
 
@@ -102,13 +114,17 @@ def test_the_table_gives_modules_with_the_three_functions():
 
 
 def test_an_unknown_runtime_is_hinted():
-    with pytest.raises(UnknownRuntimeError, match=r"unknown runtime 'onnxruntme'; did you mean 'onnxruntime'\?"):
+    with pytest.raises(
+        UnknownRuntimeError, match=r"unknown runtime 'onnxruntme'; did you mean 'onnxruntime'\?"
+    ):
         get_runtime("onnxruntme")
 
 
 def test_a_runtime_that_is_not_installed_names_its_extra(monkeypatch):
     monkeypatch.setattr(runtime, "missing", lambda: ("onnxruntime", "train"))
-    with pytest.raises(MissingExtraError, match=r"runtime onnxruntime needs onnxruntime, .*pip install 'gossamer\[train\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"runtime onnxruntime needs onnxruntime, .*pip install 'gossamer\[train\]'"
+    ):
         get_runtime("onnxruntime")
 
 

@@ -53,14 +53,20 @@ def test_int8_weights_are_signed_per_channel_and_activations_unsigned(files):
     constants = {t.name: t for t in model.graph.initializer}
     weights = [t for t in constants.values() if t.data_type == onnx.TensorProto.INT8]
     assert len(weights) >= 8
-    scales = [constants[n.input[1]] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in constants]
+    scales = [
+        constants[n.input[1]]
+        for n in model.graph.node
+        if n.op_type == "DequantizeLinear" and n.input[0] in constants
+    ]
     assert max(np.prod(s.dims) for s in scales) >= 64
     zero_points = [constants[n.input[2]].data_type for n in model.graph.node if n.op_type == "QuantizeLinear"]
     assert set(zero_points) == {onnx.TensorProto.UINT8}
 
 
 def test_no_calibration_is_refused(files, tmp_path):
-    with pytest.raises(ModelError, match="int8 needs calibration inputs, got none; give some training pictures"):
+    with pytest.raises(
+        ModelError, match="int8 needs calibration inputs, got none; give some training pictures"
+    ):
         to_int8(files / "fp32.onnx", tmp_path / "int8.onnx", [])
     assert list(tmp_path.iterdir()) == []
 
@@ -76,7 +82,9 @@ def test_a_damaged_source_is_refused(tmp_path, kind):
     source = tmp_path / "m.onnx"
     source.write_bytes(b"\xff no network")
     with pytest.raises(ModelError, match=rf"cannot (quantize|convert) m\.onnx to {kind}: .*; keep fp32"):
-        to_int8(source, tmp_path / "x.onnx", inputs(1)) if kind == "int8" else to_fp16(source, tmp_path / "x.onnx")
+        to_int8(source, tmp_path / "x.onnx", inputs(1)) if kind == "int8" else to_fp16(
+            source, tmp_path / "x.onnx"
+        )
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
 
 

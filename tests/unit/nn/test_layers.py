@@ -19,7 +19,17 @@ from gossamer.nn.layers import (
 
 @pytest.mark.parametrize(
     ("value", "divisor", "expected"),
-    [(32, 8, 32), (11.2, 8, 16), (8.4, 8, 8), (12, 8, 16), (3, 8, 8), (91, 8, 88), (44.8, 8, 48), (16 * 0.35, 8, 8), (30, 4, 32)],
+    [
+        (32, 8, 32),
+        (11.2, 8, 16),
+        (8.4, 8, 8),
+        (12, 8, 16),
+        (3, 8, 8),
+        (91, 8, 88),
+        (44.8, 8, 48),
+        (16 * 0.35, 8, 8),
+        (30, 4, 32),
+    ],
 )
 def test_make_divisible(value, divisor, expected):
     assert make_divisible(value, divisor) == expected
@@ -78,7 +88,9 @@ def test_conv_norm_act_leaves_out_what_it_is_told():
     assert ConvNormAct(3, 4)[0].bias is None
 
 
-@pytest.mark.parametrize(("same", "stride", "kind"), [(True, 2, SamePadConv2d), (True, 1, nn.Conv2d), (False, 2, nn.Conv2d)])
+@pytest.mark.parametrize(
+    ("same", "stride", "kind"), [(True, 2, SamePadConv2d), (True, 1, nn.Conv2d), (False, 2, nn.Conv2d)]
+)
 def test_same_matters_only_where_it_strides(same, stride, kind):
     layer = ConvNormAct(3, 4, 3, stride, same=same)
     assert type(layer[0]) is kind

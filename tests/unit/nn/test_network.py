@@ -11,7 +11,13 @@ from gossamer.nn.layers import ConvNormAct
 from gossamer.nn.network import Network, Stage, classifier, last_layer, replace_classifier, truncate
 from gossamer.zoo.build import build
 
-FAMILIES = ["mobilenet_v2_0.35", "mobilenet_v3_small_0.5", "mobilenet_v3_large_0.75", "shufflenet_v2_0.5", "efficientnet_lite0_0.5"]
+FAMILIES = [
+    "mobilenet_v2_0.35",
+    "mobilenet_v3_small_0.5",
+    "mobilenet_v3_large_0.75",
+    "shufflenet_v2_0.5",
+    "efficientnet_lite0_0.5",
+]
 
 
 def _network(classes=7):
@@ -43,7 +49,9 @@ def test_every_family_describes_its_own_maps(name):
     assert network.reductions[-1] == 32
 
 
-@pytest.mark.parametrize(("name", "sides"), [("squeezenet_1.0", (26, 13, 6)), ("squeezenet_1.1", (27, 13, 6))])
+@pytest.mark.parametrize(
+    ("name", "sides"), [("squeezenet_1.0", (26, 13, 6)), ("squeezenet_1.1", (27, 13, 6))]
+)
 def test_squeezenets_unpadded_maps_are_near_their_reductions(name, sides):
     network = build(name, num_classes=3).eval()
     with torch.no_grad():
@@ -93,7 +101,7 @@ def test_a_new_classifier_changes_the_last_layer_alone():
 def test_a_new_convolutional_classifier_keeps_its_padding():
     network = build("squeezenet_1.0", num_classes=10).eval()
     replace_classifier(network, 4)
-    name, layer = last_layer(network)
+    _, layer = last_layer(network)
     assert isinstance(layer, nn.Conv2d)
     assert layer.padding == (1, 1)
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 4)

@@ -15,7 +15,15 @@ from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.spec import ModelSpec
 
 SMALL = "shufflenet_v2_0.25"
-ONE_A_FAMILY = ["mobilenet_v2_0.25", "mobilenet_v3_small_0.5", "mobilenet_v3_large_0.75", SMALL, "squeezenet_1.1", "squeezenet_1.0", "efficientnet_lite0_0.5"]
+ONE_A_FAMILY = [
+    "mobilenet_v2_0.25",
+    "mobilenet_v3_small_0.5",
+    "mobilenet_v3_large_0.75",
+    SMALL,
+    "squeezenet_1.1",
+    "squeezenet_1.0",
+    "efficientnet_lite0_0.5",
+]
 
 
 def _scores(network, bands=3, side=64):
@@ -67,7 +75,9 @@ def test_global_generators_are_left_alone():
     assert random.getstate() == before[2]
 
 
-@pytest.mark.parametrize("text", ["mobilenet_v2_0.25", f"{SMALL}[:2]", "efficientnet_lite0_0.5[:5]", "squeezenet_1.1[:1]"])
+@pytest.mark.parametrize(
+    "text", ["mobilenet_v2_0.25", f"{SMALL}[:2]", "efficientnet_lite0_0.5[:5]", "squeezenet_1.1[:1]"]
+)
 def test_the_spec_rebuilds_the_network(text):
     network = build(text, num_classes=4, in_channels=2, seed=3)
     again = build(ModelSpec.from_json(network.spec.to_json()), seed=4)
@@ -78,7 +88,10 @@ def test_the_spec_rebuilds_the_network(text):
 
 
 def test_a_cut_has_fewer_weights_and_the_same_classes():
-    counts = [sum(p.numel() for p in build(f"efficientnet_lite0_0.5[:{k}]", num_classes=4).parameters()) for k in (2, 4, 6)]
+    counts = [
+        sum(p.numel() for p in build(f"efficientnet_lite0_0.5[:{k}]", num_classes=4).parameters())
+        for k in (2, 4, 6)
+    ]
     assert counts == sorted(counts)
     assert counts[0] < counts[-1]
 
@@ -92,14 +105,22 @@ def test_a_spec_takes_further_arguments():
 
 
 def test_typos_get_the_nearest():
-    with pytest.raises(ModelError, match=r"no network 'mobilenet_v4'; did you mean 'mobilenet_v\d.*'\? `gossamer zoo` lists all"):
+    with pytest.raises(
+        ModelError,
+        match=r"no network 'mobilenet_v4'; did you mean 'mobilenet_v\d.*'\? `gossamer zoo` lists all",
+    ):
         build("mobilenet_v4")
     with pytest.raises(ModelError, match=r"mobilenet_v2 has no argument 'widht'; did you mean 'width'\?"):
         build("mobilenet_v2", widht=0.5)
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("squeezenet_1.0", {"version": "2.0"}), (SMALL, {"num_classes": "many"}), ("mobilenet_v2", {"width": None})]
+    ("name", "arguments"),
+    [
+        ("squeezenet_1.0", {"version": "2.0"}),
+        (SMALL, {"num_classes": "many"}),
+        ("mobilenet_v2", {"width": None}),
+    ],
 )
 def test_values_that_cannot_be_built(name, arguments):
     with pytest.raises(ModelError, match=rf"{name} cannot be built with .*; check the values"):
@@ -113,9 +134,14 @@ def test_cuts_outside_the_network(stages):
 
 
 def test_unknown_edits_and_origins():
-    with pytest.raises(ModelError, match=r"unknown structural edit \{'edit': 'prune'\}; this version knows: truncate"):
+    with pytest.raises(
+        ModelError, match=r"unknown structural edit \{'edit': 'prune'\}; this version knows: truncate"
+    ):
         build(ModelSpec(SMALL, {}, ({"edit": "prune"},)))
-    with pytest.raises(ModelError, match=r"comes from the catalogue, timm or torchvision, got 'keras:x'; write e\.g\. 'timm:x'"):
+    with pytest.raises(
+        ModelError,
+        match=r"comes from the catalogue, timm or torchvision, got 'keras:x'; write e\.g\. 'timm:x'",
+    ):
         build("keras:x")
 
 
@@ -133,7 +159,9 @@ def test_timm_by_name():
 def test_torchvision_by_name():
     network = build("torchvision:squeezenet1_1", num_classes=3, in_channels=3)
     assert _scores(network).shape == (1, 3)
-    with pytest.raises(ModelError, match="torchvision networks take 3 bands, got in_channels=4; use a zoo network"):
+    with pytest.raises(
+        ModelError, match="torchvision networks take 3 bands, got in_channels=4; use a zoo network"
+    ):
         build("torchvision:squeezenet1_1", in_channels=4)
 
 
@@ -145,7 +173,9 @@ def test_names_that_other_zoos_do_not_hold(name):
 
 
 def test_only_our_networks_can_be_cut():
-    with pytest.raises(ModelError, match=r"only the zoo's networks can be cut after a stage, got SqueezeNet; leave out"):
+    with pytest.raises(
+        ModelError, match=r"only the zoo's networks can be cut after a stage, got SqueezeNet; leave out"
+    ):
         build("torchvision:squeezenet1_1[:2]")
 
 

@@ -32,13 +32,22 @@ def test_what_is_typed(text, name, stages, weights):
 
 def test_the_entrys_arguments_are_overridden_by_the_callers():
     assert parse_model("mobilenet_v2_0.5")[0].arguments == {"width": 0.5}
-    assert parse_model("mobilenet_v2_0.5", width=0.6, dropout=0.0)[0].arguments == {"width": 0.6, "dropout": 0.0}
+    assert parse_model("mobilenet_v2_0.5", width=0.6, dropout=0.0)[0].arguments == {
+        "width": 0.6,
+        "dropout": 0.0,
+    }
     assert parse_model("timm:resnet18", drop_rate=0.1)[0].arguments == {"drop_rate": 0.1}
 
 
-@pytest.mark.parametrize("text", ["", "  ", "[:3]", "@wheel", "mobilenet_v2[:]", "mobilenet_v2[3]", "mobilenet_v2[:-1]", "mobilenet_v2@"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "  ", "[:3]", "@wheel", "mobilenet_v2[:]", "mobilenet_v2[3]", "mobilenet_v2[:-1]", "mobilenet_v2@"],
+)
 def test_what_is_not_understood(text):
-    with pytest.raises(ModelError, match=r"a model reads NAME, NAME\[:stages\] or NAME@WEIGHTS, got .*`gossamer zoo` lists names"):
+    with pytest.raises(
+        ModelError,
+        match=r"a model reads NAME, NAME\[:stages\] or NAME@WEIGHTS, got .*`gossamer zoo` lists names",
+    ):
         parse_model(text)
 
 
@@ -48,14 +57,22 @@ def test_an_unknown_name_gets_the_nearest():
 
 
 def test_json_round_trip():
-    spec = ModelSpec("squeezenet_1.1", {"version": "1.1", "num_classes": 3}, ({"edit": "truncate", "stages": 2},))
+    spec = ModelSpec(
+        "squeezenet_1.1", {"version": "1.1", "num_classes": 3}, ({"edit": "truncate", "stages": 2},)
+    )
     assert ModelSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
     assert spec.label == "squeezenet_1.1[:2]"
 
 
 @pytest.mark.parametrize(
     "document",
-    [{}, {"name": "x"}, {"name": "x", "arguments": {}}, {"name": "x", "arguments": 3, "edits": []}, {"name": "x", "arguments": {}, "edits": [3]}],
+    [
+        {},
+        {"name": "x"},
+        {"name": "x", "arguments": {}},
+        {"name": "x", "arguments": 3, "edits": []},
+        {"name": "x", "arguments": {}, "edits": [3]},
+    ],
 )
 def test_a_damaged_document(document):
     with pytest.raises(ModelError, match="a model spec needs name, arguments and edits"):

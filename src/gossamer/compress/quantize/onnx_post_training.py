@@ -8,6 +8,7 @@ x86 take no other pair (with signed activations depthwise convolutions and addit
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import tempfile
 import warnings
@@ -55,7 +56,7 @@ def to_int8(
     source: Path,
     target: Path,
     calibration: Sequence[NDArray[np.float32]],
-    how: Calibration = Calibration("minmax"),  # noqa: B008 - frozen
+    how: Calibration = Calibration("minmax"),
 ) -> None:
     """Static int8 in QDQ form, activation ranges from the calibration inputs.
 
@@ -88,7 +89,9 @@ def to_int8(
                 nodes_to_exclude=_ends(named) if how.keep_ends else [],
             )
         except Exception as error:  # the quantizer raises many kinds for graphs it does not know
-            raise ModelError(f"cannot quantize {source.name} to int8: {_one_line(error)}; keep fp32") from error
+            raise ModelError(
+                f"cannot quantize {source.name} to int8: {_one_line(error)}; keep fp32"
+            ) from error
         model = onnx.load(quantized)
     compact(model)
     write_bytes(target, model.SerializeToString())
@@ -120,7 +123,9 @@ def to_fp16(source: Path, target: Path) -> None:
         try:
             model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
         except Exception as error:  # as above
-            raise ModelError(f"cannot convert {source.name} to fp16: {_one_line(error)}; keep fp32") from error
+            raise ModelError(
+                f"cannot convert {source.name} to fp16: {_one_line(error)}; keep fp32"
+            ) from error
     write_bytes(target, model.SerializeToString())
 
 
@@ -130,12 +135,12 @@ def _one_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantizer advises on the root logger and warns; what matters is measured on the file instead."""
+    """The quantizer advises on the root logger, warns and prints; what matters is measured on the file instead."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -51,7 +51,7 @@ def export(network: Any, contract: InputContract, path: Path) -> None:
             torch.onnx.export(
                 network.eval(),
                 (example,),
-                buffer,
+                buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file object
                 input_names=["input"],
                 output_names=["scores"],
                 opset_version=OPSET,
@@ -59,7 +59,9 @@ def export(network: Any, contract: InputContract, path: Path) -> None:
             )
     except Exception as error:  # the tracer raises whatever the network's own code raises
         reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"cannot export {type(network).__name__} to ONNX: {reason}; check that it runs on one picture") from error
+        raise ModelError(
+            f"cannot export {type(network).__name__} to ONNX: {reason}; check that it runs on one picture"
+        ) from error
     model = onnx.load_from_string(buffer.getvalue())
     fold_pads(model)
     compact(model)
@@ -87,7 +89,9 @@ class OrtSession:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's own exception types differ by version
             reason = str(error).splitlines()[0][:160]
-            raise BundleError(f"{path} is no ONNX file that can be run ({reason}); export it again") from error
+            raise BundleError(
+                f"{path} is no ONNX file that can be run ({reason}); export it again"
+            ) from error
         self._input = self._session.get_inputs()[0].name
 
     @property

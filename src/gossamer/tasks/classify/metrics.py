@@ -21,9 +21,13 @@ class ClassFigures:
     f1: float
 
 
-def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], num_classes: int) -> NDArray[np.int64]:
+def confusion(
+    truth: NDArray[np.integer], predicted: NDArray[np.integer], num_classes: int
+) -> NDArray[np.int64]:
     """Counts (K, K): rows are true classes, columns predicted ones."""
-    flat = np.bincount(truth.astype(np.int64) * num_classes + predicted.astype(np.int64), minlength=num_classes**2)
+    flat = np.bincount(
+        truth.astype(np.int64) * num_classes + predicted.astype(np.int64), minlength=num_classes**2
+    )
     return flat.reshape(num_classes, num_classes)
 
 

@@ -1,0 +1,25 @@
+"""Run every benchmark and print its ratio, with the machine it was measured on."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import export, startup, training
+from gossamer._machine import describe_machine, versions
+
+BENCHMARKS = {"startup": startup.run, "export": export.run, "training": training.run}
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, all without names."""
+    machine = describe_machine()
+    print(f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_per_core']} a core")
+    print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    for name in names or list(BENCHMARKS):
+        print(f"\n{name}")
+        for line in BENCHMARKS[name]():
+            print(f"  {line}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
