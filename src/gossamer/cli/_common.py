@@ -70,6 +70,9 @@ def _usage_or_raise(error: Exception) -> int:
         return int(getattr(error, "exit_code", 0))
     if name == "Abort":
         return INTERRUPTED
+    if name == "NoArgsIsHelpError":
+        sys.stderr.write(f"{error.format_message()}\n")  # type: ignore[attr-defined]
+        return BAD_USAGE
     format_message = getattr(error, "format_message", None)
     if callable(format_message):
         context = getattr(error, "ctx", None)

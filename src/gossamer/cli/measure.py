@@ -29,6 +29,12 @@ def measure_verb(
     debug: DebugOption = False,
 ) -> None:
     """Count parameters, multiply-accumulates, bytes and peak memory; time the exported network with --latency."""
+    import importlib.util
+
+    from gossamer.errors import MissingExtraError
+
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("measuring a network", "torch", "train")
     from gossamer.cost.meter import measure
 
     network, shape = _network(model, input, seed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer._files import sha256, write_json, write_text
+from gossamer._files import atomic_path, sha256, write_json, write_text
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import Session, get_runtime
 from gossamer.errors import BundleError
@@ -94,14 +94,13 @@ def save(
     Raises:
         RunFolderError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").unlink(missing_ok=True)
-    shutil.copyfile(weights, folder / "weights.safetensors")
+    if folder.is_dir():
+        (folder / "model.json").unlink(missing_ok=True)
+    _copy(weights, folder / "weights.safetensors")
     deployed: list[DeployedFile] = []
     for runtime, precision, threads, path in files:
         target = folder / "deploy" / f"{runtime}-{precision}" / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        _copy(path, target)
         relative = target.relative_to(folder).as_posix()
         deployed.append(
             DeployedFile(runtime, precision, threads, relative, sha256(target), target.stat().st_size)
@@ -123,6 +122,11 @@ def save(
         },
     )
     return load(folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def load(path: str | Path) -> Bundle:
@@ -147,6 +151,8 @@ def load(path: str | Path) -> Bundle:
             raise BundleError(
                 f"{folder} is a bundle of version {document['version']}, this gossamer reads {VERSION}; update gossamer"
             )
+        if not document["files"]:
+            raise ValueError("it names no deployed file")
         return Bundle(
             folder,
             ModelSpec.from_json(document["spec"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gossamer._files import folder_error
 from gossamer.data.check import CheckReport, check
 from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
@@ -126,6 +128,10 @@ def fit(
     run = RunFolder(folder, config, resume=resume)
     try:
         return _Fit(config, run, reporter or Quiet()).go()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise folder_error(error, folder) from error
+        raise
     finally:
         run.close()
 

@@ -52,6 +52,8 @@ class FitConfig(BaseModel):
             raise GossamerError(
                 f"minutes is between 0.05 and 10,080 (a week), got {self.minutes:g}; use --minutes 20"
             )
+        if self.seed < 0:
+            raise GossamerError(f"seed is at least 0, got {self.seed}; use --seed 0")
         return self
 
     def to_yaml(self) -> str:

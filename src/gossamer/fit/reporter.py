@@ -82,7 +82,8 @@ class RichReporter:
             TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(compact=True),
         )
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        still = not self._console.is_terminal  # a bar in a file is a blank line
+        with Progress(*columns, console=self._console, transient=True, disable=still) as progress:
             yield _RichBar(progress, progress.add_task(text, total=total, text=""))
 
 

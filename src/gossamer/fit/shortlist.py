@@ -200,7 +200,7 @@ def _ratios(file: FileFigures, candidate: Candidate, budget: Budget) -> dict[str
 
 def _wanted(minutes: float) -> int:
     """How many networks the time allows to train side by side."""
-    return 4 if minutes >= 15 else 3 if minutes >= 5 else 2 if minutes >= 2 else 1
+    return 4 if minutes >= 40 else 3 if minutes >= 12 else 2 if minutes >= 2 else 1
 
 
 def _pick(fitting: Sequence[Measured], count: int) -> list[Candidate]:

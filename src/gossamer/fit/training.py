@@ -32,9 +32,9 @@ __all__ = ["CurvePoint", "Trained", "TrainedNetwork", "Trainer", "load_trained"]
 
 _RUNG_SHARES: dict[int, tuple[tuple[int, float], ...]] = {
     1: ((1, 1.0),),
-    2: ((2, 0.15), (1, 0.70)),
-    3: ((3, 0.09), (2, 0.11), (1, 0.51)),
-    4: ((4, 0.07), (2, 0.11), (1, 0.50)),
+    2: ((2, 0.12), (1, 0.76)),
+    3: ((3, 0.07), (2, 0.09), (1, 0.61)),
+    4: ((4, 0.06), (2, 0.09), (1, 0.58)),
 }
 """Candidates -> rungs of (how many go on, share of the training time each gets in it)."""
 _TEACHER_SHARE = 0.3
