@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+pytest.register_assert_rewrite("gossamer.testing")
 settings.register_profile("gossamer", deadline=None, database=None, derandomize=True, max_examples=40)
 settings.load_profile("gossamer")
 

@@ -1,7 +1,7 @@
 """Precisions of an exported file: which exist for a runtime, how each is made, and which one to ship.
 
-Planned as data, applied on files: `Attempt` names a way to quantize, `SETTINGS` the order in which they are tried
-when the guard refuses one.
+Planned as data, applied on files: a `Calibration` names a way to quantize, `INT8_LADDER` the order in which they are
+tried when the guard refuses one.
 """
 
 from __future__ import annotations
@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.compress.quantize.onnx_post_training import Calibration, to_fp16, to_int8
-from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import get_runtime
 from gossamer.types import Precision
 
-__all__ = ["INT8_LADDER", "FileScore", "export_precisions", "preferred"]
+__all__ = ["INT8_LADDER", "FileScore", "convert", "preferred"]
 
 INT8_LADDER: Sequence[Calibration] = (
     Calibration("minmax"),
@@ -41,33 +38,24 @@ class FileScore:
     drop: float
 
 
-def export_precisions(
-    network: Any,
-    contract: InputContract,
-    on: str,
-    folder: Path,
+def convert(
+    source: Path,
+    precision: Precision,
     calibration: Sequence[NDArray[np.float32]],
-    *,
-    precisions: Sequence[Precision] = ("fp32", "int8"),
     how: Calibration = INT8_LADDER[0],
-) -> dict[Precision, Path]:
-    """One file a precision, written to `folder` as `model-PRECISION`: fp32 by the runtime, the others from it.
+) -> Path:
+    """Make the int8 or fp16 file of an exported fp32 file, beside it; its name tells precision and setting.
 
     Raises:
-        ModelError: the network cannot be exported or quantized.
+        ModelError: the file cannot be converted.
     """
-    runtime = get_runtime(on)
-    source = folder / f"model-fp32{runtime.suffix}"
-    runtime.export(network, contract, source)
-    made: dict[Precision, Path] = {"fp32": source}
-    for precision in precisions:
-        target = folder / f"model-{precision}{runtime.suffix}"
-        if precision == "int8":
-            to_int8(source, target, calibration, how)
-        elif precision == "fp16":
-            to_fp16(source, target)
-        made[precision] = target
-    return made
+    if precision == "int8":
+        target = source.with_name(f"int8-{how.slug}{source.suffix}")
+        to_int8(source, target, calibration, how)
+    else:
+        target = source.with_name(f"{precision}{source.suffix}")
+        to_fp16(source, target)
+    return target
 
 
 def preferred(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from gossamer._files import sha256
-from gossamer.compress.precision import INT8_LADDER, FileScore, export_precisions, preferred
+from gossamer.compress.precision import INT8_LADDER, FileScore, convert, preferred
 from gossamer.compress.quantize.onnx_post_training import Calibration
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
@@ -75,7 +75,7 @@ def compress(
         made = _Files(config, report, network, run, reporter)
         scores = made.scored()
         rows += made.rows
-        best = preferred(scores, {r.precision: r.fits for r in made.rows}, config.max_drop)
+        best = preferred(scores, made.fits(), config.max_drop)
         if best is not None:
             return _kept(run, network, best, rows, notes, met=True)
         notes.append(
@@ -176,58 +176,43 @@ class _Files:
         return array.pixels, np.array([s.label for s in samples], np.int64)
 
     def scored(self) -> list[FileScore]:
-        """fp32 and int8 measured side by side; int8 settings backed off while the guard refuses; fp16 where it fits."""
+        """fp32 and int8 on their own files; int8 settings backed off while the guard refuses; fp16 where it fits."""
+        runtime = get_runtime(self.config.on)
+        source = self.folder / f"fp32{runtime.suffix}"
         network = load_trained(self.run.path, self.network, len(self.report.dataset.labels))
-        files = export_precisions(
-            network, self.contract, self.config.on, self.folder, self.calibration, precisions=()
-        )
-        exact = self._score("fp32", files["fp32"], "as trained", None, 0.0)
+        runtime.export(network, self.contract, source)
+        exact = self._score("fp32", source, "as trained", None)
         scores = [exact]
         for how in INT8_LADDER:
-            int8 = self._int8(network, how, exact)
+            int8 = self._converted(source, "int8", how, exact)
             if int8 is None:
                 break
             if int8.drop <= self.config.max_drop:
                 scores.append(int8)
                 break
-        if preferred(scores, {r.precision: r.fits for r in self.rows}, self.config.max_drop) is None:
-            scores += self._fp16(network, exact)
+            refused = self.rows.pop()
+            reason = f"refused: {100 * refused.drop:.1f} points lost"
+            self.rows.append(refused.model_copy(update={"reason": reason}))
+        if preferred(scores, self.fits(), self.config.max_drop) is None:
+            halves = self._converted(source, "fp16", INT8_LADDER[0], exact)
+            scores += [] if halves is None else [halves]
         return scores
 
-    def _int8(self, network: object, how: Calibration, exact: FileScore) -> FileScore | None:
+    def fits(self) -> dict[Precision, bool]:
+        """Whether the latest file of each precision keeps the budget."""
+        return {row.precision: row.fits for row in self.rows}
+
+    def _converted(
+        self, source: Path, precision: Precision, how: Calibration, exact: FileScore
+    ) -> FileScore | None:
         try:
-            files = export_precisions(
-                network,
-                self.contract,
-                self.config.on,
-                self.folder,
-                self.calibration,
-                precisions=("int8",),
-                how=how,
-            )
+            path = convert(source, precision, self.calibration, how)
         except ModelError as error:
             self.reporter.line(str(error), style="yellow")
             return None
-        self.rows = [r for r in self.rows if r.precision != "int8"] + [
-            r.model_copy(update={"reason": f"refused: {100 * r.drop:.1f} points lost"})
-            for r in self.rows
-            if r.precision == "int8"
-        ]
-        return self._score("int8", files["int8"], how.label, exact, exact.accuracy)
+        return self._score(precision, path, how.label if precision == "int8" else "halves", exact)
 
-    def _fp16(self, network: object, exact: FileScore) -> list[FileScore]:
-        try:
-            files = export_precisions(
-                network, self.contract, self.config.on, self.folder, self.calibration, precisions=("fp16",)
-            )
-        except ModelError as error:
-            self.reporter.line(str(error), style="yellow")
-            return []
-        return [self._score("fp16", files["fp16"], "halves", exact, exact.accuracy)]
-
-    def _score(
-        self, precision: Precision, path: Path, setting: str, exact: FileScore | None, reference: float
-    ) -> FileScore:
+    def _score(self, precision: Precision, path: Path, setting: str, exact: FileScore | None) -> FileScore:
         runtime = get_runtime(self.config.on)
         session = runtime.load(path, threads=self.config.threads)
         accuracy = self._accuracy(path, precision)
@@ -236,7 +221,7 @@ class _Files:
             {precision: lambda: session.run(first)}, seconds=0.6, threads=self.config.threads
         )
         latency = figure[precision].p50_ms
-        drop = 0.0 if exact is None else reference - accuracy
+        drop = 0.0 if exact is None else exact.accuracy - accuracy
         size = path.stat().st_size + _METADATA_BYTES
         measured = {
             "latency": latency,

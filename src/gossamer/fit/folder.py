@@ -22,7 +22,7 @@ from gossamer.fit.config import FitConfig
 __all__ = ["RunFolder", "default_folder"]
 
 Result = TypeVar("Result", bound=BaseModel)
-_METRICS = ("time", "network", "rung", "seconds", "passes", "train_loss", "val_loss", "val_accuracy")
+_METRICS = ("time", "network", "seconds", "passes", "train_loss", "val_loss", "val_accuracy")
 
 
 def default_folder(name: str) -> Path:

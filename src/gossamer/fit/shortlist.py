@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from gossamer.compress.precision import export_precisions
+from gossamer.compress.precision import convert
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
 from gossamer.deploy.contract import InputContract
@@ -36,6 +36,7 @@ _METADATA_BYTES = 6_000
 _TIME_SHARE = 0.12
 _MAX_SECONDS = 120.0
 _ENOUGH = 12
+_AT_LEAST = 2
 _MAX_PER_NETWORK = 3
 _PROBES = 4
 _MAX_GAP = 0.4
@@ -82,7 +83,7 @@ class Shortlist(BaseModel):
 def make_shortlist(
     config: FitConfig, *, short_side: int, num_classes: int, pictures: int, reporter: Reporter
 ) -> Shortlist:
-    """Measure candidates in the order of their promise until enough fit or the stage's time is used.
+    """Measure candidates in the order of their promise until enough fit, or two do and the stage's time is used.
 
     The four cheapest are measured first: where none of them fits, none will, and the verdict comes at once.
     """
@@ -106,7 +107,7 @@ def make_shortlist(
             bar.update(_PROBES + index, text=candidate.key)
             late = time.monotonic() - start > limit_seconds
             fitting = [m for m in measured[_PROBES:] if m.fits]
-            if len(fitting) >= _ENOUGH or late:
+            if len(fitting) >= _ENOUGH or (late and len(fitting) >= _AT_LEAST):
                 refused += [
                     Refusal(candidate=c, reason="not measured: enough better ones fit") for c in worth[index:]
                 ]
@@ -158,7 +159,9 @@ def _measure(candidate: Candidate, config: FitConfig, num_classes: int, folder: 
         for _ in range(2)
     ]
     try:
-        files = export_precisions(network, contract, config.on, folder, noise)
+        source = folder / f"fp32{runtime.suffix}"
+        runtime.export(network, contract, source)
+        files = {"fp32": source, "int8": convert(source, "int8", noise)}
     except GossamerError as error:
         return Measured(candidate=candidate, files=[], fits=[], note=str(error))
     sessions = {p: runtime.load(path, threads=config.threads) for p, path in files.items()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,13 +81,20 @@ class Trained(BaseModel):
     pictures_per_second: float
 
 
+class _Teaching(BaseModel):
+    """The teacher and whether it is followed: decided once, so that a resumed run does not change its mind."""
+
+    teacher: TrainedNetwork
+    used: bool
+    note: str
+
+
 class Trainer:
     """Runs the stage; every rung leaves its checkpoint, so that a killed run goes on from the last validation."""
 
     def __init__(self, config: FitConfig, report: CheckReport, run: RunFolder, reporter: Reporter) -> None:
         self.config, self.report, self.run, self.reporter = config, report, run, reporter
         self.view: View = _view(config, report)
-        self.notes: list[str] = []
         self.lost: set[str] = set()
         self.speed = 0.0
 
@@ -98,43 +106,53 @@ class Trainer:
         teacher = self._teacher_candidate(survivors, seconds)
         for_students = seconds * (1 - _TEACHER_SHARE) if teacher is not None else seconds
         whole = sum(share for _, share in rungs)
+        teaching: _Teaching | None = None
         spent = 0.0
-        taught: TrainedNetwork | None = None
-        use_teacher = False
         for number, (count, share) in enumerate(rungs, 1):
             survivors = survivors[:count]
-            last = number == len(rungs)
-            if last and teacher is not None:
-                taught, use_teacher = self._train_teacher(
-                    teacher, seconds - for_students, results, survivors[0]
-                )
-                if not use_teacher:
-                    for_students += max(0.0, seconds - for_students - taught.seconds)
+            if number == len(rungs) and teacher is not None:
+                teaching = self._teaching(teacher, seconds - for_students, survivors[0], results)
             spent += share
             for candidate in survivors:
-                bound = for_students * spent
-                network = self._network(taught) if last and use_teacher and taught is not None else None
                 training = self._training(
-                    candidate, for_students * whole, decay_from=1 - rungs[-1][1] / whole, teacher=network
+                    candidate,
+                    for_students * whole,
+                    decay_from=1 - rungs[-1][1] / whole,
+                    teacher=self._network(teaching.teacher)
+                    if teaching is not None and teaching.used
+                    else None,
                 )
-                result = self._rung(candidate, training, bound, number)
+                result = self._rung(candidate, training, for_students * spent, number)
                 results[candidate.key] = (candidate, result, number)
             survivors.sort(key=lambda c: (-results[c.key][1].best_accuracy, results[c.key][1].best_loss))
-            ranking = ", ".join(f"{c.key} {100 * results[c.key][1].best_accuracy:.1f} %" for c in survivors)
-            self.reporter.line(f"rung {number} of {len(rungs)}: {ranking}")
-            self.run.event(
-                "rung", number=number, ranking={c.key: results[c.key][1].best_accuracy for c in survivors}
-            )
+            ranking = {c.key: results[c.key][1].best_accuracy for c in survivors}
+            shown = ", ".join(f"{key} {100 * reached:.1f} %" for key, reached in ranking.items())
+            self.reporter.line(f"rung {number} of {len(rungs)}: {shown}")
+            self.run.event("rung", number=number, ranking=ranking)
         order = sorted(results.values(), key=lambda r: (-r[2], -r[1].best_accuracy, r[1].best_loss))
         return Trained(
             networks=[self._summary(*r) for r in order],
-            teacher=taught,
-            teacher_used=use_teacher,
-            notes=self.notes,
+            teacher=None if teaching is None else teaching.teacher,
+            teacher_used=teaching is not None and teaching.used,
+            notes=[] if teaching is None else [teaching.note],
             lost=sorted(self.lost),
             view=self.view,
             pictures_per_second=round(self.speed, 1),
         )
+
+    def _teaching(
+        self,
+        teacher: Candidate,
+        seconds: float,
+        student: Candidate,
+        results: Mapping[str, tuple[Candidate, TrainResult, int]],
+    ) -> _Teaching:
+        reached = results[student.key][1].best_accuracy if student.key in results else 0.0
+        teaching = self.run.stage(
+            "3-teacher", _Teaching, functools.partial(self._teach, teacher, seconds, student, reached)
+        )
+        self.reporter.line(teaching.note)
+        return teaching
 
     def _rung(self, candidate: Candidate, training: Training, bound: float, number: int) -> TrainResult:
         with self.reporter.bar(candidate.key, bound) as bar:
@@ -152,7 +170,6 @@ class Trainer:
         for point in result.points[before:]:
             self.run.metric(
                 network=candidate.key,
-                rung=number,
                 seconds=round(point.seconds, 2),
                 passes=round(point.passes, 3),
                 train_loss=round(point.train_loss, 5),
@@ -231,25 +248,18 @@ class Trainer:
             return None
         return best
 
-    def _train_teacher(
-        self,
-        teacher: Candidate,
-        seconds: float,
-        results: dict[str, tuple[Candidate, TrainResult, int]],
-        student: Candidate,
-    ) -> tuple[TrainedNetwork, bool]:
-        """The teacher, trained at the student's size, and whether it is better enough to be followed."""
+    def _teach(self, teacher: Candidate, seconds: float, student: Candidate, reached: float) -> _Teaching:
+        """Train the teacher at the student's size; it is followed where it is better enough than `reached`."""
         candidate = teacher.model_copy(update={"size": student.size})
         training = self._training(candidate, seconds, decay_from=0.3, teacher=None)
         result = self._rung(candidate, training, seconds, 0)
-        gain = result.best_accuracy - results[student.key][1].best_accuracy
-        use = gain >= _TEACHER_GAIN
-        self.notes.append(
+        gain = result.best_accuracy - reached
+        used = gain >= _TEACHER_GAIN
+        note = (
             f"teacher {candidate.key} reached {100 * result.best_accuracy:.1f} % on validation, "
-            f"{100 * gain:+.1f} points against {student.key} at that time: {'followed' if use else 'not followed'}"
+            f"{100 * gain:+.1f} points against {student.key} at that time: {'followed' if used else 'not followed'}"
         )
-        self.reporter.line(self.notes[-1])
-        return self._summary(candidate, result, 0), use
+        return _Teaching(teacher=self._summary(candidate, result, 0), used=used, note=note)
 
     def _network(self, trained: TrainedNetwork) -> nn.Module:
         return load_trained(self.run.path, trained, len(self.report.dataset.labels))

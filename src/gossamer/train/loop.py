@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
 import math
+import signal
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -230,7 +232,7 @@ def train_until(
     )
     pace = _Pace(training, seconds, state, pulse)
     trainer = _trainer(training, pace)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _interruptible(trainer):
         warnings.simplefilter("ignore")  # Lightning advises on worker counts and log intervals
         trainer.fit(
             module,
@@ -240,6 +242,19 @@ def train_until(
             weights_only=True,
         )
     return state
+
+
+@contextlib.contextmanager
+def _interruptible(trainer: L.Trainer) -> Iterator[None]:
+    """Give Ctrl-C back: Lightning turns it into sys.exit(1) and leaves the signal ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, before)
+        raise KeyboardInterrupt from error
 
 
 def _resumable(folder: Path) -> TrainResult:

@@ -41,6 +41,11 @@ class Calibration:
     def label(self) -> str:
         return self.ranges + (", first and last layer fp32" if self.keep_ends else "")
 
+    @property
+    def slug(self) -> str:
+        """The same, for the name of a file."""
+        return self.ranges + ("-ends-fp32" if self.keep_ends else "")
+
 
 class _Reader:
     """The quantizer's calibration protocol: one feed at a time, None at the end."""

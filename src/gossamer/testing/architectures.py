@@ -1,0 +1,143 @@
+"""What every network of the zoo keeps: shapes, gradients, bands, widths, seeds, and that it is a value."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.errors import ModelError
+from gossamer.nn.network import Network
+from gossamer.testing.networks import enliven, noise, scores
+from gossamer.types import Size
+from gossamer.zoo.build import build
+from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.spec import ModelSpec
+from gossamer.zoo.weights import read_state
+
+__all__ = ["ArchitectureContract", "ExportContract"]
+
+_SIDE = 64
+
+
+def _on_meta(name: str, **arguments: object) -> Network:
+    with torch.device("meta"):
+        network = build(name, **arguments)  # type: ignore[arg-type]
+    assert isinstance(network, Network)
+    return network.eval()
+
+
+def _params(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+class ArchitectureContract:
+    """Subclass it, set `name` to a key of `CATALOGUE`."""
+
+    name: ClassVar[str]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def network(cls) -> Network:
+        """The network with five classes, drawn from seed 3; tests leave it as it is."""
+        network = build(cls.name, num_classes=5, seed=3)
+        assert isinstance(network, Network)
+        return network.eval()
+
+    def test_forward(self, network: Network) -> None:
+        result = scores(network, noise(2, (3, _SIDE, _SIDE)))
+        assert result.shape == (2, 5)
+        assert torch.isfinite(result).all()
+        assert float((result[0] - result[1]).abs().max()) > 0, "two pictures, one answer"
+
+    def test_every_parameter_gets_a_finite_gradient(self) -> None:
+        network = build(self.name, num_classes=5, seed=3).train()
+        network(torch.from_numpy(noise(2, (3, _SIDE, _SIDE)))).square().sum().backward()
+        assert [k for k, p in network.named_parameters() if p.grad is None] == []
+        assert [k for k, p in network.named_parameters() if not torch.isfinite(p.grad).all()] == []  # type: ignore[arg-type]
+        assert any(float(p.grad.abs().max()) > 0 for p in network.parameters() if p.grad is not None)
+
+    def test_features_are_what_channels_and_reductions_say(self) -> None:
+        network = _on_meta(self.name)
+        maps = network.features(torch.empty(1, 3, 192, 160, device="meta"))
+        assert len(maps) == len(network.channels) == len(network.reductions) >= 3
+        assert list(network.reductions) == sorted(set(network.reductions))
+        for level, channels, reduction in zip(maps, network.channels, network.reductions, strict=True):
+            assert level.shape[:2] == (1, channels)
+            assert abs(level.shape[2] - 192 / reduction) <= 2, "SqueezeNet's stem, unpadded, loses two"
+            assert abs(level.shape[3] - 160 / reduction) <= 2
+
+    @pytest.mark.parametrize("bands", [1, 13])
+    def test_any_number_of_bands(self, bands: int) -> None:
+        network = _on_meta(self.name, in_channels=bands)
+        assert network(torch.empty(1, bands, _SIDE, _SIDE, device="meta")).shape == (1, 1000)
+        first = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
+        assert first.weight.shape[1] == bands
+        assert _params(network) - _params(_on_meta(self.name)) == (bands - 3) * first.weight[:, 0].numel()
+
+    def test_any_number_of_classes(self) -> None:
+        two, seven = (_on_meta(self.name, num_classes=count) for count in (2, 7))
+        example = torch.empty(1, 3, _SIDE, _SIDE, device="meta")
+        assert (two(example).shape, seven(example).shape) == ((1, 2), (1, 7))
+        assert _params(two) < _params(seven)
+
+    def test_width_is_respected(self) -> None:
+        width = float(CATALOGUE[self.name].arguments.get("width", 1.0))
+        counts = [_params(_on_meta(self.name, width=width * factor)) for factor in (1.0, 1.5, 2.5)]
+        assert counts[0] == _params(_on_meta(self.name))
+        assert counts[0] < counts[1] < counts[2]
+
+    def test_the_seed_decides_the_weights(self, network: Network) -> None:
+        ours = network.state_dict()
+        again = build(self.name, num_classes=5, seed=3).state_dict()
+        other = build(self.name, num_classes=5, seed=4).state_dict()
+        assert all(torch.equal(ours[key], again[key]) for key in ours)
+        assert any(not torch.equal(ours[key], other[key]) for key in ours)
+
+    def test_the_spec_survives_json_and_rebuilds(self, network: Network) -> None:
+        spec = ModelSpec.from_json(json.loads(json.dumps(network.spec.to_json())))  # type: ignore[operator, union-attr]
+        assert spec == network.spec
+        rebuilt = build(spec, seed=3)
+        inputs = noise(1, (3, _SIDE, _SIDE))
+        assert torch.equal(scores(rebuilt, inputs), scores(network, inputs))
+
+    def test_weights_survive_safetensors(self, network: Network, tmp_path: Path) -> None:
+        path = tmp_path / "weights.safetensors"
+        save_file(network.state_dict(), path)
+        rebuilt = build(self.name, num_classes=5, seed=9)
+        inputs = noise(1, (3, _SIDE, _SIDE))
+        before = scores(rebuilt, inputs)
+        rebuilt.load_state_dict(read_state(path))
+        assert not torch.equal(before, scores(network, inputs))
+        assert torch.equal(scores(rebuilt, inputs), scores(network, inputs))
+
+    def test_a_typo_is_an_error_with_a_hint(self) -> None:
+        with pytest.raises(
+            ModelError, match=rf"^{self.name} has no argument 'widht'; did you mean 'width'\?$"
+        ):
+            build(self.name, widht=0.5)
+
+
+class ExportContract:
+    """The same for one entry a builder: the exported file agrees with torch."""
+
+    name: ClassVar[str]
+
+    def test_the_file_agrees_with_torch(self, tmp_path: Path) -> None:
+        network = enliven(build(self.name, num_classes=5, seed=3), (3, _SIDE, _SIDE))
+        runtime = get_runtime("onnxruntime")
+        runtime.export(network, InputContract(Size(_SIDE, _SIDE)), tmp_path / "m.onnx")
+        session = runtime.load(tmp_path / "m.onnx", threads=1)
+        inputs = noise(3, (3, _SIDE, _SIDE), seed=5)
+        ours = np.concatenate([session.run(inputs[i : i + 1]) for i in range(3)])
+        theirs = scores(network, inputs).numpy()
+        assert np.ptp(theirs) > 0.1, "a network whose scores are all alike proves nothing"
+        assert np.abs(ours - theirs).max() <= 1e-4

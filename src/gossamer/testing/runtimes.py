@@ -1,0 +1,130 @@
+"""What every runtime keeps: torch's scores, errors with names, the contract inside the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import onnx
+import pytest
+
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.metadata import METADATA_KEY, read_metadata
+from gossamer.deploy.onnx_file import write_metadata
+from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime
+from gossamer.errors import BundleError, ModelError
+from gossamer.testing.networks import noise, scores, tiny_networks
+from gossamer.types import PRECISIONS, Size
+
+__all__ = ["RuntimeContract"]
+
+_SIDE = 33
+_CONTRACT = InputContract(Size(_SIDE, _SIDE))
+_KINDS = ("plain", "same_pad", "squeeze_excite", "channel_shuffle")
+
+
+class RuntimeContract:
+    """Subclass it, set `name` to a key of `RUNTIMES`; the runtime must be installed."""
+
+    name: ClassVar[str]
+    tolerance: ClassVar[float] = 1e-4
+    """Largest difference from torch's scores, which are of size one here."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runtime(cls) -> Runtime:
+        """The module under test."""
+        return get_runtime(cls.name)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def exported(cls, runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """The file of a tiny network."""
+        path = tmp_path_factory.mktemp(cls.name) / f"model{runtime.suffix}"
+        runtime.export(tiny_networks()["plain"], _CONTRACT, path)
+        return path
+
+    def test_it_stands_in_the_table(self) -> None:
+        assert self.name in RUNTIMES
+
+    def test_missing_is_none_or_names_package_and_extra(self, runtime: Runtime) -> None:
+        lacks = runtime.missing()
+        assert lacks is None or (len(lacks) == 2 and all(isinstance(part, str) and part for part in lacks))
+
+    def test_precisions_are_listed_and_begin_with_fp32(self, runtime: Runtime) -> None:
+        assert runtime.precisions[0] == "fp32"
+        assert set(runtime.precisions) <= set(PRECISIONS)
+        assert len(set(runtime.precisions)) == len(runtime.precisions)
+
+    def test_the_suffix_is_one(self, runtime: Runtime) -> None:
+        assert runtime.suffix.startswith(".")
+        assert len(runtime.suffix) > 1
+
+    @pytest.mark.parametrize("kind", _KINDS)
+    def test_scores_are_torchs(self, runtime: Runtime, tmp_path: Path, kind: str) -> None:
+        network = tiny_networks()[kind]
+        path = tmp_path / f"model{runtime.suffix}"
+        runtime.export(network, _CONTRACT, path)
+        session = runtime.load(path, threads=1)
+        inputs = noise(6, (3, _SIDE, _SIDE), seed=5)
+        ours = np.concatenate([session.run(inputs[i : i + 1]) for i in range(len(inputs))])
+        theirs = scores(network, inputs).numpy()
+        assert ours.shape == (6, 5)
+        assert ours.dtype == np.float32
+        assert np.ptp(theirs) > 0.5, "a network whose scores are all alike proves nothing"
+        assert np.abs(ours - theirs).max() <= self.tolerance
+
+    def test_threads_do_not_change_scores(self, runtime: Runtime, exported: Path) -> None:
+        value = noise(1, (3, _SIDE, _SIDE))
+        one, two = (runtime.load(exported, threads=threads).run(value) for threads in (1, 2))
+        assert np.abs(one - two).max() <= self.tolerance
+
+    def test_metadata_survives(self, runtime: Runtime, exported: Path, tmp_path: Path) -> None:
+        document = {"labels": ["forêt", 'it\'s "quoted"', "河"], "input": _CONTRACT.to_json(), "x": 1.5}
+        path = tmp_path / exported.name
+        self.write_metadata(exported, path, document)
+        found = read_metadata(runtime.load(path, threads=1).metadata, path)
+        assert found == document | {"input": found["input"]}
+        assert InputContract.from_json(found["input"]) == _CONTRACT
+
+    def write_metadata(self, source: Path, target: Path, document: dict[str, object]) -> None:
+        """Copy a file with a document inside; a runtime whose files are not ONNX overrides this."""
+        model = onnx.load(source)
+        write_metadata(model, document)
+        onnx.save(model, target)
+
+    def test_a_file_without_metadata_says_so(self, runtime: Runtime, exported: Path) -> None:
+        metadata = runtime.load(exported, threads=1).metadata
+        assert METADATA_KEY not in metadata
+        with pytest.raises(BundleError, match="carries no input contract"):
+            read_metadata(metadata, exported)
+
+    def test_a_missing_file_is_a_bundle_error(self, runtime: Runtime, tmp_path: Path) -> None:
+        path = tmp_path / f"none{runtime.suffix}"
+        with pytest.raises(BundleError, match=path.name):
+            runtime.load(path, threads=1)
+
+    @pytest.mark.parametrize("damage", ["empty", "text", "cut", "overwritten"])
+    def test_a_damaged_file_is_a_bundle_error(
+        self, runtime: Runtime, exported: Path, tmp_path: Path, damage: str
+    ) -> None:
+        whole = exported.read_bytes()
+        data = {
+            "empty": b"",
+            "text": b"this is no network\n" * 20,
+            "cut": whole[: len(whole) // 2],
+            "overwritten": b"\xff" * 64 + whole[64:],
+        }
+        path = tmp_path / exported.name
+        path.write_bytes(data[damage])
+        with pytest.raises(BundleError, match=path.name) as caught:
+            runtime.load(path, threads=1)
+        assert "\n" not in str(caught.value)
+
+    def test_a_network_that_does_not_run_leaves_no_file(self, runtime: Runtime, tmp_path: Path) -> None:
+        path = tmp_path / f"model{runtime.suffix}"
+        four_bands = InputContract(Size(_SIDE, _SIDE), ("a", "b", "c", "d"), mean=(0.0,) * 4, std=(1.0,) * 4)
+        with pytest.raises(ModelError, match="cannot export"):
+            runtime.export(tiny_networks()["plain"], four_bands, path)
+        assert list(tmp_path.iterdir()) == []

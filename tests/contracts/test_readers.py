@@ -1,0 +1,26 @@
+"""Every reader of the table keeps the contract."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from gossamer.data.dataset import READERS
+from gossamer.testing.readers import ReaderContract
+
+
+class TestFolder(ReaderContract):
+    name = "folder"
+
+    def write(self, root):
+        wanted = {}
+        for label in ("river", "forêt dense", 'a "quoted" one'):
+            for inner in ("1.png", "2.jpg", "scene/3.PNG"):
+                path = root / label / inner
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (8, 8), (len(wanted) * 20, 0, 0)).save(path)
+                wanted[f"{label}/{inner}"] = label
+        return wanted
+
+
+def test_every_reader_is_held_to_the_contract():
+    assert sorted(c.name for c in ReaderContract.__subclasses__()) == sorted(READERS)

@@ -1,0 +1,226 @@
+"""Which module may import which: THE table, and that it is true.
+
+Only what runs when a module is imported is held against the layers; what a function imports late is listed by itself.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import gossamer
+
+SOURCE = Path(gossamer.__file__).parent
+
+# Lowest first. A module stands in the layer of its longest prefix and imports from its own and lower layers only.
+LAYERS: dict[str, tuple[str, ...]] = {
+    "ground": ("", "errors", "types", "_files", "_machine"),
+    "shell": (
+        "compress",
+        "cost",
+        "cost.formulas",
+        "cost.latency",
+        "cost.memory",
+        "data",
+        "data._scene_parts",
+        "data.cache",
+        "data.check",
+        "data.dataset",
+        "data.folder",
+        "data.pictures",
+        "data.scan",
+        "data.scenes",
+        "data.split",
+        "deploy",
+        "report",
+        "tasks",
+        "zoo",
+        "zoo.catalogue",
+        "zoo.spec",
+    ),
+    "nn": ("nn",),
+    "networks": (
+        "cost.meter",
+        "zoo.build",
+        "zoo.efficientnet_lite",
+        "zoo.mobilenet_v2",
+        "zoo.mobilenet_v3",
+        "zoo.shufflenet_v2",
+        "zoo.squeezenet",
+        "zoo.weights",
+    ),
+    "training": ("data.augment", "data.batches", "train"),
+    "fit": ("fit",),
+    "cli": ("cli",),
+    "testing": ("testing",),
+}
+
+# Packages that meet below fit and cli all the same, and why; every other pair of packages in one layer is forbidden.
+SIBLINGS: dict[tuple[str, str], str] = {
+    ("deploy", "data"): "the contract prepares a picture the way the data are read",
+    ("deploy", "tasks"): "prediction turns scores into shares",
+    ("deploy", "zoo"): "a bundle holds a spec",
+    ("compress", "deploy"): "quantizing works on the file that the runtime exports",
+    ("train", "data"): "training reads batches and augments them",
+}
+
+# What functions import late from a higher layer: torch stays out until the call.
+LATE_UPWARD: set[tuple[str, str]] = {
+    ("deploy.bundle", "zoo.build"),
+    ("deploy.bundle", "zoo.weights"),
+}
+
+# What a layer may take from outside the standard library when it is imported.
+THIRD_PARTY: dict[str, set[str]] = {
+    "ground": {"psutil"},
+    "shell": {"PIL", "jinja2", "markupsafe", "numpy", "onnx", "pydantic"},
+    "nn": {"torch"},
+    "networks": {"torch"},
+    "training": {"lightning", "numpy", "torch"},
+    "fit": {"numpy", "onnx", "pydantic", "torch", "yaml"},
+    "cli": {"typer"},
+    "testing": {"PIL", "numpy", "onnx", "pytest", "safetensors", "torch"},
+}
+
+
+def _modules():
+    """Module below gossamer -> its file; the package itself is ''."""
+    found = {}
+    for file in sorted(SOURCE.rglob("*.py")):
+        name = file.relative_to(SOURCE).with_suffix("").as_posix().replace("/", ".")
+        found[name.removesuffix("__init__").removesuffix(".")] = file
+    return found
+
+
+MODULES = _modules()
+
+
+def _layer(module):
+    prefixes = [(p, layer) for layer, names in LAYERS.items() for p in names]
+    fitting = [
+        (len(p), layer) for p, layer in prefixes if module == p or (p and module.startswith(p + "."))
+    ]
+    return max(fitting)[1] if fitting else None
+
+
+def _targets(node):
+    """What an import statement names, as full module names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if node.level:
+        raise AssertionError("imports are absolute here")
+    found = []
+    for alias in node.names:
+        inner = f"{node.module}.{alias.name}"
+        is_module = inner.removeprefix("gossamer.") in MODULES and inner.startswith("gossamer.")
+        found.append(inner if is_module else node.module)
+    return found
+
+
+def _imports(file):
+    """(at import time, late) targets of a file; what only the type checker sees is left out."""
+    now, late = set(), set()
+
+    def walk(node, inside):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            if isinstance(child, ast.Import | ast.ImportFrom):
+                (late if inside else now).update(_targets(child))
+            walk(child, inside or isinstance(child, ast.FunctionDef | ast.Lambda | ast.AsyncFunctionDef))
+
+    walk(ast.parse(file.read_text()), False)
+    return now, late
+
+
+def _ours(targets):
+    return {
+        t.removeprefix("gossamer").removeprefix(".") for t in targets if t.split(".")[0] == "gossamer"
+    }
+
+
+GRAPH = {name: _imports(file) for name, file in MODULES.items()}
+ORDER = list(LAYERS)
+
+
+def _package(module):
+    return module.split(".")[0]
+
+
+def test_every_module_has_a_layer():
+    assert [name for name in MODULES if _layer(name) is None] == []
+
+
+def test_the_table_names_only_what_exists():
+    assert [p for names in LAYERS.values() for p in names if p not in MODULES] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module):
+    own = ORDER.index(_layer(module))
+    upward = {t for t in _ours(GRAPH[module][0]) if ORDER.index(_layer(t)) > own}
+    assert upward == set(), f"{module} ({ORDER[own]}) imports from above"
+
+
+def _crossings():
+    for module, (now, _) in GRAPH.items():
+        for target in _ours(now):
+            layers = _layer(module), _layer(target)
+            if layers[0] == layers[1] and layers[0] not in ("ground", "fit", "cli", "testing"):
+                yield module, target
+            elif layers == ("training", "shell") and "." in target:
+                yield module, target
+
+
+def test_siblings_meet_only_where_the_table_says():
+    met = {(_package(a), _package(b)) for a, b in _crossings() if _package(a) != _package(b)}
+    assert met - {("train", "deploy")} == set(SIBLINGS), "train takes the input contract, which is shell"
+
+
+def test_late_imports_from_above_are_these():
+    found = {
+        (module, target)
+        for module, (_, late) in GRAPH.items()
+        for target in _ours(late)
+        if ORDER.index(_layer(target)) > ORDER.index(_layer(module))
+    }
+    assert found == LATE_UPWARD
+
+
+def test_nothing_shipped_imports_the_test_classes():
+    users = [m for m, (now, late) in GRAPH.items() if any(_package(t) == "testing" for t in _ours(now | late))]
+    assert all(_package(m) == "testing" for m in users)
+
+
+def test_no_cycles():
+    state: dict[str, str] = {}
+
+    def visit(module, path):
+        if state.get(module) == "open":
+            raise AssertionError(" -> ".join([*path, module]))
+        if state.get(module) == "done":
+            return
+        state[module] = "open"
+        for target in sorted(_ours(GRAPH[module][0]) - {"", module}):
+            visit(target, [*path, module])
+        state[module] = "done"
+
+    for module in MODULES:
+        visit(module, [])
+    assert set(state) == set(MODULES) | {""}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_other_peoples_packages(layer):
+    import sys
+
+    found = {
+        t.split(".")[0]
+        for module, (now, _) in GRAPH.items()
+        if _layer(module) == layer
+        for t in now
+        if t.split(".")[0] not in sys.stdlib_module_names | {"gossamer", "__future__"}
+    }
+    assert found == THIRD_PARTY[layer]
