@@ -33,7 +33,9 @@ def test_every_class_is_raised(name):
 
 
 def test_the_tree_in_the_docstring_is_the_tree():
-    listed = [word for line in errors.__doc__.splitlines() for word in line.split()[:2] if word.endswith("Error")]
+    listed = [
+        word for line in errors.__doc__.splitlines() for word in line.split()[:2] if word.endswith("Error")
+    ]
     assert sorted(listed) == sorted(CLASSES)
 
 

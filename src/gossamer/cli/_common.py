@@ -76,8 +76,8 @@ def _usage_or_raise(error: Exception) -> int:
     format_message = getattr(error, "format_message", None)
     if callable(format_message):
         context = getattr(error, "ctx", None)
-        hint = f"; see {context.command_path} --help" if context is not None else ""
-        _say(f"error: {' '.join(str(format_message()).split())}{hint}")
+        command = "gossamer" if context is None else context.command_path
+        _say(f"error: {' '.join(str(format_message()).split())}; see {command} --help")
         return BAD_USAGE
     raise error
 

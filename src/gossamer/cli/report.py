@@ -46,7 +46,7 @@ def report_verb(
         return
     lines = [document.headline, ""]
     lines += [
-        f"{line.metric:9} {line.limit:14} {line.measured:>12}  {'met' if line.met else 'not met'}"
+        f"{line.metric:9} {line.limit_text:18} {line.measured_text:>12}  {'met' if line.met else 'not met'}"
         for line in document.budget
     ]
     print_lines([*lines, "", f"report  {page}"])

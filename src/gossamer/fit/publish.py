@@ -217,16 +217,9 @@ def _headline(
 
 
 def _budget_line(verdict: Verdict) -> doc.BudgetLine:
-    limit, measured = verdict.limit, verdict.measured
-    used = None
-    if measured is not None:
-        used = limit.value / measured if limit.op in (">=", ">") and measured > 0 else measured / limit.value
+    limit = verdict.limit
     return doc.BudgetLine(
-        metric=limit.metric,
-        limit=f"{limit.op} {format_quantity(limit.metric, limit.value)}",
-        measured="not measured" if measured is None else format_quantity(limit.metric, measured),
-        met=verdict.met,
-        used=used,
+        metric=limit.metric, op=limit.op, limit=limit.value, measured=verdict.measured, met=verdict.met
     )
 
 
@@ -435,7 +428,8 @@ def _notes(report: CheckReport, outcome: Outcome, network: TrainedNetwork) -> li
 def _card(document: doc.FitDocument, report: CheckReport) -> str:
     figures = "\n".join(f"| {f.label} | {f.value} | {f.origin} | {f.note} |" for f in document.figures)
     budget = "\n".join(
-        f"| {b.metric} {b.limit} | {b.measured} | {'met' if b.met else 'not met'} |" for b in document.budget
+        f"| {b.metric} {b.limit_text} | {b.measured_text} | {'met' if b.met else 'not met'} |"
+        for b in document.budget
     )
     origin = "\n".join(f"- {key}: {value}" for key, value in document.provenance.items())
     notes = "\n".join(f"- {note}" for note in [*document.flags, *document.notes])

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from gossamer.types import format_quantity
+
 __all__ = [
     "BudgetLine",
     "ClassScore",
@@ -29,14 +31,33 @@ class _Row(BaseModel):
 
 
 class BudgetLine(_Row):
-    """One limit of the budget beside its figure; texts carry their units."""
+    """One limit of the budget beside its figure, both in base units: ms, bytes, counts, shares."""
 
     metric: str
-    limit: str
-    measured: str
+    op: Literal["<=", "<", ">=", ">"]
+    limit: float
+    measured: float | None
     met: bool
-    used: float | None
-    """measured / limit for at-most limits, limit / measured for at-least ones; None when not measured."""
+
+    @property
+    def used(self) -> float | None:
+        """measured / limit for at-most limits, limit / measured for at-least ones; None when not measured."""
+        if self.measured is None:
+            return None
+        if self.op in ("<=", "<"):
+            return self.measured / self.limit
+        return self.limit / self.measured if self.measured > 0 else float("inf")
+
+    @property
+    def limit_text(self) -> str:
+        """The limit for a person: at most 5 ms."""
+        words = {"<=": "at most", "<": "below", ">=": "at least", ">": "above"}
+        return f"{words[self.op]} {format_quantity(self.metric, self.limit)}"
+
+    @property
+    def measured_text(self) -> str:
+        """The figure for a person, with its unit."""
+        return "not measured" if self.measured is None else format_quantity(self.metric, self.measured)
 
 
 class Figure(_Row):

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
-from gossamer.errors import BudgetError
 from gossamer.report import charts
 from gossamer.report.document import (
     BudgetLine,
@@ -24,7 +23,7 @@ from gossamer.report.document import (
     SplitRow,
     TriedRow,
 )
-from gossamer.types import Budget, Limit, format_quantity
+from gossamer.types import format_quantity
 
 __all__ = ["render"]
 
@@ -33,14 +32,6 @@ CLASSES_SHOWN = 20
 MISSING = "–"
 _STATUS_ORDER = ("chosen", "trained", "shortlisted", "over budget", "dominated", "refused")
 _SEVERITY_ORDER = ("error", "warning", "note")
-_SIGNS = (
-    ("<=", "at most"),
-    ("≤", "at most"),
-    (">=", "at least"),
-    ("≥", "at least"),
-    ("<", "below"),
-    (">", "above"),
-)
 _ORIGINS = {
     "measured": "timed or scored on the exported file",
     "flagged": "measured, but read it with the warnings on this page in mind",
@@ -48,7 +39,6 @@ _ORIGINS = {
     "published": "quoted from the paper or the model card",
     "counted": "exact arithmetic on the network or the file",
 }
-_LIMIT = re.compile(r"([<>≤≥]=?)?\s*([0-9][0-9.,]*(?:e[-+]?[0-9]+)?)\s*([a-zµ%]*)\s*$", re.IGNORECASE)
 
 
 def render(document: FitDocument) -> str:
@@ -117,56 +107,30 @@ class BudgetView(NamedTuple):
     """A budget line and its bar: fill and the mark of the limit, both in percent of the track."""
 
     line: BudgetLine
-    limit: str
     fill: float
     mark: float
     remark: str
 
 
 def _budget_view(line: BudgetLine) -> BudgetView:
-    limit = line.limit.strip()
-    for sign, words in _SIGNS:
-        if limit.startswith(sign):
-            limit = f"{words} {limit.removeprefix(sign).strip()}"
-    if line.used is None:
-        return BudgetView(line, limit, 0.0, 100.0, "cannot be judged")
+    if line.measured is None or line.used is None:
+        return BudgetView(line, 0.0, 100.0, "cannot be judged")
     scale = max(1.0, line.used)
-    fill, mark = round(100 * line.used / scale, 1), round(100 / scale, 1)
-    return BudgetView(line, limit, fill, mark, _remark(line, line.used))
+    fill, mark = round(100 * min(1.0, line.used / scale), 1), round(100 / scale, 1)
+    return BudgetView(line, fill, mark, _remark(line, line.measured, line.used))
 
 
-def _remark(line: BudgetLine, used: float) -> str:
-    limit, measured = _parse_limit(line.metric, line.limit), _parse_limit(line.metric, line.measured)
-    if line.metric.lower() == "accuracy":
-        if limit is None or measured is None:
-            return "above the floor" if line.met else "below the floor"
-        points = 100 * (measured.value - limit.value)
+def _remark(line: BudgetLine, measured: float, used: float) -> str:
+    if line.metric == "accuracy":
+        points = 100 * (measured - line.limit)
         return f"{abs(points):.1f} points {'above' if points >= 0 else 'below'} the floor"
     if used >= 10:
         return f"{used:.0f} times the limit"
     return f"{100 * used:.0f} % of the limit" if used <= 1 else f"{100 * (used - 1):.2g} % over the limit"
 
 
-def _parse_limit(metric: str, text: str) -> Limit | None:
-    """The number in a text such as "<= 5 ms", in base units; None where it cannot be read."""
-    found = _LIMIT.search(text.strip())
-    if found is None:
-        return None
-    operator = ">=" if metric.lower() == "accuracy" else "<="
-    try:
-        return Budget.parse(
-            f"{metric}{operator}{found[2].replace(',', '')}{found[3].replace('µ', 'u')}"
-        ).limits[0]
-    except BudgetError:
-        return None
-
-
 def _limit_value(document: FitDocument, metric: str) -> float | None:
-    for line in document.budget:
-        if line.metric.lower() == metric:
-            limit = _parse_limit(metric, line.limit)
-            return None if limit is None else limit.value
-    return None
+    return next((line.limit for line in document.budget if line.metric == metric), None)
 
 
 # --- figures and tables ---------------------------------------------------------------------------

@@ -7,6 +7,7 @@ phone. Colours are left to the page: elements carry classes, the style sheet the
 from __future__ import annotations
 
 import math
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def spread(
     """A scale that holds all values with air; with `log`, logarithmic where they span over a decade."""
     known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(known), max(known)
-    if log and low > 0 and high / low > 10:
+    if log and low > sys.float_info.min and 10 < high / low < math.inf and low / (high / low) ** pad > 0:
         air = (high / low) ** pad
         return Scale(low / air, high * air, start, end, log=True)
     air = pad * (high - low) if high - low > 1e-9 * abs(high) else pad * abs(high) or 1.0

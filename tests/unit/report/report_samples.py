@@ -191,9 +191,9 @@ def document() -> FitDocument:
         headline="mobilenet_v3_small_0.75 in int8 names 92.6 % of the test pictures in 1.6 ms and 1.1 MB, "
         "within every limit.",
         budget=[
-            BudgetLine(metric="latency", limit="<= 5 ms", measured="1.6 ms", met=True, used=0.32),
-            BudgetLine(metric="size", limit="<= 1.2 MB", measured="1.1 MB", met=True, used=0.917),
-            BudgetLine(metric="accuracy", limit=">= 92.0 %", measured="92.6 %", met=True, used=0.9935),
+            BudgetLine(metric="latency", op="<=", limit=5.0, measured=1.6, met=True),
+            BudgetLine(metric="size", op="<=", limit=1.2e6, measured=1.1e6, met=True),
+            BudgetLine(metric="accuracy", op=">=", limit=0.92, measured=0.926, met=True),
         ],
         figures=[
             Figure(

@@ -107,24 +107,24 @@ class TestAnswer:
     @pytest.mark.parametrize(
         ("line", "words", "fill"),
         [
-            (("latency", "<= 5 ms", "2 ms", True, 0.4), ("at most 5 ms", "40 % of the limit"), "40.0"),
-            (("latency", "5 ms", "6.1 ms", False, 1.22), ("5 ms", "22 % over the limit"), "100.0"),
-            (("size", "<= 1 MB", "40 MB", False, 40.0), ("at most 1 MB", "40 times the limit"), "100.0"),
-            (("memory", "≤ 1 MB", "not measured", False, None), ("at most 1 MB", "cannot be judged"), "0.0"),
+            (("latency", "<=", 5.0, 2.0, True), ("at most 5 ms", "40 % of the limit"), "40.0"),
+            (("latency", "<", 5.0, 6.1, False), ("below 5 ms", "22 % over the limit"), "100.0"),
+            (("size", "<=", 1e6, 40e6, False), ("at most 1 MB", "40 times the limit"), "100.0"),
+            (("memory", "<=", 1e6, None, False), ("at most 1 MB", "cannot be judged"), "0.0"),
             (
-                ("accuracy", ">= 92 %", "91.2 %", False, 1.0088),
-                ("at least 92 %", "0.8 points below the floor"),
+                ("accuracy", ">=", 0.92, 0.912, False),
+                ("at least 92.0 %", "0.8 points below the floor"),
                 "100.0",
             ),
-            (("accuracy", "high", "higher", True, 0.9), ("high", "above the floor"), "90.0"),
+            (("accuracy", ">", 0.9, 1.0, True), ("above 90.0 %", "10.0 points above the floor"), "90.0"),
         ],
     )
     def test_budget_line(self, line, words, fill):
-        row = BudgetLine(**dict(zip(("metric", "limit", "measured", "met", "used"), line, strict=True)))
+        row = BudgetLine(**dict(zip(("metric", "op", "limit", "measured", "met"), line, strict=True)))
         page = render(samples.empty().model_copy(update={"budget": [row]}))
         text = Balance(page).text
         assert all(word in text for word in words)
-        assert ("✓" if row.met else "✕") + " " + row.measured in text
+        assert ("✓" if row.met else "✕") + " " + row.measured_text in text
         assert f'<i style="width:{fill}%">' in page
 
     def test_not_met_is_said(self):
@@ -204,7 +204,7 @@ class TestEscaping:
 
 
 def poison(row):
-    keep = {"status", "origin", "severity", "precision" if hasattr(row, "status") else ""}
+    keep = {"op", "status", "origin", "severity", "precision" if hasattr(row, "status") else ""}
     return row.model_copy(update={k: EVIL for k, v in row if isinstance(v, str) and k not in keep})
 
 

@@ -1,0 +1,142 @@
+"""The command line, frozen: verbs, flags, and what printing help loads."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from gossamer.cli import app
+from gossamer.cli._common import run
+
+SURFACE: dict[str, tuple[list[str], list[str]]] = {
+    "check": (["data"], ["--debug", "--groups", "--json", "--on-bad", "--seed"]),
+    "doctor": ([], ["--debug", "--json"]),
+    "fit": (
+        ["data"],
+        [
+            "--debug",
+            "--groups",
+            "--json",
+            "--max-drop",
+            "--minutes",
+            "--on",
+            "--on-bad",
+            "--online",
+            "--out",
+            "--resume",
+            "--seed",
+            "--teacher",
+            "--threads",
+            "--view",
+            "--within",
+        ],
+    ),
+    "measure": (["model"], ["--debug", "--input", "--json", "--latency", "--layers", "--seed", "--threads"]),
+    "predict": (["model", "inputs"], ["--debug", "--json", "--out", "--threads", "--top", "-o"]),
+    "report": (["run"], ["--debug", "--json", "--out", "-o"]),
+    "zoo": (["name"], ["--debug", "--json"]),
+}
+
+
+@pytest.fixture(scope="module")
+def commands():
+    return typer.main.get_command(app).commands
+
+
+def test_the_verbs_are_these(commands):
+    assert sorted(commands) == sorted(SURFACE)
+
+
+@pytest.mark.parametrize("verb", SURFACE)
+def test_the_flags_are_these(commands, verb):
+    parameters = commands[verb].params
+    arguments = [p.name for p in parameters if p.param_type_name == "argument"]
+    options = [o for p in parameters if p.param_type_name == "option" for o in [*p.opts, *p.secondary_opts]]
+    assert (arguments, sorted(options)) == (SURFACE[verb][0], sorted(SURFACE[verb][1]))
+
+
+@pytest.mark.parametrize("verb", SURFACE)
+def test_every_flag_says_what_it_does(commands, verb):
+    assert commands[verb].help.endswith(".")
+    assert [p.name for p in commands[verb].params if not p.help] == []
+
+
+@pytest.mark.parametrize("verb", SURFACE)
+def test_every_verb_speaks_json(verb):
+    assert "--json" in SURFACE[verb][1]
+
+
+@pytest.mark.parametrize("verb", SURFACE)
+def test_help(verb, capsys):
+    assert run(app, [verb, "--help"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert shown.out.startswith("Usage: ")
+    assert f" {verb} [OPTIONS]" in shown.out.splitlines()[0]
+    assert all(flag in shown.out for flag in SURFACE[verb][1])
+
+
+def test_version(capsys):
+    from gossamer import __version__
+
+    assert run(app, ["--version"]) == 0
+    assert capsys.readouterr() == (f"gossamer {__version__}\n", "")
+
+
+def test_no_verb_shows_the_help(capsys):
+    assert run(app, []) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("Usage: ")
+    assert "\n  predict  " in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fitt"], "No such command 'fitt'"),
+        (["fit"], "Missing argument 'data'"),
+        (["fit", "x", "--within"], "Option '--within' requires an argument"),
+        (["fit", "x", "--within", "size<=1MB", "--threads", "two"], "Invalid value for '--threads'"),
+        (["zoo", "--jsn"], "No such option: --jsn"),
+    ],
+)
+def test_bad_usage_is_one_line(arguments, message, capsys):
+    assert run(app, arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert shown.err.startswith("error: ")
+    assert message in shown.err
+    assert shown.err.endswith("--help\n")
+
+
+def _fresh(*arguments):
+    code = (
+        "import sys, json\n"
+        "from gossamer.cli import app\n"
+        "from gossamer.cli._common import run\n"
+        f"code = run(app, {list(arguments)!r})\n"
+        "heavy = {'torch', 'lightning', 'numpy', 'onnx', 'onnxruntime', 'timm'} & set(sys.modules)\n"
+        "sys.stderr.write(json.dumps([code, sorted(heavy)]))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(result.stderr)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("fit", "--help"), ("predict", "--help")], ids=" ".join)
+def test_help_loads_nothing_heavy(arguments):
+    assert _fresh(*arguments) == [0, []]
+
+
+def test_help_is_cheap():
+    """Loosely: the benchmark holds the figure of 0.3 s."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "gossamer", "--help"], capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5

@@ -1,0 +1,182 @@
+"""What runs where torch is not installed, and what says so in one line."""
+
+from __future__ import annotations
+
+import json
+
+import onnx
+import pytest
+from without_torch import gossamer, python
+
+from gossamer.cli import app
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.onnx_file import write_metadata
+from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.testing.networks import tiny_networks
+from gossamer.types import Size
+from gossamer.zoo.catalogue import CATALOGUE
+
+VERBS = [command.name for command in app.registered_commands]
+SHELL = [
+    "gossamer",
+    "gossamer._files",
+    "gossamer._machine",
+    "gossamer.cli",
+    "gossamer.compress.precision",
+    "gossamer.compress.quantize.onnx_post_training",
+    "gossamer.cost.formulas",
+    "gossamer.cost.latency",
+    "gossamer.cost.memory",
+    "gossamer.data.cache",
+    "gossamer.data.check",
+    "gossamer.data.dataset",
+    "gossamer.data.folder",
+    "gossamer.data.pictures",
+    "gossamer.data.scan",
+    "gossamer.data.scenes",
+    "gossamer.data.split",
+    "gossamer.deploy.bundle",
+    "gossamer.deploy.contract",
+    "gossamer.deploy.metadata",
+    "gossamer.deploy.onnx_file",
+    "gossamer.deploy.predict",
+    "gossamer.deploy.runtimes",
+    "gossamer.deploy.runtimes.onnxruntime",
+    "gossamer.errors",
+    "gossamer.fit.api",
+    "gossamer.fit.config",
+    "gossamer.fit.folder",
+    "gossamer.fit.reporter",
+    "gossamer.report.charts",
+    "gossamer.report.document",
+    "gossamer.report.html",
+    "gossamer.report.matrix",
+    "gossamer.report.svg",
+    "gossamer.tasks.classify.metrics",
+    "gossamer.testing",
+    "gossamer.types",
+    "gossamer.zoo.catalogue",
+    "gossamer.zoo.spec",
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """One .onnx file with its contract inside."""
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    contract = InputContract.of("imagenet", 33)
+    export(tiny_networks(num_classes=3)["plain"], contract, path)
+    file = onnx.load(path)
+    write_metadata(file, {"labels": ["a", "b", "c"], "input": contract.to_json()})
+    onnx.save(file, path)
+    assert contract.size == Size(33, 33)
+    return path
+
+
+def test_the_block_blocks():
+    result = python("import importlib.util\nassert importlib.util.find_spec('torch') is None\nimport torch")
+    assert result.returncode == 1
+    assert "No module named 'torch'" in result.stderr
+
+
+def test_the_shell_imports():
+    code = f"import importlib\nfor name in {SHELL!r}: importlib.import_module(name)\n"
+    check = "assert 'torch' not in sys.modules\nprint('all', len(sys.modules) > 100)"
+    result = python(code + check)
+    assert result.stderr == ""
+    assert result.stdout == "all True\n"
+
+
+def test_importing_gossamer_imports_no_numpy_either():
+    result = python(
+        "import gossamer, gossamer.cli\nprint(sorted({'numpy', 'onnx', 'pytest', 'PIL'} & set(sys.modules)))"
+    )
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+def test_public_names_that_need_no_torch():
+    names = [
+        "Budget",
+        "Bundle",
+        "GossamerError",
+        "InputContract",
+        "ModelSpec",
+        "check",
+        "fit",
+        "load",
+        "predict",
+    ]
+    result = python(f"import gossamer\nfor name in {names!r}: assert callable(getattr(gossamer, name))")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("-h",), *((verb, "--help") for verb in VERBS)], ids=" ".join
+)
+def test_help(arguments):
+    result = gossamer(*arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("Usage: gossamer")
+
+
+def test_zoo():
+    result = gossamer("zoo", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = json.loads(result.stdout)
+    assert [row["name"] for row in rows] == list(CATALOGUE)
+    assert {row["params"] for row in rows} == {None}
+
+
+def test_zoo_as_a_table():
+    result = gossamer("zoo")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(result.stdout.splitlines()) == len(CATALOGUE) + 1
+
+
+def test_doctor():
+    result = gossamer("doctor", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    document = json.loads(result.stdout)
+    assert document["runtimes"] == {"onnxruntime": "ready"}
+    assert document["missing"]["training"] == (
+        "torch, torchvision, lightning, tensorboard not installed; pip install 'gossamer[train]'"
+    )
+    assert document["missing"]["weights"].startswith("timm not installed")
+
+
+def test_check(pictures):
+    root = pictures({"a": 5, "b": 5})
+    result = gossamer("check", root, "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["labels"] == ["a", "b"]
+
+
+def test_predict_from_one_file(model, pictures):
+    picture = pictures({"a": 1}) / "a" / "000.png"
+    result = gossamer("predict", model, picture, "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    (prediction,) = json.loads(result.stdout)
+    assert prediction["file"] == str(picture)
+    assert sorted(row["label"] for row in prediction["top"]) == ["a", "b", "c"]
+    assert sum(row["score"] for row in prediction["top"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_fit_says_what_to_install(pictures, tmp_path):
+    root = pictures({"a": 5, "b": 5})
+    result = gossamer("fit", root, "--within", "size<=1MB", "--out", tmp_path / "run")
+    assert result.returncode == 3
+    assert result.stdout == ""
+    assert (
+        result.stderr
+        == "error: training needs torch, which is not installed; pip install 'gossamer[train]'\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_measure_says_what_to_install():
+    result = gossamer("measure", "mobilenet_v2")
+    assert result.returncode == 3
+    assert result.stdout == ""
+    assert result.stderr == (
+        "error: measuring a network needs torch, which is not installed; pip install 'gossamer[train]'\n"
+    )
