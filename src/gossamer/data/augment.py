@@ -34,9 +34,14 @@ class Augmentation:
     """Probability that a rectangle of up to a fifth of the area is blanked."""
 
 
-def augment(pictures: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
-    """New pictures (B, 3, H, W), float 0 to 255, from float pictures of the same shape; drawn from `generator`."""
-    moved = _move(pictures, how, generator)
+def augment(
+    pictures: Tensor, how: Augmentation, generator: torch.Generator, *, size: int | None = None
+) -> Tensor:
+    """New pictures (B, 3, H, W), float 0 to 255, from float pictures of the same shape; drawn from `generator`.
+
+    With `size` they come out as (B, 3, size, size), resampled in the same step as they are moved.
+    """
+    moved = _move(pictures, how, generator, size)
     return _erase(_recolour(moved, how, generator), how, generator)
 
 
@@ -44,7 +49,7 @@ def _uniform(count: int, low: float, high: float, like: Tensor, generator: torch
     return (torch.rand(count, generator=generator) * (high - low) + low).to(like.device)
 
 
-def _move(pictures: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+def _move(pictures: Tensor, how: Augmentation, generator: torch.Generator, size: int | None) -> Tensor:
     count = len(pictures)
     angle = _uniform(count, -how.degrees, how.degrees, pictures, generator) * (math.pi / 180)
     mirror = _uniform(count, 0, 1, pictures, generator).lt(0.5).float() * 2 - 1
@@ -57,7 +62,8 @@ def _move(pictures: Tensor, how: Augmentation, generator: torch.Generator) -> Te
     theta = torch.stack(
         [torch.stack([cos * mirror, -sin, shift_x], 1), torch.stack([sin * mirror, cos, shift_y], 1)], 1
     )
-    grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
+    shape = list(pictures.shape) if size is None else [*pictures.shape[:2], size, size]
+    grid = F.affine_grid(theta, shape, align_corners=False)
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 

@@ -62,10 +62,10 @@ class ClassifierModule(L.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         pictures, labels = batch
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.updates)
-        inputs = self._normalised(
-            augment(pictures.permute(0, 3, 1, 2).float(), self.recipe.augmentation, generator)
-        )
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.updates) % 2**63)
+        size = self.recipe.resolution(self.progress, pictures.shape[1])
+        moved = augment(pictures.permute(0, 3, 1, 2).float(), self.recipe.augmentation, generator, size=size)
+        inputs = self._normalised(moved)
         scores = self.network(inputs)
         loss = F.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
         if self.teacher is not None:

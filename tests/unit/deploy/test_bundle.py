@@ -1,0 +1,228 @@
+"""A bundle comes back as it was written, and what happened to it since is said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gossamer._files import sha256
+from gossamer.deploy.bundle import Bundle, load, save
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.errors import BundleError, ModelError, RunFolderError
+from gossamer.testing.networks import noise, scores
+from gossamer.zoo.build import build
+from gossamer.zoo.spec import parse_model
+
+LABELS = ("forêt", 'a "quoted" one', "river")
+CONTRACT = InputContract.of("imagenet", 32)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """Network, weights and file that bundles are made of."""
+    folder = tmp_path_factory.mktemp("parts")
+    spec, _ = parse_model("shufflenet_v2_0.25[:1]", num_classes=3)
+    network = build(spec, seed=4).eval()
+    save_file(network.state_dict(), folder / "best.safetensors")
+    export(network, CONTRACT, folder / "model.onnx")
+    return network, spec, folder
+
+
+def _save(parts, folder):
+    _, spec, source = parts
+    return save(
+        folder,
+        spec=spec,
+        weights=source / "best.safetensors",
+        task="classify",
+        labels=LABELS,
+        contract=CONTRACT,
+        files=[("onnxruntime", "fp32", 2, source / "model.onnx")],
+        measured={"accuracy": 0.5},
+        provenance={"seed": "4"},
+        texts={"MODEL_CARD.md": "# card\n"},
+    )
+
+
+@pytest.fixture
+def bundle(parts, tmp_path):
+    return _save(parts, tmp_path / "bundle")
+
+
+def _edit(bundle: Bundle, **changes):
+    file = bundle.folder / "model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_what_was_saved_is_loaded(parts, bundle):
+    again = load(str(bundle.folder))
+    assert again == bundle
+    assert (again.spec, again.labels, again.contract) == (parts[1], LABELS, CONTRACT)
+    assert (again.task, again.measured, again.provenance) == ("classify", {"accuracy": 0.5}, {"seed": "4"})
+    (file,) = again.files
+    assert (file.runtime, file.precision, file.threads) == ("onnxruntime", "fp32", 2)
+    assert file.path == "deploy/onnxruntime-fp32/model.onnx"
+    assert file.sha256 == sha256(parts[2] / "model.onnx")
+    assert file.size_bytes == (parts[2] / "model.onnx").stat().st_size
+
+
+def test_the_folder_holds_this_and_nothing_else(bundle):
+    files = sorted(p.relative_to(bundle.folder).as_posix() for p in bundle.folder.rglob("*") if p.is_file())
+    assert files == [
+        "MODEL_CARD.md",
+        "deploy/onnxruntime-fp32/model.onnx",
+        "model.json",
+        "weights.safetensors",
+    ]
+    assert (bundle.folder / "MODEL_CARD.md").read_text() == "# card\n"
+
+
+def test_the_file_runs(parts, bundle):
+    value = noise(1, (3, 32, 32))
+    assert np.abs(bundle.session(threads=1).run(value) - scores(parts[0], value).numpy()).max() < 1e-4
+
+
+def test_the_network_is_rebuilt_with_its_weights(parts, bundle):
+    network = bundle.network()
+    assert not network.training
+    value = noise(1, (3, 32, 32))
+    assert torch.equal(scores(network, value), scores(parts[0], value))
+
+
+def test_a_bundle_moves(parts, bundle, tmp_path):
+    shutil.move(bundle.folder, tmp_path / "elsewhere")
+    value = noise(1, (3, 32, 32))
+    assert load(tmp_path / "elsewhere").session().run(value).shape == (1, 3)
+
+
+def test_saving_again_replaces(parts, bundle):
+    assert _save(parts, bundle.folder) == bundle
+
+
+def test_no_folder_and_no_model(tmp_path):
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(
+            BundleError,
+            match=r"is no bundle \(it has no model\.json\); give a folder that gossamer wrote or a \.onnx file$",
+        ):
+            load(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00\x01", '{"format": "gossamer-bundle",'])
+def test_a_model_file_that_is_no_json(bundle, text):
+    (bundle.folder / "model.json").write_text(text)
+    with pytest.raises(BundleError, match=r"model\.json is damaged \(.*\); copy the bundle again$"):
+        load(bundle.folder)
+
+
+def test_a_model_file_that_is_no_text(bundle):
+    (bundle.folder / "model.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BundleError, match=r"model\.json is damaged"):
+        load(bundle.folder)
+
+
+@pytest.mark.parametrize(
+    "key", ["format", "version", "task", "labels", "files", "measured", "provenance", "spec"]
+)
+def test_a_key_that_is_missing(bundle, key):
+    document = json.loads((bundle.folder / "model.json").read_text())
+    del document[key]
+    (bundle.folder / "model.json").write_text(json.dumps(document))
+    with pytest.raises(
+        BundleError, match=rf"model\.json is damaged \(KeyError: '{key}'\); copy the bundle again"
+    ):
+        load(bundle.folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3", '"x"'])
+def test_json_that_is_no_object(bundle, text):
+    (bundle.folder / "model.json").write_text(text)
+    with pytest.raises(BundleError, match=r"model\.json is damaged \(TypeError"):
+        load(bundle.folder)
+
+
+def test_files_that_are_none(bundle):
+    _edit(bundle, files=[])
+    with pytest.raises(BundleError, match=r"damaged \(ValueError: it names no deployed file\)"):
+        load(bundle.folder)
+    _edit(bundle, files=[{"runtime": "onnxruntime"}])
+    with pytest.raises(BundleError, match=r"damaged \(TypeError"):
+        load(bundle.folder)
+
+
+def test_another_format(bundle):
+    _edit(bundle, format="other")
+    with pytest.raises(
+        BundleError, match=r"model\.json is not a bundle's; give a folder that gossamer wrote$"
+    ):
+        load(bundle.folder)
+
+
+def test_a_newer_version(bundle):
+    _edit(bundle, version=9)
+    with pytest.raises(
+        BundleError, match=r"is a bundle of version 9, this gossamer reads 1; update gossamer$"
+    ):
+        load(bundle.folder)
+
+
+def test_a_damaged_spec(bundle):
+    _edit(bundle, spec={"name": "x"})
+    with pytest.raises(ModelError, match=r"^a model spec needs name, arguments and edits"):
+        load(bundle.folder)
+
+
+def test_a_tampered_file(bundle):
+    path = bundle.folder / bundle.files[0].path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(
+        BundleError,
+        match=r"model\.onnx is not the file that was shipped \(its sha256 differs\); copy the bundle again$",
+    ):
+        load(bundle.folder).session()
+
+
+def test_a_lost_file(bundle):
+    (bundle.folder / bundle.files[0].path).unlink()
+    with pytest.raises(
+        BundleError, match=r"bundle lacks deploy/onnxruntime-fp32/model\.onnx; copy the whole bundle again$"
+    ):
+        load(bundle.folder).session()
+
+
+def test_a_half_written_bundle_does_not_load(parts, tmp_path, monkeypatch):
+    from gossamer.deploy import bundle as module
+
+    def full(*_):
+        raise RunFolderError("cannot write x: the disk is full")
+
+    folder = _save(parts, tmp_path / "bundle").folder
+    monkeypatch.setattr(module, "write_text", full)
+    with pytest.raises(RunFolderError, match="the disk is full"):
+        _save(parts, folder)
+    with pytest.raises(BundleError, match="is no bundle"):
+        load(folder)
+
+
+def test_a_file_where_the_folder_should_be(parts, tmp_path):
+    (tmp_path / "bundle").write_text("mine")
+    with pytest.raises(RunFolderError, match="a file stands where a folder is needed"):
+        _save(parts, tmp_path / "bundle")
+    assert (tmp_path / "bundle").read_text() == "mine"
+
+
+def test_a_full_disk_is_a_folder_error(parts, tmp_path, monkeypatch):
+    def full(_source, _target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(RunFolderError, match=r"weights\.safetensors: the disk is full; free some space"):
+        _save(parts, tmp_path / "bundle")
