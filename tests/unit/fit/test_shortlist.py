@@ -1,0 +1,162 @@
+"""The shortlist's choices, with measurements made up: what is dropped, what is kept, what a refusal says."""
+
+from __future__ import annotations
+
+import pytest
+
+from gossamer.fit import shortlist as module
+from gossamer.fit.candidates import Candidate
+from gossamer.fit.config import FitConfig
+from gossamer.fit.reporter import Quiet
+from gossamer.fit.shortlist import FileFigures, Measured, make_shortlist
+
+
+def _candidate(name, size=64, promise=0.6, params=100_000, macs=1_000_000):
+    return Candidate(
+        name=name,
+        size=size,
+        weights=None,
+        preprocessing="imagenet",
+        params=params,
+        macs=macs,
+        promise=promise,
+    )
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """`world(pool, {key: (latency_ms, size_bytes)})`: a catalogue and a runtime; gives the list of what was measured."""
+
+    def make(pool, figures):
+        asked = []
+
+        def measure(candidate, config, num_classes, folder):
+            asked.append(candidate.key)
+            latency, size = figures[candidate.key]
+            files = [
+                FileFigures(precision="fp32", size_bytes=4 * size, latency_ms=1.5 * latency),
+                FileFigures(precision="int8", size_bytes=size, latency_ms=latency),
+            ]
+            fits = [
+                f.precision
+                for f in files
+                if all(r <= 1 for r in module._ratios(f, candidate, config.budget).values())
+            ]
+            return Measured(candidate=candidate, files=files, fits=fits)
+
+        monkeypatch.setattr(module, "candidates", lambda **_: sorted(pool, key=lambda c: -c.promise))
+        monkeypatch.setattr(module, "_measure", measure)
+        return asked
+
+    return make
+
+
+def _make(within, minutes=20.0):
+    config = FitConfig(data="d", within=within, minutes=minutes)
+    return make_shortlist(config, short_side=64, num_classes=3, pictures=60, reporter=Quiet())
+
+
+FOUR = [_candidate(f"cheap{i}", promise=0.3, macs=1000 + i) for i in range(4)]
+CHEAP = {c.key: (0.1, 10_000) for c in FOUR}
+
+
+def test_static_limits_are_never_measured(world):
+    big = _candidate("big", params=9_000_000, promise=0.9)
+    asked = world([*FOUR, big], {**CHEAP})
+    found = _make("size<=1MB")
+    assert "big@64" not in asked
+    assert [(r.candidate.key, r.reason) for r in found.refused] == [("big@64", "size 9.00 times the limit")]
+    assert found.verdict == ""
+
+
+def test_the_most_promising_of_the_front_is_chosen(world):
+    good, slow = _candidate("good", promise=0.7), _candidate("slow", promise=0.65)
+    world([*FOUR, good, slow], CHEAP | {"good@64": (1.0, 100_000), "slow@64": (2.0, 200_000)})
+    found = _make("latency<=5ms")
+    assert found.chosen[0].key == "good@64"
+    assert "slow@64" not in [c.key for c in found.chosen], "good is better in everything"
+    assert {m.candidate.key for m in found.measured} == {c.key for c in (*FOUR, good, slow)}
+
+
+def test_what_does_not_fit_is_not_chosen(world):
+    fast, slow = _candidate("fast", promise=0.5), _candidate("slow", promise=0.9)
+    world([*FOUR, fast, slow], CHEAP | {"fast@64": (1.0, 100_000), "slow@64": (7.0, 100_000)})
+    found = _make("latency<=5ms")
+    assert "slow@64" not in [c.key for c in found.chosen]
+    assert found.chosen[0].key == "fast@64"
+    assert next(m for m in found.measured if m.candidate.key == "slow@64").fits == []
+
+
+def test_headroom_is_kept(world):
+    near = _candidate("near", promise=0.9)
+    world([*FOUR, near], CHEAP | {"near@64": (4.9, 100_000)})
+    assert "near@64" not in [c.key for c in _make("latency<=5ms").chosen]
+
+
+def test_one_precision_that_fits_is_enough(world):
+    half = _candidate("half", promise=0.9)
+    world([*FOUR, half], CHEAP | {"half@64": (4.0, 100_000)})
+    found = _make("latency<=5ms")
+    assert found.chosen[0].key == "half@64"
+    assert next(m for m in found.measured if m.candidate.key == "half@64").fits == ["int8"]
+
+
+def test_larger_inputs_of_what_failed_are_not_measured(world):
+    sizes = [_candidate("slow", size=s, promise=0.9 - s / 1000, macs=s * 10_000) for s in (64, 96, 128)]
+    asked = world([*FOUR, *sizes], CHEAP | {f"slow@{s}": (9.0, 1000) for s in (64, 96, 128)})
+    found = _make("latency<=5ms")
+    assert [key for key in asked if key.startswith("slow")] == ["slow@64"]
+    assert {r.reason for r in found.refused} == {"over budget at 64 pixels already"}
+
+
+@pytest.mark.parametrize(("minutes", "count"), [(1, 1), (2, 2), (5, 3), (15, 4), (600, 4)])
+def test_time_decides_how_many_are_trained(world, minutes, count):
+    """Each candidate trades promise for speed, so that all are on the front."""
+    pool = [_candidate(f"n{i}", promise=0.6 - 0.01 * i, macs=10**6 + i) for i in range(8)]
+    world([*FOUR, *pool], CHEAP | {f"n{i}@64": (4 - 0.3 * i, 10**6 - 10**5 * i) for i in range(8)})
+    assert len(_make("latency<=9ms", minutes=minutes).chosen) == count
+
+
+def test_three_sizes_of_one_network_at_most(world):
+    pool = [_candidate("n", size=s, promise=0.4 + s / 1000, macs=s * 10_000) for s in (64, 96, 128, 160)]
+    world([*FOUR, *pool], CHEAP | {f"n@{s}": (s / 100, s * 1000) for s in (64, 96, 128, 160)})
+    assert [c.key for c in _make("latency<=9ms").chosen if c.name == "n"] == ["n@160", "n@128", "n@96"]
+
+
+def test_where_the_cheapest_fail_nothing_else_is_measured(world):
+    pool = [_candidate(f"n{i}", promise=0.9) for i in range(20)]
+    asked = world([*FOUR, *pool], {c.key: (3.0 + i, 10_000) for i, c in enumerate(FOUR)})
+    found = _make("latency<=0.001ms, size<=1MB")
+    assert sorted(asked) == sorted(CHEAP)
+    assert found.chosen == []
+    assert found.verdict.startswith(
+        "no network of the catalogue meets 'latency <= 0.001 ms, size <= 1 MB' at 64 to 96 pixels: latency binds; "
+        "the nearest is cheap0@64 in int8, which needs at least latency 3 ms"
+    )
+    assert found.verdict.endswith("raise the limit on latency")
+
+
+def test_where_static_limits_drop_all_the_verdict_names_one(world):
+    asked = world([_candidate("a", params=500_000), _candidate("b", params=200_000)], {})
+    found = _make("params<=100k")
+    assert asked == []
+    assert found.chosen == []
+    assert "params binds; the nearest is b@64, which needs at least params 200 k" in found.verdict
+
+
+def test_enough_that_fit_end_the_measuring(world):
+    pool = [_candidate(f"n{i:02d}", promise=0.9 - 0.001 * i) for i in range(30)]
+    asked = world([*FOUR, *pool], CHEAP | {c.key: (1.0, 100_000) for c in pool})
+    found = _make("latency<=5ms")
+    assert len(asked) == 4 + 12
+    assert [r.reason for r in found.refused] == ["not measured: enough better ones fit"] * 18
+
+
+def test_a_limit_the_clock_sets(world, monkeypatch):
+    pool = [_candidate(f"n{i:02d}", promise=0.9 - 0.001 * i) for i in range(30)]
+    asked = world([*FOUR, *pool], CHEAP | {c.key: (1.0, 100_000) for c in pool})
+    now = iter(range(0, 100_000, 50))
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(now)))
+    found = _make("latency<=5ms", minutes=20)
+    assert len(asked) < 4 + 12
+    assert found.chosen
