@@ -18,7 +18,7 @@ _PUBLIC = {
     "ModelSpec": "gossamer.zoo.spec",
     "build": "gossamer.zoo.build",
     "check": "gossamer.data.check",
-    "fit": "gossamer.fit.api",
+    "fit": "gossamer",
     "load": "gossamer.deploy.bundle",
     "measure": "gossamer.cost.meter",
     "predict": "gossamer.deploy.predict",
@@ -43,6 +43,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'gossamer' has no attribute {name!r}")
+    if name == "fit":
+        return importlib.import_module("gossamer.fit")  # a package that can be called
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 

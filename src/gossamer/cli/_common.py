@@ -27,7 +27,7 @@ def _set_debug(value: bool) -> bool:
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of whatever the verb draws.")]
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
 ]
@@ -54,9 +54,9 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
         _say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say("interrupted; the same command with --resume goes on")
+        _say("interrupted" + ("; the same command with --resume goes on" if "fit" in arguments[:1] else ""))
         return INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
 
 __all__ = ["doctor_verb"]
 
 
-def doctor_verb(json: JsonOption = False, debug: DebugOption = False) -> None:
+def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOption = False) -> None:
     """Look at the environment: machine, versions, runtimes, weights, and what is missing."""
     import importlib
     import importlib.util

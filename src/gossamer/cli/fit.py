@@ -40,7 +40,7 @@ def fit_verb(
     debug: DebugOption = False,
 ) -> int:
     """Pictures and a budget in, a deployed network and its report out."""
-    from gossamer.errors import GossamerError
+    from gossamer.errors import GoalNotMetError, GossamerError
     from gossamer.fit.api import fit
     from gossamer.fit.reporter import RichReporter
 
@@ -51,23 +51,28 @@ def fit_verb(
     ):
         if value not in allowed:
             raise GossamerError(f"{option} is {' or '.join(allowed)}, got {value!r}")
-    result = fit(
-        data,
-        within=within,
-        on=on,
-        threads=threads,
-        minutes=minutes,
-        max_drop=max_drop,
-        on_bad=on_bad,
-        groups=groups,
-        view=view,
-        teacher=teacher,
-        online=online,
-        seed=seed,
-        out=out,
-        resume=resume,
-        reporter=RichReporter(),
-    )
+    try:
+        result = fit(
+            data,
+            within=within,
+            on=on,
+            threads=threads,
+            minutes=minutes,
+            max_drop=max_drop,
+            on_bad=on_bad,
+            groups=groups,
+            view=view,
+            teacher=teacher,
+            online=online,
+            seed=seed,
+            out=out,
+            resume=resume,
+            reporter=RichReporter(),
+        )
+    except GoalNotMetError as error:
+        if json:
+            print_json({"met": False, "reason": str(error)})
+        raise
     if json:
         print_json(result.to_json())
     else:

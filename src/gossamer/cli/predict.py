@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
 
 if TYPE_CHECKING:
     from gossamer.deploy.predict import Prediction
@@ -25,6 +27,7 @@ def predict_verb(
     threads: Annotated[
         int | None, typer.Option("--threads", help="Threads; the bundle's by default.")
     ] = None,
+    seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
@@ -38,11 +41,13 @@ def predict_verb(
         raise GossamerError(f"--out is a .csv or .json file, got {out}")
     predictor = Predictor(model, threads=threads)
     predictions: list[Prediction] = []
+    listening = not json
     for file in find_pictures(inputs):
         prediction = predictor.predict(file, top=top)
         predictions.append(prediction)
-        if not json:
-            print_lines([_line(prediction)])
+        listening = listening and _printed(prediction)
+        if not listening and out is None and not json:
+            break
     if not predictions:
         raise DataError(f"no pictures in {', '.join(inputs)}; give pictures or folders that hold some")
     if out is not None:
@@ -50,6 +55,17 @@ def predict_verb(
     if json:
         print_json([p.to_json() for p in predictions])
     return 2 if all(p.error is not None for p in predictions) else 0
+
+
+def _printed(prediction: Prediction) -> bool:
+    """Print one line; whether somebody still reads (`| head` stops the printing, not the file of --out)."""
+    try:
+        print_lines([_line(prediction)])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _line(prediction: Prediction) -> str:

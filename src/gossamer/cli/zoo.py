@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
 
 if TYPE_CHECKING:
     from gossamer.zoo.catalogue import Entry
@@ -16,6 +16,7 @@ __all__ = ["zoo_verb"]
 
 def zoo_verb(
     name: Annotated[str | None, typer.Argument(help="One network; all without it.")] = None,
+    seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -64,6 +65,7 @@ def _row(name: str, entry: Entry) -> dict[str, Any]:
             "macs": _deviation(macs, None if published is None else published.macs),
         },
         "note": entry.note,
+        "weights": list(entry.weights),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from gossamer.nn.network import Network
 from gossamer.types import Budget
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE, Published
+from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import available_sources
 
 __all__ = ["Candidate", "candidates", "resolutions_for", "static_excess"]
@@ -35,6 +36,8 @@ class Candidate(BaseModel):
     size: int
     weights: str | None
     preprocessing: str
+    arguments: dict[str, Any] = {}
+    """Builder arguments that the weights need beside the catalogue's."""
     params: int
     macs: int
     promise: float
@@ -44,10 +47,9 @@ class Candidate(BaseModel):
     def key(self) -> str:
         return f"{self.name}@{self.size}"
 
-    @property
-    def model(self) -> str:
-        """What `build` takes."""
-        return self.name if self.weights is None else f"{self.name}@{self.weights}"
+    def spec(self, num_classes: int) -> ModelSpec:
+        """The network as a value, for so many classes."""
+        return parse_model(self.name, **self.arguments, num_classes=num_classes)[0]
 
 
 class _Line(NamedTuple):
@@ -74,6 +76,7 @@ def candidates(*, short_side: int, num_classes: int, pictures: int, online: bool
         sources = available_sources(name, online=online)
         weights = sources[0] if sources else None
         preprocessing = entry.weights[weights].preprocessing if weights else "imagenet"
+        arguments = dict(entry.weights[weights].arguments) if weights else {}
         bonus = _TRANSFER_BONUS if weights is not None and pictures < _TRANSFER_PICTURES else 0.0
         whole = 0
         for label, network in _variants(name, num_classes, cuts=weights is not None):
@@ -88,6 +91,7 @@ def candidates(*, short_side: int, num_classes: int, pictures: int, online: bool
                         size=size,
                         weights=weights,
                         preprocessing=preprocessing,
+                        arguments=arguments,
                         params=cost.params,
                         macs=cost.macs,
                         promise=round(_expected_top1(entry.published, cost.macs, line) + bonus - loss, 4),

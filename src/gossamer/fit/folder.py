@@ -65,6 +65,7 @@ class RunFolder:
             self._lock = (path / ".lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self._lock.close()
             raise RunFolderError(
                 f"another gossamer writes to {path}; wait for it or give another --out"
             ) from error

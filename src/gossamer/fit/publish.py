@@ -25,7 +25,6 @@ from gossamer.report import document as doc
 from gossamer.report.html import render
 from gossamer.types import Verdict, format_quantity
 from gossamer.zoo.build import build
-from gossamer.zoo.spec import ModelSpec, parse_model
 
 __all__ = ["Outcome", "Published", "metadata_of", "publish"]
 
@@ -59,7 +58,7 @@ def metadata_of(report: CheckReport, network: TrainedNetwork, compressed: Compre
         "task": "classify",
         "labels": list(report.dataset.labels),
         "input": contract.to_json(),
-        "model": _spec(report, network).to_json(),
+        "model": network.candidate.spec(len(report.dataset.labels)).to_json(),
         "precision": compressed.precision,
         "data": {"name": report.dataset.name, "fingerprint": report.fingerprint},
         "gossamer": __version__,
@@ -79,7 +78,7 @@ def publish(config: FitConfig, report: CheckReport, outcome: Outcome, run: RunFo
     contract = InputContract.of(network.candidate.preprocessing, network.candidate.size)
     saved = bundle.save(
         run.path / "bundle",
-        spec=_spec(report, network),
+        spec=network.candidate.spec(len(report.dataset.labels)),
         weights=run.path / network.folder / "best.safetensors",
         task="classify",
         labels=report.dataset.labels,
@@ -110,11 +109,6 @@ def measured_metrics(verified: Verified, network: TrainedNetwork) -> dict[str, f
         "params": float(network.candidate.params),
         "macs": float(network.candidate.macs),
     }
-
-
-def _spec(report: CheckReport, network: TrainedNetwork) -> ModelSpec:
-    spec, _ = parse_model(network.candidate.name, num_classes=len(report.dataset.labels))
-    return spec
 
 
 def _provenance(config: FitConfig, report: CheckReport, run: RunFolder, created: str) -> dict[str, str]:
@@ -194,8 +188,13 @@ def _command(config: FitConfig, report: CheckReport, outcome: Outcome) -> str:
     ]
     if config.groups is not None:
         parts += ["--groups", _quoted(config.groups)]
-    if config.view != "auto":
-        parts += ["--view", config.view]
+    for option, value, usual in (
+        ("--view", config.view, "auto"),
+        ("--teacher", config.teacher, "auto"),
+        ("--on-bad", config.on_bad, "skip"),
+    ):
+        parts += [option, value] if value != usual else []
+    parts += ["--online"] if config.online else []
     return " ".join([*parts, "--seed", str(config.seed)])
 
 
@@ -378,7 +377,7 @@ def _curves(trained: Trained, network: TrainedNetwork) -> list[doc.Curve]:
 
 def _layers(report: CheckReport, network: TrainedNetwork) -> list[doc.LayerRow]:
     size = network.candidate.size
-    cost = measure(build(network.candidate.name, num_classes=len(report.dataset.labels)), (1, 3, size, size))
+    cost = measure(build(network.candidate.spec(len(report.dataset.labels))), (1, 3, size, size))
     return [
         doc.LayerRow(
             name=layer.name or "(network)",

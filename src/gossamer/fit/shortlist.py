@@ -152,7 +152,7 @@ def _too_slow_already(candidate: Candidate, measured: Sequence[Measured], budget
 def _measure(candidate: Candidate, config: FitConfig, num_classes: int, folder: Path) -> Measured:
     runtime = get_runtime(config.on)
     contract = InputContract.of(candidate.preprocessing, candidate.size)
-    network = build(candidate.name, num_classes=num_classes, seed=config.seed).eval()
+    network = build(candidate.spec(num_classes), seed=config.seed).eval()
     generator = np.random.default_rng(config.seed)
     noise = [
         contract.normalise(generator.integers(0, 256, (1, *contract.size, 3), dtype=np.uint8))

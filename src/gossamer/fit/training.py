@@ -184,7 +184,9 @@ class Trainer:
         contract = InputContract.of(candidate.preprocessing, candidate.size)
         return Training(
             network=build(
-                candidate.model, num_classes=len(self.report.dataset.labels), seed=self.config.seed
+                candidate.spec(len(self.report.dataset.labels)),
+                weights=candidate.weights,
+                seed=self.config.seed,
             ),
             contract=contract,
             recipe=self._recipe(candidate),
@@ -282,7 +284,7 @@ class Trainer:
 
 def load_trained(run: Path, trained: TrainedNetwork, num_classes: int) -> nn.Module:
     """The trained network with its best weights, in eval mode."""
-    network = build(trained.candidate.name, num_classes=num_classes)
+    network = build(trained.candidate.spec(num_classes))
     network.load_state_dict(read_state(run / trained.folder / "best.safetensors"))
     return network.eval()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gossamer.fit import shortlist as module
+from gossamer.fit import training
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.config import FitConfig
 from gossamer.fit.reporter import Quiet
@@ -109,12 +110,15 @@ def test_larger_inputs_of_what_failed_are_not_measured(world):
     assert {r.reason for r in found.refused} == {"over budget at 64 pixels already"}
 
 
-@pytest.mark.parametrize(("minutes", "count"), [(1, 1), (2, 2), (5, 3), (15, 4), (600, 4)])
-def test_time_decides_how_many_are_trained(world, minutes, count):
+def test_time_decides_how_many_are_trained(world):
     """Each candidate trades promise for speed, so that all are on the front."""
     pool = [_candidate(f"n{i}", promise=0.6 - 0.01 * i, macs=10**6 + i) for i in range(8)]
     world([*FOUR, *pool], CHEAP | {f"n{i}@64": (4 - 0.3 * i, 10**6 - 10**5 * i) for i in range(8)})
-    assert len(_make("latency<=9ms", minutes=minutes).chosen) == count
+    counts = [len(_make("latency<=9ms", minutes=m).chosen) for m in (1, 2, 5, 10, 20, 40, 600)]
+    assert counts == sorted(counts)
+    assert counts[:2] == [1, 2]
+    assert counts[-1] == max(training._RUNG_SHARES)
+    assert set(counts) <= set(training._RUNG_SHARES)
 
 
 def test_three_sizes_of_one_network_at_most(world):

@@ -26,7 +26,7 @@ OPSET = 18
 
 def missing() -> tuple[str, str] | None:
     """(package, extra) that is not installed, or None."""
-    return None if importlib.util.find_spec("onnxruntime") else ("onnxruntime", "train")
+    return None if importlib.util.find_spec("onnxruntime") else ("onnxruntime", "all")
 
 
 def export(network: Any, contract: InputContract, path: Path) -> None:
