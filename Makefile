@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-MINUTES ?= 5
+MINUTES ?= 4
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

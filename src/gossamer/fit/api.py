@@ -151,7 +151,8 @@ class _Fit:
 
     def go(self) -> FitResult:
         from gossamer.fit.compression import Compressed, compress
-        from gossamer.fit.publish import Outcome, Published, metadata_of, publish
+        from gossamer.fit.page import Outcome
+        from gossamer.fit.publish import Published, metadata_of, publish
         from gossamer.fit.shortlist import Shortlist, make_shortlist
         from gossamer.fit.training import Trained, Trainer
         from gossamer.fit.verification import Verified, verify

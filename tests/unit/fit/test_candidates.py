@@ -56,7 +56,6 @@ def test_most_promising_first(few, monkeypatch):
     assert found[0].key == "efficientnet_lite0@96"
     assert found[0].weights == "wheel"
     assert found[0].preprocessing == "lite"
-    assert found[0].model == "efficientnet_lite0@wheel"
     assert found[0].promise > 1.4 > max(c.promise for c in found if c.weights is None)
 
 
@@ -124,5 +123,10 @@ def test_static_excess(budget, excess):
 
 
 def test_names():
-    assert (CANDIDATE.key, CANDIDATE.model) == ("a@64", "a")
-    assert CANDIDATE.model_copy(update={"weights": "wheel"}).model == "a@wheel"
+    assert CANDIDATE.key == "a@64"
+    cut = CANDIDATE.model_copy(
+        update={"name": "shufflenet_v2_0.25[:2]", "arguments": {"form": "torchvision"}}
+    )
+    spec = cut.spec(7)
+    assert spec.label == "shufflenet_v2_0.25[:2]"
+    assert spec.arguments == {"width": 0.25, "form": "torchvision", "num_classes": 7}
