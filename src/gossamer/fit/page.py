@@ -236,14 +236,14 @@ def _status(item: Measured, precision: str, *, chosen: bool, trained: bool, shor
         return "over budget"
     if trained:
         return "trained"
-    return "shortlisted" if shortlisted else "dominated"
+    return "shortlisted" if shortlisted else "passed over"
 
 
 def _tried_note(fit: TrainedNetwork | None, made: bool) -> str:
     if fit is None:
         return ""
-    where = "accuracy of the file" if made else "accuracy in torch, fp32"
-    return f"{where}; {fit.seconds:.0f} s of training"
+    where = "of the file" if made else "in torch, fp32"
+    return f"accuracy {where}; trained {fit.seconds:.0f} s"
 
 
 def _unmeasured(item: Measured) -> doc.TriedRow:

@@ -44,7 +44,7 @@ __all__ = [
 Metric = Literal["latency", "size"]
 SERIES = 6
 BAR_PITCH = 50.0
-_DRAW_ORDER = ("refused", "dominated", "over budget", "shortlisted", "trained", "chosen")
+_DRAW_ORDER = ("refused", "passed over", "over budget", "shortlisted", "trained", "chosen")
 _NAMES = {"latency": "latency, ms", "size": "size, MB"}
 
 

@@ -81,7 +81,7 @@ class TriedRow(_Row):
     latency_ms: float | None
     accuracy: float | None
     """On the validation split, a share; None where it was never trained."""
-    status: Literal["chosen", "trained", "shortlisted", "over budget", "dominated", "refused"]
+    status: Literal["chosen", "trained", "shortlisted", "over budget", "passed over", "refused"]
     note: str = ""
 
 

@@ -30,7 +30,7 @@ __all__ = ["render"]
 ROWS_SHOWN = 12
 CLASSES_SHOWN = 20
 MISSING = "–"
-_STATUS_ORDER = ("chosen", "trained", "shortlisted", "over budget", "dominated", "refused")
+_STATUS_ORDER = ("chosen", "trained", "shortlisted", "over budget", "passed over", "refused")
 _SEVERITY_ORDER = ("error", "warning", "note")
 _ORIGINS = {
     "measured": "timed or scored on the exported file",

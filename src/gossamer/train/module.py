@@ -44,6 +44,9 @@ class ClassifierModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
+        for part in self.network.modules():
+            if isinstance(part, nn.BatchNorm2d) and part.momentum is not None:
+                part.momentum = max(part.momentum, recipe.norm_momentum)
         self.average = copy.deepcopy(self.network) if average is None else average
         self.average.requires_grad_(False).eval()
         self.teacher = None if teacher is None else teacher.requires_grad_(False).eval()

@@ -24,6 +24,9 @@ class Recipe:
     batch: int = 32
     warmup: float = 0.05
     """Share of the whole run."""
+    norm_momentum: float = 0.1
+    """Of batch norm's running statistics while training: TensorFlow-born networks keep theirs for hundreds of steps
+    (0.01), longer than a short run is."""
     label_smoothing: float = 0.1
     ema_decay: float = 0.998
     clip_norm: float = 5.0

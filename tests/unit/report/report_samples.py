@@ -58,7 +58,7 @@ def tried() -> list[TriedRow]:
     rows = []
     for index, (name, params, macs, latency, accuracy) in enumerate(NETWORKS):
         for precision, share, speed in (("fp32", 4, 1.0), ("int8", 1.08, 0.55)):
-            status = "trained" if accuracy else ("shortlisted" if latency < 5 else "dominated")
+            status = "trained" if accuracy else ("shortlisted" if latency < 5 else "passed over")
             score = None if accuracy is None else accuracy - (0.006 if precision == "int8" else 0)
             time, note = latency * speed, ""
             if time > 5:

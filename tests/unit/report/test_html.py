@@ -154,7 +154,7 @@ class TestTables:
     def test_tried_are_sorted_and_folded(self):
         page = render(samples.sample())
         statuses = re.findall(r'chip st-[a-z-]+">([a-z ]+)</span></td><td class="n">160', page)
-        order = ["chosen", "trained", "shortlisted", "over budget", "dominated", "refused"]
+        order = ["chosen", "trained", "shortlisted", "over budget", "passed over", "refused"]
         assert statuses == sorted(statuses, key=order.index)
         assert len(statuses) == 24
         assert "Show the other 13" in page
