@@ -23,6 +23,8 @@ class Augmentation:
     """
 
     view: View = "ground"
+    move: float = 0.5
+    """Share of pictures that are tilted, scaled and shifted: resampling blurs them, and tested ones are sharp."""
     degrees: float = 10.0
     scale: tuple[float, float] = (0.7, 1.1)
     """Share of the picture's side that stays in view."""
@@ -51,14 +53,15 @@ def _uniform(count: int, low: float, high: float, like: Tensor, generator: torch
 
 def _move(pictures: Tensor, how: Augmentation, generator: torch.Generator, size: int | None) -> Tensor:
     count = len(pictures)
-    angle = _uniform(count, -how.degrees, how.degrees, pictures, generator) * (math.pi / 180)
+    moves = (_uniform(count, 0, 1, pictures, generator) < how.move).float()
+    angle = moves * _uniform(count, -how.degrees, how.degrees, pictures, generator) * (math.pi / 180)
     mirror = _uniform(count, 0, 1, pictures, generator).lt(0.5).float() * 2 - 1
     if how.view == "aerial":
         angle = angle + torch.floor(_uniform(count, 0, 4, pictures, generator)) * (math.pi / 2)
-    scale = _uniform(count, *how.scale, pictures, generator)
+    scale = 1 + moves * (_uniform(count, *how.scale, pictures, generator) - 1)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    shift_x = _uniform(count, -how.shift, how.shift, pictures, generator)
-    shift_y = _uniform(count, -how.shift, how.shift, pictures, generator)
+    shift_x = moves * _uniform(count, -how.shift, how.shift, pictures, generator)
+    shift_y = moves * _uniform(count, -how.shift, how.shift, pictures, generator)
     theta = torch.stack(
         [torch.stack([cos * mirror, -sin, shift_x], 1), torch.stack([sin * mirror, cos, shift_y], 1)], 1
     )

@@ -173,7 +173,11 @@ class _Files:
             self.run.path / "cache",
             key=self.report.fingerprint,
         )
-        return array.pixels, np.array([s.label for s in samples], np.int64)
+        labels = np.array([s.label for s in samples], np.int64)
+        if not array.lost:
+            return array.pixels, labels
+        keep = np.setdiff1d(np.arange(len(samples)), np.array(array.lost))  # a lost picture is a row of zeros
+        return array.pixels[keep], labels[keep]
 
     def scored(self) -> list[FileScore]:
         """fp32 and int8 on their own files; int8 settings backed off while the guard refuses; fp16 where it fits."""

@@ -24,7 +24,7 @@ from gossamer.fit.candidates import Candidate, candidates
 from gossamer.fit.config import FitConfig
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.reporter import Reporter
-from gossamer.train.loop import Pictures, Pulse, Training, TrainResult, train_until
+from gossamer.train.loop import Pictures, Point, Pulse, Training, TrainResult, train_until
 from gossamer.train.recipe import Recipe, recipe_for
 from gossamer.zoo.build import build
 from gossamer.zoo.weights import read_state
@@ -122,7 +122,7 @@ class Trainer:
                     if teaching is not None and teaching.used
                     else None,
                 )
-                result = self._rung(candidate, training, for_students * spent, number)
+                result = self._rung(candidate, training, for_students * spent)
                 results[candidate.key] = (candidate, result, number)
             survivors.sort(key=lambda c: (-results[c.key][1].best_accuracy, results[c.key][1].best_loss))
             ranking = {c.key: results[c.key][1].best_accuracy for c in survivors}
@@ -154,7 +154,7 @@ class Trainer:
         self.reporter.line(teaching.note)
         return teaching
 
-    def _rung(self, candidate: Candidate, training: Training, bound: float, number: int) -> TrainResult:
+    def _rung(self, candidate: Candidate, training: Training, bound: float) -> TrainResult:
         with self.reporter.bar(candidate.key, bound) as bar:
 
             def pulse(now: Pulse) -> None:
@@ -165,18 +165,19 @@ class Trainer:
                     text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}  {now.pictures_per_second:.0f} pictures/s",
                 )
 
-            before = _points_written(self.run.path / "metrics.csv", candidate.key)
-            result = train_until(training, bound, pulse=pulse)
-        for point in result.points[before:]:
-            self.run.metric(
-                network=candidate.key,
-                seconds=round(point.seconds, 2),
-                passes=round(point.passes, 3),
-                train_loss=round(point.train_loss, 5),
-                val_loss=round(point.val_loss, 5),
-                val_accuracy=round(point.val_accuracy, 5),
+            return train_until(
+                training, bound, pulse=pulse, tell=functools.partial(self._metric, candidate.key)
             )
-        return result
+
+    def _metric(self, network: str, point: Point) -> None:
+        self.run.metric(
+            network=network,
+            seconds=round(point.seconds, 2),
+            passes=round(point.passes, 3),
+            train_loss=round(point.train_loss, 5),
+            val_loss=round(point.val_loss, 5),
+            val_accuracy=round(point.val_accuracy, 5),
+        )
 
     def _training(
         self, candidate: Candidate, total: float, *, decay_from: float, teacher: nn.Module | None
@@ -254,7 +255,7 @@ class Trainer:
         """Train the teacher at the student's size; it is followed where it is better enough than `reached`."""
         candidate = teacher.model_copy(update={"size": student.size})
         training = self._training(candidate, seconds, decay_from=0.3, teacher=None)
-        result = self._rung(candidate, training, seconds, 0)
+        result = self._rung(candidate, training, seconds)
         gain = result.best_accuracy - reached
         used = gain >= _TEACHER_GAIN
         note = (
@@ -293,11 +294,3 @@ def _view(config: FitConfig, report: CheckReport) -> View:
     if config.view != "auto":
         return config.view
     return "aerial" if 0.7 <= report.upright <= 1.4 else "ground"
-
-
-def _points_written(file: Path, network: str) -> int:
-    """How many validations of a network metrics.csv holds already."""
-    try:
-        return sum(1 for line in file.read_text().splitlines() if line.split(",")[1:2] == [network])
-    except OSError:
-        return 0

@@ -114,9 +114,15 @@ class _Pace(L.Callback):
     """Counts training seconds, sets the schedule's progress, stops at the bound, saves after each validation."""
 
     def __init__(
-        self, training: Training, until: float, state: TrainResult, pulse: Callable[[Pulse], None] | None
+        self,
+        training: Training,
+        until: float,
+        state: TrainResult,
+        pulse: Callable[[Pulse], None] | None,
+        tell: Callable[[Point], None] | None,
     ) -> None:
-        self.training, self.until, self.state, self.pulse = training, until, state, pulse
+        self.training, self.until, self.state = training, until, state
+        self.pulse, self.tell = pulse, tell
         self.before = state.seconds
         self.started = time.monotonic()
         self.losses: list[float] = []
@@ -189,16 +195,24 @@ class _Pace(L.Callback):
         with atomic_path(self.training.folder / "last.ckpt") as temporary:
             trainer.save_checkpoint(temporary)
         write_json(self.training.folder / "progress.json", state.to_json())
+        if self.tell is not None:
+            self.tell(state.points[-1])
 
 
 def train_until(
-    training: Training, seconds: float, *, pulse: Callable[[Pulse], None] | None = None
+    training: Training,
+    seconds: float,
+    *,
+    pulse: Callable[[Pulse], None] | None = None,
+    tell: Callable[[Point], None] | None = None,
 ) -> TrainResult:
     """Train until `seconds` of training time have been spent in all, continuing what the folder holds.
 
     The folder gets last.ckpt (everything needed to go on), best.safetensors (the moving average that validated
     best), progress.json, and Lightning's CSV and TensorBoard logs. Killed at any point, a later call goes on from
     the last validation.
+
+    `pulse` hears how it goes a few times a second, `tell` hears each new validation.
 
     Raises:
         ModelError: the loss is no longer a number.
@@ -230,7 +244,7 @@ def train_until(
         seed=training.seed,
         first=lambda: module.updates,
     )
-    pace = _Pace(training, seconds, state, pulse)
+    pace = _Pace(training, seconds, state, pulse, tell)
     trainer = _trainer(training, pace)
     with warnings.catch_warnings(), _interruptible(trainer):
         warnings.simplefilter("ignore")  # Lightning advises on worker counts and log intervals
