@@ -85,7 +85,8 @@ def test_pictures_that_vanish_in_the_middle_stop_nothing(tiny_run):
 
 def test_the_page_needs_no_other_file(tiny_run):
     page = (tiny_run.path / "report.html").read_text()
-    assert tiny_run.result["headline"] in page
+    assert tiny_run.result["model"] in page
+    assert "forêt dense" in page
     for outside in ('src="http', "src='http", 'href="http', "@import", "<script src"):
         assert outside not in page
 

@@ -74,6 +74,7 @@ def test_zoo(document):
     for row in rows:
         assert list(row) == [
             "name", "family", "paper", "input", "params", "macs", "published", "deviation", "note",
+            "weights",
         ]  # fmt: skip
         assert row["params"] > 0
         assert row["macs"] > 0

@@ -15,7 +15,7 @@ from gossamer.cli._common import run
 
 SURFACE: dict[str, tuple[list[str], list[str]]] = {
     "check": (["data"], ["--debug", "--groups", "--json", "--on-bad", "--seed"]),
-    "doctor": ([], ["--debug", "--json"]),
+    "doctor": ([], ["--debug", "--json", "--seed"]),
     "fit": (
         ["data"],
         [
@@ -37,9 +37,9 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
     "measure": (["model"], ["--debug", "--input", "--json", "--latency", "--layers", "--seed", "--threads"]),
-    "predict": (["model", "inputs"], ["--debug", "--json", "--out", "--threads", "--top", "-o"]),
-    "report": (["run"], ["--debug", "--json", "--out", "-o"]),
-    "zoo": (["name"], ["--debug", "--json"]),
+    "predict": (["model", "inputs"], ["--debug", "--json", "--out", "--seed", "--threads", "--top", "-o"]),
+    "report": (["run"], ["--debug", "--json", "--out", "--seed", "-o"]),
+    "zoo": (["name"], ["--debug", "--json", "--seed"]),
 }
 
 
@@ -67,8 +67,8 @@ def test_every_flag_says_what_it_does(commands, verb):
 
 
 @pytest.mark.parametrize("verb", SURFACE)
-def test_every_verb_speaks_json(verb):
-    assert "--json" in SURFACE[verb][1]
+def test_every_verb_takes_json_seed_and_debug(verb):
+    assert {"--json", "--seed", "--debug"} <= set(SURFACE[verb][1])
 
 
 @pytest.mark.parametrize("verb", SURFACE)

@@ -47,6 +47,8 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the command line and give its exit code: an error is one line on standard error."""
     try:
         result = app(list(arguments), standalone_mode=False)
+        if result == INTERRUPTED:  # what typer makes of Ctrl-C
+            return _interrupted(arguments)
         return result if isinstance(result, int) else 0
     except GossamerError as error:
         if os.environ.get(_DEBUG_VARIABLE):
@@ -54,13 +56,19 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
         _say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say("interrupted" + ("; the same command with --resume goes on" if "fit" in arguments[:1] else ""))
-        return INTERRUPTED
+        return _interrupted(arguments)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if type(error).__name__ == "Abort":  # and click
+            return _interrupted(arguments)
         return _usage_or_raise(error)
+
+
+def _interrupted(arguments: Sequence[str]) -> int:
+    _say("interrupted" + ("; the same command with --resume goes on" if "fit" in arguments[:1] else ""))
+    return INTERRUPTED
 
 
 def _usage_or_raise(error: Exception) -> int:
@@ -68,8 +76,6 @@ def _usage_or_raise(error: Exception) -> int:
     name = type(error).__name__
     if name == "Exit":
         return int(getattr(error, "exit_code", 0))
-    if name == "Abort":
-        return INTERRUPTED
     if name == "NoArgsIsHelpError":
         sys.stderr.write(f"{error.format_message()}\n")  # type: ignore[attr-defined]
         return BAD_USAGE

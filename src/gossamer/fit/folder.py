@@ -71,10 +71,14 @@ class RunFolder:
             ) from error
         except OSError as error:
             raise folder_error(error, path) from error
-        if not resume:
-            write_text(path / "config.yaml", config.to_yaml())
-        write_json(path / "env.json", {"machine": describe_machine(), "versions": versions()})
-        self.event("resumed" if resume else "started")
+        try:
+            if not resume:
+                write_text(path / "config.yaml", config.to_yaml())
+            write_json(path / "env.json", {"machine": describe_machine(), "versions": versions()})
+            self.event("resumed" if resume else "started")
+        except RunFolderError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let another process write here."""

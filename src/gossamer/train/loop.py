@@ -32,6 +32,8 @@ from gossamer.train.recipe import Recipe
 __all__ = ["Pictures", "Point", "Pulse", "TrainResult", "Training", "train_until"]
 
 _CHUNK_SECONDS = 20.0
+_COOL_FROM = 0.8
+"""Share of the schedule to which a plateau skips."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,19 @@ class TrainResult:
     steps: int = 0
     best_accuracy: float = 0.0
     best_loss: float = math.inf
-    stopped_early: bool = False
+    skipped: float = 0.0
+    """Seconds of the schedule that were left out: a plateau goes straight to the last fifth of the decay."""
     points: list[Point] = field(default_factory=list)
+
+    @property
+    def position(self) -> float:
+        """Seconds into the schedule."""
+        return self.seconds + self.skipped
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether a plateau shortened the schedule."""
+        return self.skipped > 0
 
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object."""
@@ -133,11 +146,16 @@ class _Pace(L.Callback):
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.started
 
+    @property
+    def position(self) -> float:
+        """Seconds into the schedule."""
+        return self.seconds + self.state.skipped
+
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, ClassifierModule)
-        pl_module.progress = min(1.0, self.seconds / self.training.total_seconds)
+        pl_module.progress = min(1.0, self.position / self.training.total_seconds)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -150,7 +168,7 @@ class _Pace(L.Callback):
             )
         self.losses.append(loss)
         self.pictures += len(batch[1])
-        if self.seconds >= self.until:
+        if self.position >= self.until:
             trainer.should_stop = True
         if self.pulse is not None and self.seconds - self.last_pulse >= 0.25:
             self.last_pulse = self.seconds
@@ -187,16 +205,21 @@ class _Pace(L.Callback):
         if (accuracy, -loss) > (state.best_accuracy, -state.best_loss):
             state.best_accuracy, state.best_loss = accuracy, loss
             _save_average(self.training.folder / "best.safetensors", pl_module.average)
-        since_best = next(
-            i for i, p in enumerate(reversed(state.points)) if p.val_accuracy >= state.best_accuracy
-        )
-        if since_best >= self.training.recipe.patience:
-            state.stopped_early = trainer.should_stop = True
+        self._shorten_on_plateau()
         with atomic_path(self.training.folder / "last.ckpt") as temporary:
             trainer.save_checkpoint(temporary)
         write_json(self.training.folder / "progress.json", state.to_json())
         if self.tell is not None:
             self.tell(state.points[-1])
+
+    def _shorten_on_plateau(self) -> None:
+        """Early stopping that keeps the decay: the rate must still fall for the network to be worth keeping."""
+        state, total = self.state, self.training.total_seconds
+        since_best = next(
+            i for i, p in enumerate(reversed(state.points)) if p.val_accuracy >= state.best_accuracy
+        )
+        if since_best >= self.training.recipe.patience and state.position < _COOL_FROM * total:
+            state.skipped = _COOL_FROM * total - state.seconds
 
 
 def train_until(
@@ -221,7 +244,7 @@ def train_until(
     folder = training.folder
     folder.mkdir(parents=True, exist_ok=True)
     state = _resumable(folder)
-    if state.stopped_early or state.seconds >= seconds:
+    if state.position >= seconds:
         return state
     if state.steps == 0:
         for name in ("last.ckpt", "progress.json", "best.safetensors"):
@@ -240,7 +263,7 @@ def train_until(
         data.train,
         data.train_labels,
         batch=training.recipe.batch,
-        chunk=_chunk_steps(module, data, training.recipe.batch, seconds - state.seconds),
+        chunk=_chunk_steps(module, data, training.recipe.batch, seconds - state.position),
         seed=training.seed,
         first=lambda: module.updates,
     )

@@ -30,8 +30,8 @@ class Recipe:
     label_smoothing: float = 0.1
     ema_decay: float = 0.998
     clip_norm: float = 5.0
-    patience: int = 12
-    """Validations without a better accuracy after which training stops."""
+    patience: int = 15
+    """Validations without a better accuracy after which the schedule skips to its last fifth."""
     start_resolution: float = 0.67
     """Share of the full resolution at which training begins: early passes are cheap (EfficientNetV2, 2104.00298)."""
     temperature: float = 2.0

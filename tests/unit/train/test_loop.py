@@ -121,20 +121,24 @@ def test_a_loss_that_is_no_number_is_an_error(training):
         train_until(wild, 3.0)
 
 
-def test_it_stops_early_where_it_only_gets_worse(training, monkeypatch):
+def test_a_plateau_skips_to_the_end_of_the_decay(training, monkeypatch):
     def worse(module, batch, batch_index):
+        rates.append(module.progress)
         module.log("val_loss", 1.0, batch_size=1)
         module.log("val_accuracy", 1 / (1 + module.updates), batch_size=1)
 
+    rates = []
     monkeypatch.setattr(ClassifierModule, "validation_step", worse)
     monkeypatch.setattr(loop, "_chunk_steps", lambda *_: 4)
-    still = replace(training, recipe=replace(training.recipe, patience=2))
-    result = train_until(still, 8.0)
+    still = replace(training, recipe=replace(training.recipe, patience=2), total_seconds=20.0)
+    result = train_until(still, 20.0)
     assert result.stopped_early
-    assert len(result.points) == 3
+    assert result.seconds < 15
+    assert result.position >= 20.0
+    assert max(rates[:3]) < 0.5
+    assert min(rates[4:]) >= 0.8
     assert result.best_accuracy == result.points[0].val_accuracy
-    assert result.seconds < 8
-    assert train_until(still, 9.0) == result
+    assert train_until(still, 20.0) == result
 
 
 def test_a_teacher_is_followed_and_stays_as_it_is(training):
