@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -115,3 +117,21 @@ def test_zooming_in_shows_a_part():
     picture = torch.zeros(1, 3, 32, 32)
     picture[:, :, 8:24, 8:24] = 200
     assert torch.allclose(augment(picture, how, _generator())[:, :, 1:-1, 1:-1], torch.tensor(200.0))
+
+
+def test_pictures_that_do_not_move_are_only_turned_and_mirrored():
+    pictures = _pictures()
+    turned = augment(
+        pictures, replace(STILL, view="aerial", move=0.0, degrees=30, scale=(0.5, 0.6)), _generator(3)
+    )
+    for before, after in zip(pictures, turned, strict=True):
+        ways = [torch.rot90(side, k, (1, 2)) for side in (before, before.flip(2)) for k in range(4)]
+        assert min(float((way - after).abs().max()) for way in ways) < 0.05
+
+
+def test_size_resamples_in_the_same_step():
+    pictures = _pictures(3, 32, 32)
+    small = augment(pictures, Augmentation(view="aerial"), _generator(), size=16)
+    assert small.shape == (3, 3, 16, 16)
+    still = augment(torch.full((2, 3, 32, 32), 77.0), STILL, _generator(), size=20)
+    assert torch.allclose(still, torch.full((2, 3, 20, 20), 77.0))
