@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["describe_machine", "load_per_core", "versions"]
+__all__ = ["busy_seconds", "describe_machine", "load_per_core", "versions"]
 
 PACKAGES = (
     "gossamer",
@@ -43,6 +43,14 @@ def load_per_core() -> float:
     """Runnable processes per core, averaged over the last minute; this process counts too."""
     load: float = psutil.getloadavg()[0]
     return load / (os.cpu_count() or 1)
+
+
+def busy_seconds() -> tuple[float, float]:
+    """Processor seconds since start: (of all processes on all cores, of this process)."""
+    times = psutil.cpu_times()
+    whole = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
+    own = psutil.Process().cpu_times()
+    return whole, own.user + own.system
 
 
 def describe_machine() -> dict[str, Any]:

@@ -40,7 +40,7 @@ def python(code, *arguments, cwd=None):
     environment = {k: v for k, v in os.environ.items() if k != "GOSSAMER_DEBUG"}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", PRELUDE + code, *map(str, arguments)],
-        capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=120,
+        capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=300,
     )  # fmt: skip
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gossamer._machine import load_per_core
+from gossamer._machine import busy_seconds, load_per_core
 
 __all__ = ["Latency", "measure_latency"]
 
-_BUSY_LOAD = 1.25
+_BUSY_SHARE = 0.25
 _STOLEN = 1.3
 _SPREAD = 1.6
 _WARM_TOLERANCE = 0.1
@@ -28,6 +29,9 @@ class Latency:
     cpu_ms: float
     runs: int
     load_per_core: float
+    """Runnable processes a core, averaged by the system over the last minute."""
+    others: float
+    """Share of all cores that other processes used during the measurement."""
     flags: tuple[str, ...]
     """Reasons to read the figure with care; empty when the machine was quiet."""
 
@@ -54,6 +58,7 @@ def measure_latency(
     once = {name: _warm(run) for name, run in runs.items()}
     wall: dict[str, list[float]] = {name: [] for name in runs}
     cpu: dict[str, list[float]] = {name: [] for name in runs}
+    before, started = busy_seconds(), time.perf_counter()
     for _ in range(rounds):
         for name, run in runs.items():
             for _ in range(max(1, int(seconds / rounds / once[name]))):
@@ -61,8 +66,14 @@ def measure_latency(
                 run()
                 wall[name].append(1e3 * (time.perf_counter() - wall_start))
                 cpu[name].append(1e3 * (time.process_time() - cpu_start))
-    load = load_per_core()
-    return {name: _figure(wall[name], cpu[name], load, threads) for name in runs}
+    others = _others(before, busy_seconds(), time.perf_counter() - started)
+    return {name: _figure(wall[name], cpu[name], others, threads) for name in runs}
+
+
+def _others(before: tuple[float, float], after: tuple[float, float], seconds: float) -> float:
+    """Share of all cores that processes other than this one used."""
+    whole, own = after[0] - before[0], after[1] - before[1]
+    return min(1.0, max(0.0, whole - own) / (seconds * (os.cpu_count() or 1)))
 
 
 def _warm(run: Callable[[], object]) -> float:
@@ -78,15 +89,15 @@ def _warm(run: Callable[[], object]) -> float:
     return times[-1]
 
 
-def _figure(wall: list[float], cpu: list[float], load: float, threads: int) -> Latency:
+def _figure(wall: list[float], cpu: list[float], others: float, threads: int) -> Latency:
     p50 = statistics.median(wall)
     p95 = sorted(wall)[min(len(wall) - 1, int(0.95 * len(wall)))]
     cpu_ms = statistics.median(cpu)
     flags: list[str] = []
-    if load > _BUSY_LOAD:
-        flags.append(f"the machine was busy (load {load:.1f} a core)")
+    if others > _BUSY_SHARE:
+        flags.append(f"the machine was busy (other processes used {100 * others:.0f} % of the cores)")
     if threads == 1 and p50 > _STOLEN * cpu_ms:
         flags.append(f"waiting for the processor (wall {p50:.2f} ms, processor {cpu_ms:.2f} ms)")
     if p95 > _SPREAD * p50:
         flags.append(f"runs differ (p95 {p95:.2f} ms, p50 {p50:.2f} ms)")
-    return Latency(p50, p95, min(wall), cpu_ms, len(wall), load, tuple(flags))
+    return Latency(p50, p95, min(wall), cpu_ms, len(wall), load_per_core(), others, tuple(flags))

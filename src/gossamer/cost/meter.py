@@ -143,6 +143,16 @@ _VIEWS = frozenset(
         "lift_fresh",
     }
 )
+_SIDE_RESULTS = frozenset(
+    {
+        "native_batch_norm",
+        "native_layer_norm",
+        "native_group_norm",
+        "max_pool2d_with_indices",
+        "native_dropout",
+    }
+)
+"""Operators whose results after the first (saved statistics, indices) an inference does not keep."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +237,8 @@ class _Counter(TorchDispatchMode):
         elif name not in _ELEMENTWISE:
             self.uncounted.add(name)
         operands = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-        results = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
+        first = output[0] if name in _SIDE_RESULTS else output
+        results = [t for t in tree_leaves(first) if isinstance(t, Tensor)]
         activations = [t for t in operands if t.untyped_storage()._cdata not in self.parameters]
         self.read[layer] = self.read.get(layer, 0) + sum(_bytes(t) for t in activations)
         self.written[layer] = self.written.get(layer, 0) + sum(_bytes(t) for t in results)

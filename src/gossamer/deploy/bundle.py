@@ -70,7 +70,12 @@ class Bundle:
         from gossamer.zoo.weights import read_state
 
         network = build(self.spec)
-        network.load_state_dict(read_state(self.folder / "weights.safetensors"))
+        try:
+            network.load_state_dict(read_state(self.folder / "weights.safetensors"))
+        except RuntimeError as error:
+            raise BundleError(
+                f"the weights in {self.folder} are of another network than model.json says; copy the bundle again"
+            ) from error
         return network.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -82,18 +83,22 @@ def find_pictures(inputs: Iterable[str | Path]) -> Iterator[Path]:
     """Files as given; of folders every picture below them, in sorted order.
 
     Raises:
-        DataError: a path does not exist.
+        DataError: a path does not exist; said before the first picture is given.
     """
-    for given in inputs:
-        path = Path(given)
-        if path.is_dir():
-            for folder, subfolders, names in os.walk(path):
-                subfolders.sort()
-                yield from (Path(folder) / name for name in sorted(names) if is_picture(Path(name)))
-        elif path.exists():
-            yield path
-        else:
+    paths = [Path(given) for given in inputs]
+    for path in paths:
+        if not path.exists():
             raise DataError(f"no such picture or folder: {path}; check the path")
+    return itertools.chain.from_iterable(_pictures_of(path) for path in paths)
+
+
+def _pictures_of(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    for folder, subfolders, names in os.walk(path):
+        subfolders.sort()
+        yield from (Path(folder) / name for name in sorted(names) if is_picture(Path(name)))
 
 
 def predict(

@@ -17,7 +17,7 @@ from gossamer.data.check import CheckReport, check
 from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.errors import GoalNotMetError, MissingExtraError, RunFolderError
+from gossamer.errors import GoalNotMetError, GossamerError, MissingExtraError, RunFolderError
 from gossamer.fit.config import FitConfig, parse_share
 from gossamer.fit.folder import RunFolder, default_folder
 from gossamer.fit.reporter import Quiet, Reporter
@@ -158,7 +158,12 @@ class _Fit:
         from gossamer.fit.verification import Verified, verify
 
         config, run, reporter = self.config, self.run, self.reporter
-        report = self._check()
+        try:
+            report = self._check()
+        except GossamerError:
+            if not run.resumed:
+                run.discard()
+            raise
         pictures, num_classes = len(report.split.train), len(report.dataset.labels)
         reporter.heading(f"2 of 6  shortlist: what meets {config.budget} on {config.on}")
         short = run.stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fcntl
 import json
@@ -83,6 +84,13 @@ class RunFolder:
     def close(self) -> None:
         """Let another process write here."""
         self._lock.close()
+
+    def discard(self) -> None:
+        """Take a new run's folder away again: it holds nothing worth keeping."""
+        for name in ("config.yaml", "env.json", "events.jsonl", ".lock"):
+            (self.path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: somebody else's files stay
+            self.path.rmdir()
 
     def event(self, kind: str, **fields: Any) -> None:
         """Append one line to events.jsonl."""

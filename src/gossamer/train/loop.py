@@ -202,7 +202,7 @@ class _Pace(L.Callback):
         train_loss = float(np.mean(self.losses)) if self.losses else 0.0
         state.points.append(Point(state.seconds, self._passes(state.steps), train_loss, loss, accuracy))
         self.losses.clear()
-        if (accuracy, -loss) > (state.best_accuracy, -state.best_loss):
+        if len(state.points) == 1 or (accuracy, -loss) > (state.best_accuracy, -state.best_loss):
             state.best_accuracy, state.best_loss = accuracy, loss
             _save_average(self.training.folder / "best.safetensors", pl_module.average)
         self._shorten_on_plateau()
@@ -215,9 +215,8 @@ class _Pace(L.Callback):
     def _shorten_on_plateau(self) -> None:
         """Early stopping that keeps the decay: the rate must still fall for the network to be worth keeping."""
         state, total = self.state, self.training.total_seconds
-        since_best = next(
-            i for i, p in enumerate(reversed(state.points)) if p.val_accuracy >= state.best_accuracy
-        )
+        first = next(i for i, p in enumerate(state.points) if p.val_accuracy >= state.best_accuracy)
+        since_best = len(state.points) - 1 - first
         if since_best >= self.training.recipe.patience and state.position < _COOL_FROM * total:
             state.skipped = _COOL_FROM * total - state.seconds
 

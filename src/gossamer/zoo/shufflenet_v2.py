@@ -38,6 +38,10 @@ def shufflenet_v2(
     """ShuffleNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes)."""
     if form not in ("paper", "torchvision"):
         raise ModelError(f"form is paper or torchvision, got {form!r}; leave it out for the paper's")
+    if (lowest := make_divisible(TABLE_5[1.0][0] * width)) <= 24:
+        raise ModelError(
+            f"the first stage must be wider than the stem's 24 channels, width={width:g} gives {lowest}; use 0.25 or more"
+        )
     scaled = (*(make_divisible(c * width) for c in TABLE_5[1.0][:3]), 1024)
     column = TABLE_5.get(width, scaled)
     channels = 24

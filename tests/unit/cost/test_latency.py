@@ -55,12 +55,20 @@ def test_waiting_is_flagged_on_one_thread_only():
     assert not any("waiting" in flag for flag in many.flags)
 
 
-@pytest.mark.parametrize(("load", "flagged"), [(1.25, False), (1.26, True), (7.0, True)])
-def test_a_busy_machine_is_flagged(monkeypatch, load, flagged):
-    monkeypatch.setattr(latency, "load_per_core", lambda: load)
+@pytest.mark.parametrize(("share", "flagged"), [(0.0, False), (0.25, False), (0.26, True), (1.0, True)])
+def test_a_busy_machine_is_flagged(monkeypatch, share, flagged):
+    monkeypatch.setattr(latency, "_others", lambda *_: share)
     figure = measure_latency({"a": _sleep}, seconds=0.0, rounds=3, threads=2)["a"]
-    assert (f"the machine was busy (load {load:.1f} a core)" in figure.flags) is flagged
-    assert figure.load_per_core == load
+    words = f"the machine was busy (other processes used {100 * share:.0f} % of the cores)"
+    assert (words in figure.flags) is flagged
+    assert figure.others == share
+
+
+def test_what_others_use_is_the_rest_of_the_processor_time(monkeypatch):
+    monkeypatch.setattr(latency.os, "cpu_count", lambda: 2)
+    assert latency._others((100.0, 10.0), (116.0, 16.0), 10.0) == pytest.approx(0.5)
+    assert latency._others((100.0, 10.0), (104.0, 16.0), 10.0) == 0.0
+    assert latency._others((100.0, 10.0), (190.0, 16.0), 10.0) == 1.0
 
 
 def test_runs_that_differ_are_flagged():
@@ -76,13 +84,13 @@ def test_percentiles_of_known_times():
 
 
 def test_the_json_object_says_clean_or_why():
-    clean = Latency(1.0, 1.1, 0.9, 1.0, 10, 0.2, ())
+    clean = Latency(1.0, 1.1, 0.9, 1.0, 10, 0.2, 0.1, ())
     assert clean.state == "clean"
     assert json.loads(json.dumps(clean.to_json())) == {
         "p50_ms": 1.0, "p95_ms": 1.1, "min_ms": 0.9, "cpu_ms": 1.0, "runs": 10, "load_per_core": 0.2,
-        "state": "clean",
+        "others": 0.1, "state": "clean",
     }  # fmt: skip
-    assert Latency(1, 1, 1, 1, 1, 2, ("a", "b")).to_json()["state"] == "flagged: a; b"
+    assert Latency(1, 1, 1, 1, 1, 2, 0, ("a", "b")).to_json()["state"] == "flagged: a; b"
 
 
 def test_an_error_of_the_callable_is_not_swallowed():
