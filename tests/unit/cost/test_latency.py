@@ -49,7 +49,7 @@ def test_a_longer_time_gives_more_runs():
 
 def test_waiting_is_flagged_on_one_thread_only():
     alone = measure_latency({"a": _sleep}, seconds=0.01, rounds=3)["a"]
-    assert any(flag.startswith("waiting for the processor (wall 1.") for flag in alone.flags)
+    assert any(flag.startswith("waiting for the processor (wall ") for flag in alone.flags)
     assert alone.state.startswith("flagged: ")
     many = measure_latency({"a": _sleep}, seconds=0.01, rounds=3, threads=2)["a"]
     assert not any("waiting" in flag for flag in many.flags)
