@@ -37,7 +37,7 @@ def test_every_name_loads(name):
     value = getattr(gossamer, name)
     if name != "__version__":
         assert callable(value)
-        assert value.__name__ == name
+        assert value.__name__.rpartition(".")[2] == name  # `fit` is a package that can be called
         assert value.__module__.startswith("gossamer.")
         assert value.__doc__
 
