@@ -116,6 +116,6 @@ def test_a_rule_that_this_version_does_not_know_is_refused(change):
     document = {**InputContract.of("lite", 8).to_json(), **change}
     with pytest.raises(
         BundleError,
-        match=f"this version knows the resize rule {RESIZE_RULE} with finite values.*update gossamer",
+        match=f"this version knows the resize rule {RESIZE_RULE} to a square with finite values.*update gossamer",
     ):
         InputContract.from_json(document)
