@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -16,16 +15,25 @@ ROUNDS = 5
 HELP_CPU_SECONDS, HELP_BYTES = 0.3, 60e6
 PREDICT_SECONDS = 1.5
 BLOCK_TORCH = "import sys; sys.modules['torch'] = None; from gossamer.cli import main; sys.argv = ['gossamer', *sys.argv[1:]]; main()"
+LAUNCHER = (
+    "import os, subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL); "
+    "_, s, u = os.wait4(p.pid, 0); print(s, u.ru_utime + u.ru_stime, u.ru_maxrss)"
+)
 PEER = "import torch, torchvision; torchvision.models.mobilenet_v2().eval()(torch.zeros(1, 3, 128, 128))"
 
 
 def cost_of(command: Sequence[str]) -> tuple[float, float]:
-    """(processor seconds, highest resident bytes) of one process."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
-        raise RuntimeError(f"{' '.join(command)} ended with status {status}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024.0
+    """(processor seconds, highest resident bytes) of one process, started by a small one.
+
+    A child's high-water mark begins at its parent's, and this process has torch loaded.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, *command], capture_output=True, text=True, check=True
+    )
+    status, seconds, kilobytes = done.stdout.split()
+    if status != "0":
+        raise RuntimeError(f"{' '.join(command)} ended with status {status}: {done.stderr[-300:]}")
+    return float(seconds), float(kilobytes) * 1024.0
 
 
 def median_cost(command: Sequence[str]) -> tuple[float, float]:
