@@ -77,10 +77,11 @@ class GoalNotMetError(GossamerError):
     exit_code = 1
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name: "did you mean 'x'?", or the known names when none is near."""
+def nearest(name: str, known: Iterable[str], *, count: int = 1) -> str:
+    """A hint for a misspelt name: "did you mean 'x'?" with up to `count` names, or the known ones when none is near."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=count, cutoff=0.5)
     if close:
-        return f"did you mean {close[0]!r}?"
+        *others, last = [repr(word) for word in close]
+        return f"did you mean {', '.join(others)} or {last}?" if others else f"did you mean {last}?"
     return "known: " + ", ".join(names)

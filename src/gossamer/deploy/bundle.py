@@ -67,11 +67,11 @@ class Bundle:
     def network(self) -> nn.Module:
         """The torch network with its weights, in eval mode."""
         from gossamer.zoo.build import build
-        from gossamer.zoo.weights import read_state
+        from gossamer.zoo.checkpoints import read_checkpoint
 
         network = build(self.spec)
         try:
-            network.load_state_dict(read_state(self.folder / "weights.safetensors"))
+            network.load_state_dict(read_checkpoint(self.folder / "weights.safetensors"))
         except RuntimeError as error:
             raise BundleError(
                 f"the weights in {self.folder} are of another network than model.json says; copy the bundle again"

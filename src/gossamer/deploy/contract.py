@@ -99,6 +99,7 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PREPROCESSING: Mapping[str, InputContract] = {
     "imagenet": InputContract(Size(224, 224), scale=1 / 255, mean=_IMAGENET[0], std=_IMAGENET[1]),
     "inception": InputContract(Size(224, 224), scale=1 / 255, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    "caffe": InputContract(Size(224, 224), mean=(123.0, 117.0, 104.0)),
     "lite": InputContract(Size(224, 224), mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0)),
 }
 """Named preprocessing of published weights, for pictures of 0 to 255."""

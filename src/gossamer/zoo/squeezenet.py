@@ -2,8 +2,9 @@
 
 Iandola et al., 2016, arXiv 1602.07360. Table 1 for 1.0; 1.1 is the authors' later release (same accuracy, 2.4 times
 fewer multiply-accumulates). conv1 is not padded and pools round up, as in the authors' Caffe files; conv10 of 1.0 is
-padded there by 1 (`caffe_padding=True`, which their published weights need), in torchvision not. `simple_bypass`
-adds the input around fire3, 5, 7 and 9 (section 6). No normalisation anywhere; every convolution has a bias.
+padded there by 1 (`caffe_padding=True`, which their published weights need), in torchvision not. Simple bypass adds
+the input around fire3, 5, 7 and 9, complex bypass through a 1x1 convolution around the others too (section 6). No
+normalisation anywhere; every convolution has a bias.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import nn
 
 from gossamer.nn.blocks import Fire
 from gossamer.nn.layers import ConvNormAct, make_divisible
-from gossamer.nn.network import Network, Stage
+from gossamer.nn.network import Network, StageList
 
 __all__ = ["squeezenet"]
 
@@ -39,6 +40,15 @@ TABLE_1 = (
 )
 # conv1 (channels, kernel) and the index in TABLE_1 of the fire modules that a pool precedes
 VERSIONS: dict[str, tuple[int, int, tuple[int, ...]]] = {"1.0": (96, 7, (0, 3, 7)), "1.1": (64, 3, (0, 2, 4))}
+MIN_INPUT = {"1.0": 21, "1.1": 17}
+"""Where the unpadded convolution and the pools leave one pixel."""
+Shortcut = Literal["none", "identity", "conv"]
+SHORTCUTS: dict[str, tuple[Shortcut, Shortcut]] = {
+    "none": ("none", "none"),
+    "simple": ("none", "identity"),
+    "complex": ("conv", "identity"),
+}
+"""Bypass -> shortcut of even and of odd fire modules; the channels change in the even ones."""
 
 
 def squeezenet(
@@ -47,34 +57,30 @@ def squeezenet(
     in_channels: int = 3,
     version: Literal["1.0", "1.1"] = "1.1",
     width: float = 1.0,
-    simple_bypass: bool = False,
+    bypass: Literal["none", "simple", "complex"] = "none",
     caffe_padding: bool = False,
     dropout: float = 0.5,
 ) -> Network:
     """SqueezeNet of either version: (B, in_channels, H, W) -> (B, num_classes)."""
     stem_channels, kernel, pools = VERSIONS[version]
-    channels = make_divisible(stem_channels * width)
-    stem = ConvNormAct(in_channels, channels, kernel, 2, norm=None, padding=0)
-    reduction = 2
-    stages: list[Stage] = []
-    blocks: list[nn.Module] = []
+    stem_channels = make_divisible(stem_channels * width)
+    stem = ConvNormAct(in_channels, stem_channels, kernel, 2, norm=None, padding=0)
+    stages = StageList(stem_channels, reduction=2)
     for index, row in enumerate(TABLE_1):
         if index in pools:
-            if blocks:
-                stages.append(Stage(blocks, channels=channels, reduction=reduction))
-            blocks = [nn.MaxPool2d(3, 2, ceil_mode=True)]
-            reduction *= 2
+            if index > 0:
+                stages.end_stage()
+            stages.add(nn.MaxPool2d(3, 2, ceil_mode=True), stride=2)
         s1x1, e1x1, e3x3 = (make_divisible(c * width) for c in row)
-        blocks.append(Fire(channels, s1x1, e1x1, e3x3, bypass=simple_bypass and index % 2 == 1))
-        channels = e1x1 + e3x3
-    stages.append(Stage(blocks, channels=channels, reduction=reduction))
+        fire = Fire(stages.channels, s1x1, e1x1, e3x3, shortcut=SHORTCUTS[bypass][index % 2])
+        stages.add(fire, channels=e1x1 + e3x3)
     head = nn.Sequential(
         nn.Dropout(dropout),
-        ConvNormAct(channels, num_classes, norm=None, padding=int(caffe_padding)),
+        ConvNormAct(stages.channels, num_classes, norm=None, padding=int(caffe_padding)),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(1),
     )
-    network = Network(stem, stages, head)
+    network = Network(stem, stages.stages(), head, min_input=MIN_INPUT[version])
     _init(network)
     return network
 

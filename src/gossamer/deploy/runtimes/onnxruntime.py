@@ -30,7 +30,7 @@ def missing() -> tuple[str, str] | None:
 
 
 def export(network: Any, contract: InputContract, path: Path) -> None:
-    """Write a torch network as fp32 ONNX for one picture at a time, batch norm and padding folded in.
+    """Write a torch network as fp32 ONNX for one picture at a time, norms, branches and padding folded in.
 
     Torch's tracing exporter is used: under a second a network where the other takes 4 to 20, and after the runtime's
     own optimiser both give the same graph at the same speed (measured, docs/decisions/0005).
@@ -42,7 +42,11 @@ def export(network: Any, contract: InputContract, path: Path) -> None:
     import torch
 
     from gossamer.deploy.onnx_file import compact, fold_pads
+    from gossamer.nn.fuse import fuse
+    from gossamer.nn.network import Network
 
+    if isinstance(network, Network):
+        network = fuse(network)
     buffer = io.BytesIO()
     example = torch.zeros(contract.shape, device=_device(network))
     try:

@@ -1,0 +1,78 @@
+"""torch checkpoints: a state dict, alone or below state_dict, model or state_dict_ema, saved with torch.save.
+
+The format is a pickle, read by torch with weights_only=True: it builds tensors and plain containers and runs no code.
+Tensors are checked once more before they are converted, since a view of stride 0 claims any size in few bytes, and
+so does a compressed archive.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gossamer.errors import ModelError
+
+__all__ = ["read"]
+
+WRAPPERS = ("state_dict", "model", "state_dict_ema")
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a torch checkpoint in the file's order, the prefix `module.` taken off; integers stay integers.
+
+    Raises:
+        ModelError: the file is damaged, holds more than tensors or holds no state dict.
+    """
+    try:
+        fits = _is_stored_as_it_is(path)
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True) if fits else None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        reason = " ".join(str(error).split())
+        # torch's own message on such files tells people to load them with weights_only=False
+        if isinstance(error, pickle.UnpicklingError) or "weights_only" in reason or not reason:
+            reason = "it is damaged or holds more than tensors"
+        raise ModelError(
+            f"cannot read weights from {path}: {reason}; give a .safetensors file or a torch state dict"
+        ) from error
+    if not fits:
+        raise ModelError(
+            f"cannot read weights from {path}: its archive is compressed or overlaps; save it with torch.save"
+        )
+    for key in WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in loaded.items()
+    ):
+        raise ModelError(
+            f"a checkpoint holds named tensors, {path} does not; save the network's state_dict()"
+        )
+    return {key.removeprefix("module."): _plain(value, key, path) for key, value in loaded.items()}
+
+
+def _is_stored_as_it_is(path: Path) -> bool:
+    """Whether an archive holds no more than its bytes, as torch writes it; a compressed one can hold any amount."""
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return True
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    claimed = sum(entry.file_size for entry in entries)
+    return claimed <= path.stat().st_size and all(e.compress_type == zipfile.ZIP_STORED for e in entries)
+
+
+def _plain(tensor: Tensor, key: str, path: Path) -> Tensor:
+    """The tensor outside autograd, floating point as float32."""
+    dense = tensor.layout == torch.strided and not tensor.is_nested
+    if not dense or tensor.device.type != "cpu" or tensor.nbytes > tensor.untyped_storage().nbytes():
+        raise ModelError(
+            f"a checkpoint holds dense tensors with all their values, {key} of {path} is not; "
+            "save the network's state_dict()"
+        )
+    return tensor.detach().to(torch.float32) if tensor.is_floating_point() else tensor

@@ -1,0 +1,1 @@
+"""What makes files of this repository: run from its root, `python -m tools.NAME`."""
