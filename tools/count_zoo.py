@@ -9,7 +9,7 @@ import torch
 
 from gossamer._files import write_text
 from gossamer.cost.meter import measure
-from gossamer.nn.network import Network
+from gossamer.nn.network import Network, last_layer
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.counted import SIZES, Counted
@@ -21,13 +21,17 @@ def count_entry(name: str) -> Iterator[tuple[int, Counted]]:
     """(size, count) at every size the table holds for an entry."""
     entry = CATALOGUE[name]
     with torch.device("meta"):
-        network = build(name)
-        more = build(name, num_classes=entry.num_classes + 1)
+        network = build(name).eval()
     assert isinstance(network, Network)
+    last_name, last = last_layer(network)
+    class_params = sum(p[0].numel() for p in last.parameters())
     for size in sorted({*SIZES, entry.input, *entry.grid}):
         if size >= network.min_input:
-            cost, other = (measure(net, (1, 3, size, size)) for net in (network, more))
-            yield size, Counted(cost.params, cost.macs, other.params - cost.params, other.macs - cost.macs)
+            cost = measure(network, (1, 3, size, size))
+            class_macs = (
+                next(layer.macs for layer in cost.layers if layer.name == last_name) // entry.num_classes
+            )
+            yield size, Counted(cost.params, cost.macs, class_params, class_macs)
 
 
 def main() -> None:

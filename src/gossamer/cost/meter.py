@@ -105,6 +105,7 @@ _ELEMENTWISE = frozenset(
         "clone",
         "copy_",
         "_to_copy",
+        "fill_",
         "zeros_like",
         "ones_like",
         "empty",
@@ -153,6 +154,25 @@ _SIDE_RESULTS = frozenset(
     }
 )
 """Operators whose results after the first (saved statistics, indices) an inference does not keep."""
+
+
+_UNARY = frozenset(
+    {
+        "relu",
+        "hardtanh",
+        "hardswish",
+        "hardsigmoid",
+        "silu",
+        "sigmoid",
+        "tanh",
+        "gelu",
+        "leaky_relu",
+        "elu",
+        "mish",
+    }
+)
+"""Operators whose result is as their first operand: torch's own shape rules for them take a millisecond each."""
+_INFERENCE_NORMS = frozenset({"native_batch_norm", "_native_batch_norm_legit_no_training"})
 
 
 @dataclass(frozen=True)
@@ -227,8 +247,10 @@ class _Counter(TorchDispatchMode):
         self.alive -= size
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
         packet, name = func.overloadpacket, func.overloadpacket.__name__
+        output = _shaped(name, args)
+        if output is None:
+            output = func(*args, **(kwargs or {}))
         if name in _VIEWS:
             return output
         layer = self.names[-1]
@@ -245,6 +267,17 @@ class _Counter(TorchDispatchMode):
         for tensor in results:
             self.hold(tensor)
         return output
+
+
+def _shaped(name: str, operands: Sequence[Any]) -> Any:
+    """The result of an operator whose shape is plain to see, None for the others."""
+    if name in _UNARY and operands[0].is_floating_point():
+        return torch.empty_like(operands[0])
+    if name.endswith("_") and name[:-1] in _UNARY:
+        return operands[0]
+    if name in _INFERENCE_NORMS:
+        return torch.empty_like(operands[0]), operands[0].new_empty(0), operands[0].new_empty(0)
+    return None
 
 
 def _bytes(tensor: Tensor) -> int:
@@ -307,6 +340,9 @@ def measure(network: nn.Module, input: Sequence[int] | Tensor) -> Cost:
 
 
 def _on_meta(network: nn.Module) -> nn.Module:
+    tensors = [*network.parameters(), *network.buffers()]
+    if all(t.is_meta for t in tensors) and not any(m.training for m in network.modules()):
+        return network
     try:
         twin = copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:

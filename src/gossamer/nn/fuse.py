@@ -39,10 +39,10 @@ def fuse(network: nn.Module) -> nn.Module:
 
 def _fuse_ours(module: nn.Module) -> nn.Module:
     """Blocks of the zoo put a norm directly behind its convolution in one Sequential: bottom up, in place."""
-    for name, child in list(module.named_children()):
-        setattr(module, name, _fuse_ours(child))
     if isinstance(module, RepConv):
         return module.fused()
+    for name, child in list(module.named_children()):
+        setattr(module, name, _fuse_ours(child))
     if isinstance(module, nn.Sequential):
         index = 0
         while index + 1 < len(module):

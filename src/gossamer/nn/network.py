@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
+from gossamer.nn.blocks.reparameterised import RepConv
 from gossamer.nn.layers import Act, ConvNormAct, Norm
 
 __all__ = ["Network", "Stage", "StageList", "classifier", "last_layer", "replace_classifier", "truncate"]
@@ -91,8 +92,12 @@ class Network(nn.Module):
         return result
 
     def image_layers(self) -> list[str]:
-        """The names of the convolutions that take the input picture: the first one, unless a network looks again."""
-        return [next(name for name, module in self.named_modules() if isinstance(module, nn.Conv2d))]
+        """The names of the convolutions that take the input picture: the first one and those beside it."""
+        first = next(name for name, module in self.named_modules() if isinstance(module, nn.Conv2d))
+        for name, module in self.named_modules():
+            if isinstance(module, RepConv) and first.startswith(f"{name}."):
+                return [f"{name}.{k}" for k, part in module.named_modules() if isinstance(part, nn.Conv2d)]
+        return [first]
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The pyramid: maps (B, channels[i], ~H / reductions[i], ~W / reductions[i]), finest first.

@@ -1,4 +1,4 @@
-"""What every network of the zoo keeps: shapes, gradients, bands, widths, seeds, and that it is a value."""
+"""What every network of the zoo keeps: shapes, gradients, bands, widths, seeds, export, and that it is a value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.checkpoints import read_checkpoint
 from gossamer.zoo.spec import ModelSpec
 
-__all__ = ["ArchitectureContract", "ExportContract"]
+__all__ = ["ArchitectureContract", "CompileContract"]
 
 _SIDE = 64
 
@@ -78,10 +78,12 @@ class ArchitectureContract:
     @pytest.mark.parametrize("bands", [1, 13])
     def test_any_number_of_bands(self, bands: int) -> None:
         network = _on_meta(self.name, in_channels=bands)
-        assert network(torch.empty(1, bands, _SIDE, _SIDE, device="meta")).shape == (1, 1000)
-        first = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
-        assert first.weight.shape[1] == bands
-        assert _params(network) - _params(_on_meta(self.name)) == (bands - 3) * first.weight[:, 0].numel()
+        classes = CATALOGUE[self.name].num_classes
+        assert network(torch.empty(1, bands, _SIDE, _SIDE, device="meta")).shape == (1, classes)
+        layers = [network.get_submodule(name) for name in network.image_layers()]
+        assert all(isinstance(layer, nn.Conv2d) and layer.weight.shape[1] == bands for layer in layers)
+        one_band = sum(layer.weight[:, 0].numel() for layer in layers)  # type: ignore[index, union-attr]
+        assert _params(network) - _params(_on_meta(self.name)) == (bands - 3) * one_band
 
     def test_any_number_of_classes(self) -> None:
         two, seven = (_on_meta(self.name, num_classes=count) for count in (2, 7))
@@ -125,19 +127,39 @@ class ArchitectureContract:
         ):
             build(self.name, widht=0.5)
 
-
-class ExportContract:
-    """The same for one entry a builder: the exported file agrees with torch."""
-
-    name: ClassVar[str]
-
-    def test_the_file_agrees_with_torch(self, tmp_path: Path) -> None:
+    def test_the_exported_file_agrees_with_torch(self, tmp_path: Path) -> None:
         network = enliven(build(self.name, num_classes=5, seed=3), (3, _SIDE, _SIDE))
         runtime = get_runtime("onnxruntime")
         runtime.export(network, InputContract(Size(_SIDE, _SIDE)), tmp_path / "m.onnx")
         session = runtime.load(tmp_path / "m.onnx", threads=1)
-        inputs = noise(3, (3, _SIDE, _SIDE), seed=5)
+        inputs = noise(8, (3, _SIDE, _SIDE))[:3]  # what the norms were fitted to: others may explode in deep networks
         ours = np.concatenate([session.run(inputs[i : i + 1]) for i in range(3)])
         theirs = scores(network, inputs).numpy()
-        assert np.ptp(theirs) > 0.1, "a network whose scores are all alike proves nothing"
-        assert np.abs(ours - theirs).max() <= 1e-4
+        spread = float(np.ptp(theirs, axis=0).max())
+        assert spread > 1e-2 * np.abs(theirs).max(), "a network whose scores are all alike proves nothing"
+        assert np.abs(ours - theirs).max() <= 5e-3 * spread
+
+    def test_an_input_too_small_for_the_strides_is_an_error_that_says_so(self) -> None:
+        network = _on_meta(self.name)
+        side = network.min_input
+        assert network(torch.empty(1, 3, side, side, device="meta")).shape[0] == 1
+        message = rf"^the input must be at least {side} x {side} pixels .*, got {side - 1} x {side}; "
+        with pytest.raises(ModelError, match=message):
+            network(torch.empty(1, 3, side - 1, side, device="meta"))
+        with pytest.raises(ModelError, match=rf"got {side} x {side - 1}; "):
+            network.features(torch.empty(1, 3, side, side - 1, device="meta"))
+
+
+class CompileContract:
+    """One entry a builder: torch.compile takes the whole network as one graph."""
+
+    name: ClassVar[str]
+
+    def test_one_graph_same_scores(self) -> None:
+        network = build(self.name, num_classes=5, seed=3).eval()
+        inputs = noise(1, (3, _SIDE, _SIDE))
+        compiled = torch.compile(network, backend="eager", fullgraph=True)
+        try:
+            assert torch.equal(scores(compiled, inputs), scores(network, inputs))  # type: ignore[arg-type]
+        finally:
+            torch.compiler.reset()

@@ -44,7 +44,8 @@ def espnet_v2(
     *, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2
 ) -> Network:
     """ESPNetv2 as a classifier, at a width (the paper's s): (B, in_channels, H, W) -> (B, num_classes)."""
-    base = -(-round(32 * width) // 4) * 4
+    step = 8 if width >= 1 else 16  # so that every share of a quarter divides into four groups
+    base = max(step, round(32 * width / step) * step)
     prelu = norm_then(nn.PReLU)
     stem_channels = min(32, base)
     stem = ConvNormAct(in_channels, stem_channels, 3, 2, norm=prelu, act=None)

@@ -118,7 +118,7 @@ def test_macs_are_torchs(name):
         network(torch.empty(1, 3, 64, 64, device="meta"))
     cost = measure(network, (1, 3, 64, 64))
     assert cost.macs == theirs.get_total_flops() // 2
-    assert cost.macs > 1e6
+    assert cost.macs > 5e5
     assert cost.uncounted == ()
 
 

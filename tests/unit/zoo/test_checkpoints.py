@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import gossamer.zoo.checkpoints as package
 from gossamer.errors import ModelError
@@ -53,6 +54,12 @@ def test_torch_files_are_known_by_suffix_or_first_bytes(tmp_path, name, zipped):
     state = {"a.weight": torch.tensor([1.0, 2.0])}
     torch.save(state, tmp_path / name, _use_new_zipfile_serialization=zipped)
     assert read_checkpoint(tmp_path / name)["a.weight"].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "W.SAFETENSORS"])
+def test_a_suffix_is_known_in_either_case(tmp_path, name):
+    save_file({"a.weight": torch.ones(1)}, tmp_path / name)
+    assert list(read_checkpoint(tmp_path / name)) == ["a.weight"]
 
 
 def test_a_bin_beside_a_param_is_ncnns(tmp_path):

@@ -30,7 +30,7 @@ def read(path: Path) -> dict[str, Tensor]:
         ModelError: the file is damaged, holds more than tensors or holds no state dict.
     """
     try:
-        fits = _is_stored_as_it_is(path)
+        fits = _holds_what_it_claims(path)
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True) if fits else None
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = " ".join(str(error).split())
@@ -42,7 +42,7 @@ def read(path: Path) -> dict[str, Tensor]:
         ) from error
     if not fits:
         raise ModelError(
-            f"cannot read weights from {path}: its archive is compressed or overlaps; save it with torch.save"
+            f"cannot read weights from {path}: its archive claims more bytes than it has; save it with torch.save"
         )
     for key in WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
@@ -56,15 +56,13 @@ def read(path: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): _plain(value, key, path) for key, value in loaded.items()}
 
 
-def _is_stored_as_it_is(path: Path) -> bool:
-    """Whether an archive holds no more than its bytes, as torch writes it; a compressed one can hold any amount."""
+def _holds_what_it_claims(path: Path) -> bool:
+    """False for an archive whose entries claim more than the file has: compressed ones, or on top of each other."""
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return True
     with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    claimed = sum(entry.file_size for entry in entries)
-    return claimed <= path.stat().st_size and all(e.compress_type == zipfile.ZIP_STORED for e in entries)
+        return sum(entry.file_size for entry in archive.infolist()) <= path.stat().st_size
 
 
 def _plain(tensor: Tensor, key: str, path: Path) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import sys
 import warnings
 
@@ -272,6 +273,45 @@ def test_a_topology_that_is_no_json_is_refused(tmp_path, topology):
         ModelError, match=r"cannot read weights from .*w\.h5: .+; give a file that Keras saved"
     ):
         read(_write(tmp_path / "w.h5", topology=topology))
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, 0), (1, 2**64 - 16)])
+def test_a_heap_without_end_is_refused(tmp_path, index, size):
+    """HDF5 itself never returns from these; found by changing bytes at random."""
+    path = _write(tmp_path / "w.h5")
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"GCOL\x01") + 16
+    data[entry : entry + 2] = struct.pack("<H", index)
+    data[entry + 8 : entry + 16] = struct.pack("<Q", size)
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=r"w\.h5: its heap at byte 2048 has no end; fetch it again$"):
+        read(path)
+
+
+def test_heaps_on_top_of_each_other_are_refused(tmp_path):
+    """Each walk would pass through all heaps after it: every heap is the value of an entry of the one before."""
+    entry = struct.pack("<HHIQ", 1, 0, 0, 16)
+    (tmp_path / "w.h5").write_bytes((b"GCOL\x01\x00\x00\x00" + struct.pack("<Q", 2**40) + entry) * 20_000)
+    with pytest.raises(ModelError, match=r"its heap at byte \d+ has no end"):
+        read(tmp_path / "w.h5")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [3.0, [[b"conv"]], h5py.Empty("S4"), [1, 2]],
+    ids=["number", "matrix", "empty", "numbers"],
+)
+@pytest.mark.parametrize("key", ["model_config", "layer_names"])
+def test_attributes_that_are_no_text_are_refused(tmp_path, key, value):
+    """HDF5 itself crashes on some of them."""
+    path = _write(tmp_path / "w.h5")
+    with _edit(path) as file:
+        node = file if key == "model_config" else file["model_weights"]
+        node.attrs[key] = value
+    with pytest.raises(
+        ModelError, match=rf"w\.h5: the attribute {key} is text, got .*; save the model again"
+    ):
+        read(path)
 
 
 def test_a_missing_h5py_names_its_extra(tmp_path, monkeypatch):

@@ -149,20 +149,28 @@ def test_an_expanded_tensor_is_named(tmp_path):
         read(tmp_path / "w.pth")
 
 
-def test_a_compressed_archive_is_refused(tmp_path):
-    """A thousand times its bytes could be in it."""
-    torch.save({"w": torch.zeros(100_000)}, tmp_path / "w.pth")
-    with (
-        zipfile.ZipFile(tmp_path / "w.pth") as old,
-        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as new,
-    ):
+def _archive(path, like, *, compression=zipfile.ZIP_STORED, copies=1):
+    """The archive `like` written anew, its last entry listed `copies` times."""
+    with zipfile.ZipFile(like) as old, zipfile.ZipFile(path, "w", compression) as new:
         for name in old.namelist():
             new.writestr(name, old.read(name))
-    assert (tmp_path / "bomb.pth").stat().st_size < 10_000
+        largest = max(new.filelist, key=lambda entry: entry.file_size)
+        new.filelist += [largest] * (copies - 1)
+    return path
+
+
+@pytest.mark.parametrize(
+    "options", [{"compression": zipfile.ZIP_DEFLATED}, {"copies": 2}], ids=["compressed", "overlapping"]
+)
+def test_an_archive_that_claims_more_than_it_has_is_refused(tmp_path, options):
+    """A thousand times its bytes could be in it."""
+    torch.save({"w": torch.zeros(100_000)}, tmp_path / "w.pth")
+    assert len(read(_archive(tmp_path / "plain.pth", tmp_path / "w.pth"))["w"]) == 100_000
+    bomb = _archive(tmp_path / "bomb.pth", tmp_path / "w.pth", **options)
     with pytest.raises(
-        ModelError, match=r"bomb\.pth: its archive is compressed or overlaps; save it with torch\.save"
+        ModelError, match=r"bomb\.pth: its archive claims more bytes than it has; save it with torch\.save$"
     ):
-        read(tmp_path / "bomb.pth")
+        read(bomb)
 
 
 @pytest.mark.shared

@@ -1,0 +1,1 @@
+"""What `draw_blocks.py` is made of: the case and its table, diagrams and charts of the blocks."""
