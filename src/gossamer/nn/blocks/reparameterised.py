@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gossamer.errors import ModelError
 from gossamer.nn.layers import ConvNormAct, Norm
 
 __all__ = ["RepConv", "fold_norm"]
@@ -33,6 +34,8 @@ class RepConv(nn.Module):
         norm: Norm = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
+        if branches < 1:
+            raise ModelError(f"a block has at least 1 branch, got branches={branches}")
         self.identity = (
             norm(in_channels) if identity and stride == 1 and in_channels == out_channels else None
         )
@@ -99,8 +102,8 @@ def _identity_kernel(conv: nn.Conv2d) -> Tensor:
 def fold_norm(weight: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Kernel (out, ...) and bias (out,) of a convolution with the batch norm behind it folded in, as in eval mode."""
     assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
+    assert isinstance(norm.running_mean, Tensor)
+    assert isinstance(norm.running_var, Tensor)
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     shift = norm.bias - norm.running_mean * scale
     if bias is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from gossamer.errors import ModelError
 from gossamer.nn.layers import Act, ConvNormAct, Norm
 
 __all__ = ["Sandglass"]
@@ -13,7 +14,7 @@ class Sandglass(nn.Module):
     """[Depthwise], reduce 1x1 linear, expand 1x1, [depthwise linear] (MobileNeXt, 2007.02269, figure 3c).
 
     (B, in, H, W) -> (B, out, H / stride, W / stride). `first` and `last` say which depthwise 3x3 there are; the
-    stride is on the last. With `residual` the first `identity_channels` (all without) of the input are added.
+    stride is on the last. With `residual` and where the shape is kept the first `identity_channels` (all without) of the input are added.
     """
 
     def __init__(
@@ -31,7 +32,11 @@ class Sandglass(nn.Module):
         act: Act = nn.ReLU6,
     ) -> None:
         super().__init__()
-        self.residual = residual
+        if stride > 1 and not last:
+            raise ModelError(
+                f"the stride is on the last depthwise convolution, got stride={stride} without it"
+            )
+        self.residual = residual and stride == 1 and in_channels == out_channels
         self.identity_channels = in_channels if identity_channels is None else identity_channels
         self.first: nn.Module = nn.Identity()
         if first:

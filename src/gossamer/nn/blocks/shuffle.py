@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gossamer.errors import ModelError
 from gossamer.nn.layers import Act, ConvNormAct, Norm, channel_shuffle
 
 __all__ = ["ShuffleUnitV1", "ShuffleUnitV2"]
@@ -30,6 +31,8 @@ class ShuffleUnitV1(nn.Module):
         act: Act = nn.ReLU,
     ) -> None:
         super().__init__()
+        if stride == 1 and in_channels != out_channels:
+            raise ModelError(f"a unit of stride 1 keeps its channels, got {in_channels} to {out_channels}")
         self.stride, self.groups = stride, groups
         hidden = out_channels // 4
         made = out_channels - in_channels if stride > 1 else out_channels
@@ -70,6 +73,10 @@ class ShuffleUnitV2(nn.Module):
         act: Act = nn.ReLU,
     ) -> None:
         super().__init__()
+        if out_channels % 2 or (stride == 1 and in_channels != out_channels):
+            raise ModelError(
+                f"a unit has an even number of channels and keeps it at stride 1, got {in_channels} to {out_channels}"
+            )
         self.stride = stride
         half = out_channels // 2
         kept = half if stride == 1 or shortcut_channels is None else shortcut_channels
