@@ -12,7 +12,7 @@ import typer
 
 from gossamer.errors import GossamerError
 
-__all__ = ["DebugOption", "JsonOption", "SeedOption", "print_json", "print_lines", "run"]
+__all__ = ["DebugOption", "JsonOption", "SeedOption", "print_json", "print_lines", "run", "say"]
 
 BAD_USAGE, INTERRUPTED = 2, 130
 _DEBUG_VARIABLE = "GOSSAMER_DEBUG"
@@ -53,7 +53,7 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
     except GossamerError as error:
         if os.environ.get(_DEBUG_VARIABLE):
             raise
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted(arguments)
@@ -67,7 +67,7 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
 
 
 def _interrupted(arguments: Sequence[str]) -> int:
-    _say("interrupted" + ("; the same command with --resume goes on" if "fit" in arguments[:1] else ""))
+    say("interrupted" + ("; the same command with --resume goes on" if "fit" in arguments[:1] else ""))
     return INTERRUPTED
 
 
@@ -83,10 +83,11 @@ def _usage_or_raise(error: Exception) -> int:
     if callable(format_message):
         context = getattr(error, "ctx", None)
         command = "gossamer" if context is None else context.command_path
-        _say(f"error: {' '.join(str(format_message()).split())}; see {command} --help")
+        say(f"error: {' '.join(str(format_message()).split())}; see {command} --help")
         return BAD_USAGE
     raise error
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """One line on standard error."""
     sys.stderr.write(" ".join(text.splitlines()) + "\n")

@@ -1,4 +1,4 @@
-"""gossamer zoo: the catalogue, published figures beside ours."""
+"""gossamer zoo: the catalogue, published figures beside ours; one network with its stages."""
 
 from __future__ import annotations
 
@@ -6,93 +6,134 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines, say
 
 if TYPE_CHECKING:
-    from gossamer.zoo.catalogue import Entry
+    from gossamer.zoo.rows import Row
 
 __all__ = ["zoo_verb"]
 
 
 def zoo_verb(
-    name: Annotated[str | None, typer.Argument(help="One network; all without it.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One network, with its stages; all without it.")] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(
+            "--within",
+            help="Only networks that keep this budget, e.g. 'macs<=300M, params<=5M, accuracy>=70%'. "
+            "params and macs: counted at the network's own input; size: the weights in fp32, 4 bytes a parameter; "
+            "accuracy: published ImageNet top-1, networks without one are left out.",
+        ),
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", help="Only networks of this family, e.g. MobileNetV2.")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            "--sort",
+            help="By name, params, macs or top1, smallest first; those without a published ImageNet top-1 come last.",
+        ),
+    ] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="With --sort: largest first.")] = False,
     seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """List the networks: params and macs counted here, published figures, and the deviation."""
-    from gossamer.zoo.catalogue import CATALOGUE, find_entry
+    from gossamer.errors import GossamerError
 
-    entries = CATALOGUE if name is None else {name: find_entry(name)}
-    rows = [_row(key, entry) for key, entry in entries.items()]
-    if json:
-        print_json(rows)
-        return
-    if name is not None:
-        print_lines([f"{key:12} {_shown(value)}" for key, value in rows[0].items()])
-        return
-    lines = [f"{'network':26} {'params':>8} {'macs':>8} {'input':>5} {'top-1':>6}  weights"]
-    for row, entry in zip(rows, entries.values(), strict=True):
-        top1 = row["published"]["top1"] if row["published"] else None
-        shown = "" if top1 is None else f"{100 * top1:.1f}"
-        lines.append(
-            f"{row['name']:26} {_millions(row['params']):>8} {_millions(row['macs']):>8} {row['input']:>5} {shown:>6}  "
-            f"{', '.join(entry.weights) or '-'}"
+    if descending and sort is None:
+        raise GossamerError(
+            "--descending turns --sort round, got no --sort; write e.g. --sort macs --descending"
         )
-    print_lines(lines)
+    if name is not None:
+        if within is not None or family is not None or sort is not None:
+            raise GossamerError(
+                f"--within, --family and --sort choose among all networks, got them with the name {name!r}; "
+                "leave out the name or the options"
+            )
+        _show_one(name, json)
+        return
+    found = _chosen(within, family, sort, descending)
+    if json:
+        print_json([row.to_json() for row in found])
+    elif found:
+        from gossamer.cli._zoo_tables import list_lines
+
+        print_lines(list_lines(found))
 
 
-def _row(name: str, entry: Entry) -> dict[str, Any]:
-    published = entry.published
-    params, macs = _counted(name, entry.input)
-    return {
-        "name": name,
-        "family": entry.family,
-        "paper": entry.paper,
-        "input": entry.input,
-        "params": params,
-        "macs": macs,
-        "published": None
-        if published is None
-        else {
-            "params": published.params,
-            "macs": published.macs,
-            "top1": published.top1,
-            "source": published.source,
-        },
-        "deviation": {
-            "params": _deviation(params, None if published is None else published.params),
-            "macs": _deviation(macs, None if published is None else published.macs),
-        },
-        "note": entry.note,
-        "weights": list(entry.weights),
-    }
+def _chosen(within: str | None, family: str | None, sort: str | None, descending: bool) -> list[Row]:
+    from gossamer.types import Budget
+    from gossamer.zoo import rows as zoo
+
+    budget = None if within is None else Budget.parse(within)
+    found = zoo.rows()
+    if family is not None:
+        found = zoo.of_family(found, family)
+    if sort is not None:
+        found = zoo.sort(found, sort, descending=descending)
+    if budget is None:
+        return found
+    kept = zoo.within(found, budget)
+    if not kept:
+        say(zoo.why_none(found, budget))
+    return kept
 
 
-def _counted(name: str, size: int) -> tuple[int | None, int | None]:
-    """Counted with torch; None where it is not installed, so that the catalogue can be read without it."""
-    try:
-        import torch
-    except ImportError:
-        return None, None
+def _show_one(name: str, json: bool) -> None:
+    from gossamer.cli._zoo_tables import network_lines
+    from gossamer.zoo.rows import row
+
+    found = row(name)
+    stages = _stages(found)
+    if json:
+        print_json([{**found.to_json(), "stages": stages}])
+    else:
+        print_lines(network_lines(found, stages))
+
+
+def _stages(row: Row) -> list[dict[str, Any]] | None:
+    """What each part of the network gives and costs, stem to head; None (and a word on it) without torch."""
+    import importlib.util
+
+    if importlib.util.find_spec("torch") is None:
+        say("stages are left out: building a network needs torch; pip install 'gossamer[train]'")
+        return None
+    import torch
+
     from gossamer.cost.meter import measure
+    from gossamer.nn.network import Network, Stage
     from gossamer.zoo.build import build
 
-    with torch.device("meta"):
-        network = build(name)
-    cost = measure(network, (1, 3, size, size))
-    return cost.params, cost.macs
-
-
-def _deviation(counted: int | None, published: float | None) -> float | None:
-    return None if counted is None or not published else round(counted / published - 1, 4)
-
-
-def _millions(value: int | None) -> str:
-    return "-" if value is None else f"{value / 1e6:.2f}M"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {'-' if v is None else v}" for k, v in value.items())
-    return "-" if value is None else str(value)
+    shape = (1, 3, row.own.input, row.own.input)
+    with torch.device("meta"), torch.no_grad():
+        network = build(row.name).eval()
+        assert isinstance(network, Network)
+        image = torch.empty(shape)
+        parts: list[tuple[str, Any]] = [("stem", network.stem)]
+        outputs = [network.stem(image)]
+        for index, stage in enumerate(network.stages):
+            parts.append((f"stages.{index}", stage))
+            outputs.append(network.run_stage(stage, outputs[-1], image))
+        parts.append(("head", network.head))
+        outputs.append(network.head(outputs[-1]))
+    layers = measure(network, shape).layers
+    found = []
+    for (name, part), output in zip(parts, outputs, strict=True):
+        inside = [layer for layer in layers if f"{layer.name}.".startswith(f"{name}.")]
+        _, channels, height, width = (*output.shape, 1, 1)[:4]
+        found.append(
+            {
+                "name": name,
+                "blocks": len(part) if isinstance(part, Stage) else None,
+                "channels": channels,
+                "reduction": part.reduction if isinstance(part, Stage) else None,
+                "output": [channels, height, width],
+                "params": sum(layer.params for layer in inside),
+                "macs": sum(layer.macs for layer in inside),
+            }
+        )
+    found[0]["reduction"] = round(row.own.input / found[0]["output"][1])
+    return found

@@ -7,7 +7,6 @@ import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from gossamer.errors import MissingExtraError, ModelError
@@ -105,8 +104,7 @@ def _in_order_of_its_origin(
     """The tensors in the order of the network of timm or torchvision that has these very names."""
     for source, weights in ({} if entry is None else entry.weights).items():
         if source in _ORIGINS and _installed(source):
-            with torch.device("meta"):
-                names = list(_ORIGINS[source](weights.identifier).state_dict())
+            names = list(_ORIGINS[source](weights.identifier).state_dict())
             wanted = [key for key in names if not key.endswith("num_batches_tracked")]
             if set(wanted) == {key for key in state if not key.endswith("num_batches_tracked")}:
                 return {key: state[key] for key in wanted}
