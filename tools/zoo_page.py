@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from gossamer.types import format_quantity
 from gossamer.zoo.rows import AtInput, Row, percent, rows, short
 from tools.measure_zoo import CSV, SIDE, Setting, Timed, read_setting, read_timed
 from tools.zoo_chart import Mark, scatter
@@ -60,7 +61,7 @@ INTRO = """# Zoo
 
 **Published** is what the named source says: often rounded, sometimes counted by other rules. `deviation` is counted / published - 1, in percent, params first. A number in the column `note` leads to the reason under the table. Top-1 is on ImageNet unless the source says otherwise; it is quoted, not measured here, and belongs to the weights and the training of its authors.
 
-**Weights** are the sources that `gossamer build`, `fit` and `measure` can fill a network from: `NAME@torchvision`.
+**Weights** are the sources a network can be filled from, as `NAME@torchvision`. `gossamer zoo NAME` lists the weight files that it knows how to read, too.
 
 To choose among them:
 
@@ -142,7 +143,7 @@ def _latency(timed: Sequence[Timed], setting: Setting, shown: int) -> str:
         date=setting.date,
         clean=sum(one.state == "clean" for one in timed),
         timed=len(timed),
-        limit=short(setting.macs_limit),
+        limit=format_quantity("macs", setting.macs_limit),
     )
 
 
@@ -224,8 +225,8 @@ def _published(at: AtInput) -> tuple[str, str, str]:
         return "", "", ""
     params, macs = at.published.params, at.published.macs
     return (
-        "" if params is None else short(round(params)),
-        "" if macs is None else short(round(macs)),
+        "" if params is None else format_quantity("params", params),
+        "" if macs is None else format_quantity("macs", macs),
         "" if at.top1 is None else percent(at.top1),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ from gossamer.cost.meter import measure
 from gossamer.nn.network import Network
 from gossamer.types import Budget
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE, Published
+from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.counted import counted
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import available_sources
 
@@ -73,69 +74,104 @@ def candidates(*, short_side: int, num_classes: int, pictures: int, online: bool
     line = _published_line()
     found: list[Candidate] = []
     for name, entry in CATALOGUE.items():
+        if entry.baseline or entry.arguments.get("deploy"):
+            continue  # what ships of a network with branches is its deploy form, by itself
         sources = available_sources(name, online=online)
         weights = sources[0] if sources else None
         preprocessing = entry.weights[weights].preprocessing if weights else "imagenet"
         arguments = dict(entry.weights[weights].arguments) if weights else {}
         bonus = _TRANSFER_BONUS if weights is not None and pictures < _TRANSFER_PICTURES else 0.0
-        whole = 0
-        for label, network in _variants(name, num_classes, cuts=weights is not None):
-            params = sum(p.numel() for p in network.parameters())
-            whole = whole or params
-            loss = _CUT_LOSS * math.log10(whole / params)
-            for size in resolutions_for(short_side):
-                cost = measure(network, (1, 3, size, size))
-                found.append(
-                    Candidate(
-                        name=label,
-                        size=size,
-                        weights=weights,
-                        preprocessing=preprocessing,
-                        arguments=arguments,
-                        params=cost.params,
-                        macs=cost.macs,
-                        promise=round(_expected_top1(entry.published, cost.macs, line) + bonus - loss, 4),
-                    )
+        sizes = resolutions_for(short_side)
+        for label, size, cost, loss in [
+            *_whole(name, num_classes, sizes),
+            *(_cuts(name, num_classes, sizes) if weights is not None else ()),
+        ]:
+            promise = _expected_top1(name, cost.macs, line) + bonus - loss
+            found.append(
+                Candidate(
+                    name=label,
+                    size=size,
+                    weights=weights,
+                    preprocessing=preprocessing,
+                    arguments=arguments,
+                    params=cost.params,
+                    macs=cost.macs,
+                    promise=round(promise, 4),
                 )
+            )
     return sorted(found, key=lambda c: (-c.promise, c.key))
 
 
-def _variants(name: str, num_classes: int, *, cuts: bool) -> Iterable[tuple[str, Network]]:
-    network = _shape_of(name, num_classes)
-    yield name, network
-    if not cuts:
-        return
-    for stages in range(len(network.stages) - 1, 2, -1):
+class _Costs(NamedTuple):
+    """What ships of a candidate."""
+
+    params: int
+    macs: int
+
+
+_Variant = tuple[str, int, _Costs, float]
+"""Label, size, cost, and the promise that cutting costs."""
+
+
+def _whole(name: str, num_classes: int, sizes: Iterable[int]) -> Iterable[_Variant]:
+    """The network as it is, at every size it takes: from the shipped table, nothing is built."""
+    for size in sizes:
+        count = counted(_shipped(name), size)
+        if count is not None:
+            exact = count.with_classes(num_classes - CATALOGUE[name].num_classes)
+            yield name, size, _Costs(exact.params, exact.macs), 0.0
+
+
+def _shipped(name: str) -> str:
+    """The entry of what an exported network is: its deploy form where it has one."""
+    return f"{name}_deploy" if f"{name}_deploy" in CATALOGUE else name
+
+
+def _cuts(name: str, num_classes: int, sizes: Sequence[int]) -> Iterable[_Variant]:
+    """The first stages of a pretrained network, counted on the meta device."""
+    whole = _shape_of(name, num_classes)
+    params = sum(p.numel() for p in whole.parameters())
+    for stages in range(len(whole.stages) - 1, 2, -1):
         label = f"{name}[:{stages}]"
         cut = _shape_of(label, num_classes)
-        if measure(cut, (1, 3, 224, 224)).macs >= _MIN_CUT_MACS:
-            yield label, cut
+        if measure(cut, (1, 3, 224, 224)).macs < _MIN_CUT_MACS:
+            continue
+        for size in sizes:
+            cost = measure(cut, (1, 3, size, size))
+            yield label, size, _Costs(cost.params, cost.macs), _CUT_LOSS * math.log10(params / cost.params)
 
 
 def _shape_of(name: str, num_classes: int) -> Network:
     """The network without weights: made on the meta device, so that nothing is drawn or stored."""
     with torch.device("meta"):
-        network = build(name, num_classes=num_classes)
+        network = build(name, num_classes=num_classes).eval()
     assert isinstance(network, Network)
     return network
 
 
 def _published_line() -> _Line:
-    """Least squares of published ImageNet top-1 on log10 of published macs, SqueezeNet (2016, off the line) left out."""
+    """Least squares of published ImageNet top-1 on log10 of published macs; SqueezeNet and baselines are off the line."""
     rows = [
         (math.log10(p.macs), p.top1)
         for e in CATALOGUE.values()
-        if e.family != "SqueezeNet" and (p := e.published) is not None and p.macs and p.top1
+        if e.family != "SqueezeNet"
+        and not e.baseline
+        and (p := e.published) is not None
+        and p.macs
+        and p.top1
     ]
     slope, intercept = np.polyfit([macs for macs, _ in rows], [top1 for _, top1 in rows], 1)
     return _Line(float(intercept), float(slope))
 
 
-def _expected_top1(published: Published | None, macs: int, line: _Line) -> float:
+def _expected_top1(name: str, macs: int, line: _Line) -> float:
     """Published top-1 moved along the line to these macs; the line itself where nothing is published."""
-    if published is None or not published.macs or not published.top1:
+    shipped = CATALOGUE[_shipped(name)]
+    published = shipped.published or CATALOGUE[name].published
+    count = counted(_shipped(name), shipped.input)
+    if published is None or published.top1 is None or count is None:
         return line.intercept + line.slope * math.log10(macs)
-    return published.top1 + line.slope * math.log10(macs / published.macs)
+    return published.top1 + line.slope * math.log10(macs / count.macs)
 
 
 def static_excess(candidate: Candidate, budget: Budget) -> dict[str, float]:

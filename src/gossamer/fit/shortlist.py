@@ -39,6 +39,8 @@ _ENOUGH = 12
 _AT_LEAST = 2
 _MAX_PER_NETWORK = 3
 _PROBES = 4
+_RATE_MARGIN, _FAR_RATE_MARGIN = 4.0, 40.0
+"""How much faster a network may be, a mac, than the best one timed: a near one, and one ten times larger."""
 _MAX_GAP = 0.4
 """Candidates this far below the best promise are not trained beside it: they start from nothing where it does not."""
 
@@ -146,7 +148,25 @@ def _too_slow_already(candidate: Candidate, measured: Sequence[Measured], budget
             and not other.fits
         ):
             return f"over budget at {other.candidate.size} pixels already"
+    limit = budget.limit("latency")
+    if limit is not None and (rate := _best_rate(candidate, measured)) is not None:
+        ratio, seen = rate
+        if candidate.macs / ratio > limit.value:
+            return f"{candidate.macs / 1e6:.0f} M macs are too many here, where the best is {seen}"
     return None
+
+
+def _best_rate(candidate: Candidate, measured: Sequence[Measured]) -> tuple[float, str] | None:
+    """macs a millisecond that a candidate cannot beat, with what was seen: the best file so far, with a margin.
+
+    The margin is wide while only far smaller networks were timed, which fill the processor less.
+    """
+    files = [(item.candidate.macs, file.latency_ms) for item in measured for file in item.files]
+    if not files:
+        return None
+    best = max(macs / milliseconds for macs, milliseconds in files)
+    near = any(macs >= candidate.macs / 10 for macs, _ in files)
+    return best * (_RATE_MARGIN if near else _FAR_RATE_MARGIN), f"{best / 1e6:.0f} G macs a second"
 
 
 def _measure(candidate: Candidate, config: FitConfig, num_classes: int, folder: Path) -> Measured:

@@ -81,8 +81,10 @@ class ArchitectureContract:
         classes = CATALOGUE[self.name].num_classes
         assert network(torch.empty(1, bands, _SIDE, _SIDE, device="meta")).shape == (1, classes)
         layers = [network.get_submodule(name) for name in network.image_layers()]
-        assert all(isinstance(layer, nn.Conv2d) and layer.weight.shape[1] == bands for layer in layers)
-        one_band = sum(layer.weight[:, 0].numel() for layer in layers)  # type: ignore[index, union-attr]
+        weights = [layer.weight for layer in layers if isinstance(layer, nn.Conv2d)]
+        assert len(weights) == len(layers)
+        assert {weight.shape[1] for weight in weights} == {bands}
+        one_band = sum(weight[:, 0].numel() for weight in weights)
         assert _params(network) - _params(_on_meta(self.name)) == (bands - 3) * one_band
 
     def test_any_number_of_classes(self) -> None:

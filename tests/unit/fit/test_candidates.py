@@ -130,3 +130,33 @@ def test_names():
     spec = cut.spec(7)
     assert spec.label == "shufflenet_v2_0.25[:2]"
     assert spec.arguments == {"width": 0.25, "form": "torchvision", "num_classes": 7}
+
+
+def test_baselines_and_deploy_forms_are_no_candidates(monkeypatch):
+    _sources(monkeypatch, {})
+    names = {c.name for c in candidates(short_side=128, num_classes=7, pictures=100, online=False)}
+    assert "repvgg_a0" in names
+    assert {name for name in names if CATALOGUE[name].baseline or name.endswith("_deploy")} == set()
+    assert len(names) == sum(not e.baseline and not e.arguments.get("deploy") for e in CATALOGUE.values())
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2_0.5", "squeezenet_1.1", "espnet_v2_0.5"])
+def test_counts_of_whole_networks_are_exact_without_building(monkeypatch, name):
+    _sources(monkeypatch, {})
+    monkeypatch.setattr(module, "build", None)
+    monkeypatch.setattr(module, "measure", None)
+    found = [
+        c for c in candidates(short_side=64, num_classes=7, pictures=100, online=False) if c.name == name
+    ]
+    monkeypatch.undo()
+    for candidate in found:
+        cost = measure(build(name, num_classes=7), (1, 3, candidate.size, candidate.size))
+        assert (candidate.params, candidate.macs) == (cost.params, cost.macs)
+
+
+def test_a_network_with_branches_is_judged_by_what_ships(monkeypatch):
+    _sources(monkeypatch, {})
+    found = {c.key: c for c in candidates(short_side=128, num_classes=1000, pictures=100, online=False)}
+    assert found["mobileone_s0@192"].params == sum(
+        p.numel() for p in build("mobileone_s0_deploy", num_classes=1000).parameters()
+    )
