@@ -21,8 +21,8 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed
-	$(BIN)/ruff format --check src tests benchmarks examples
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests tools benchmarks examples
+	$(BIN)/ruff check src tests tools benchmarks examples
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import export, startup, training
+from benchmarks import building, export, startup, training
 from gossamer._machine import describe_machine, versions
 
-BENCHMARKS = {"startup": startup.run, "export": export.run, "training": training.run}
+BENCHMARKS = {
+    "startup": startup.run,
+    "building": building.run,
+    "export": export.run,
+    "training": training.run,
+}
 
 
 def main(names: list[str]) -> None:

@@ -61,7 +61,7 @@ INTRO = """# Zoo
 
 **Published** is what the named source says: often rounded, sometimes counted by other rules. `deviation` is counted / published - 1, in percent, params first. A number in the column `note` leads to the reason under the table. Top-1 is on ImageNet unless the source says otherwise; it is quoted, not measured here, and belongs to the weights and the training of its authors.
 
-**Weights** are the sources a network can be filled from, as `NAME@torchvision`. `gossamer zoo NAME` lists the weight files that it knows how to read, too.
+**Weights** are the sources a network can be filled from, as `NAME@torchvision`. `gossamer zoo NAME` also names the weight files it knows the arguments for.
 
 To choose among them:
 

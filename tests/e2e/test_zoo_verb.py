@@ -1,22 +1,16 @@
-"""gossamer zoo: the list with its filters, and one network with its stages, with torch and without."""
+"""gossamer zoo: the list with its filters, and one network with its stages."""
 
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.counted import counted
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "surface"))
-from without_torch import gossamer as torch_free
-
 SMALL = ("shufflenet_v2_0.25", "squeezenet_1.1", "resnet20_cifar", "espnet_v2_0.5", "mobileone_s0")
 STAGE = ["name", "blocks", "channels", "reduction", "output", "params", "macs"]
-LEAVES_OUT = "stages are left out: building a network needs torch; pip install 'gossamer[train]'\n"
 
 
 @pytest.fixture
@@ -224,26 +218,3 @@ def test_a_terminal_gets_lines_of_its_width(gossamer, monkeypatch):
         assert code == 0
         assert max(map(len, out.splitlines())) <= 100
         assert CATALOGUE[name].note in " ".join(out.split())
-
-
-# --- without torch --------------------------------------------------------------------------------
-
-
-def test_the_list_needs_no_torch():
-    result = torch_free("zoo", "--within", "macs<=100M", "--sort", "top1", "--json")
-    assert (result.returncode, result.stderr) == (0, "")
-    rows = json.loads(result.stdout)
-    assert 0 < len(rows) < len(CATALOGUE)
-    assert all(row["macs"] == counted(row["name"], row["input"]).macs <= 100e6 for row in rows)
-
-
-def test_one_network_without_torch_has_no_stages():
-    result = torch_free("zoo", "mobilenet_v2")
-    assert (result.returncode, result.stderr) == (0, LEAVES_OUT)
-    assert "224 x 224  3,504,872" in result.stdout
-    assert "stages.0" not in result.stdout
-    result = torch_free("zoo", "mobilenet_v2", "--json")
-    assert (result.returncode, result.stderr) == (0, LEAVES_OUT)
-    (row,) = json.loads(result.stdout)
-    assert row["stages"] is None
-    assert row["params"] == counted("mobilenet_v2", 224).params

@@ -39,7 +39,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
     "measure": (["model"], ["--debug", "--input", "--json", "--latency", "--layers", "--seed", "--threads"]),
     "predict": (["model", "inputs"], ["--debug", "--json", "--out", "--seed", "--threads", "--top", "-o"]),
     "report": (["run"], ["--debug", "--json", "--out", "--seed", "-o"]),
-    "zoo": (["name"], ["--debug", "--json", "--seed"]),
+    "zoo": (["name"], ["--debug", "--descending", "--family", "--json", "--seed", "--sort", "--within"]),
 }
 
 
@@ -132,6 +132,13 @@ def _fresh(*arguments):
 @pytest.mark.parametrize("arguments", [("--help",), ("fit", "--help"), ("predict", "--help")], ids=" ".join)
 def test_help_loads_nothing_heavy(arguments):
     assert _fresh(*arguments) == [0, []]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--json",), ("--within", "macs<=300M, accuracy>=70%")], ids=" ".join
+)
+def test_the_list_of_the_zoo_loads_nothing_heavy(arguments):
+    assert _fresh("zoo", *arguments) == [0, []]
 
 
 def test_help_is_cheap():

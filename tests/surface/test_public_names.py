@@ -18,6 +18,7 @@ PUBLIC = [
     "build",
     "check",
     "fit",
+    "fuse",
     "load",
     "measure",
     "predict",

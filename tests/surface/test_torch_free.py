@@ -15,6 +15,7 @@ from gossamer.deploy.runtimes.onnxruntime import export
 from gossamer.testing.networks import tiny_networks
 from gossamer.types import Size
 from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.counted import counted
 
 VERBS = [command.name for command in app.registered_commands]
 SHELL = [
@@ -56,6 +57,8 @@ SHELL = [
     "gossamer.testing",
     "gossamer.types",
     "gossamer.zoo.catalogue",
+    "gossamer.zoo.counted",
+    "gossamer.zoo.rows",
     "gossamer.zoo.spec",
 ]
 
@@ -124,13 +127,26 @@ def test_zoo():
     assert (result.returncode, result.stderr) == (0, "")
     rows = json.loads(result.stdout)
     assert [row["name"] for row in rows] == list(CATALOGUE)
-    assert {row["params"] for row in rows} == {None}
+    assert all(row["macs"] == counted(row["name"], row["input"]).macs for row in rows)
 
 
 def test_zoo_as_a_table():
-    result = gossamer("zoo")
+    result = gossamer("zoo", "--within", "macs<=100M", "--sort", "top1")
     assert (result.returncode, result.stderr) == (0, "")
-    assert len(result.stdout.splitlines()) == len(CATALOGUE) + 1
+    assert "\nmobilenet_v3_small " in result.stdout
+    assert "\nmobilenet_v2 " not in result.stdout
+
+
+def test_zoo_of_one_leaves_its_stages_out():
+    said = "stages are left out: building a network needs torch; pip install 'gossamer[train]'\n"
+    result = gossamer("zoo", "mobilenet_v2")
+    assert (result.returncode, result.stderr) == (0, said)
+    assert "\n224 x 224  3,504,872 " in result.stdout
+    assert "stages.0" not in result.stdout
+    result = gossamer("zoo", "mobilenet_v2", "--json")
+    assert (result.returncode, result.stderr) == (0, said)
+    (row,) = json.loads(result.stdout)
+    assert (row["params"], row["stages"]) == (3_504_872, None)
 
 
 def test_doctor():

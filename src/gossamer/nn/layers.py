@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gossamer.errors import ModelError
+
 __all__ = [
     "Act",
     "ConvNormAct",
@@ -33,10 +35,16 @@ Excite = Callable[[int], nn.Module]
 """Channels -> a gate that keeps the shape, such as squeeze-and-excite."""
 
 
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """Round a channel count to a multiple of `divisor`, never more than 10 % below the value (MobileNet's rule)."""
+def make_divisible(value: float, divisor: int = 8, *, keep: float = 0.9) -> int:
+    """Round a channel count to a multiple of `divisor`, never below `keep` of the value (MobileNet's rule).
+
+    Raises:
+        ModelError: less than one channel is left.
+    """
+    if value < 1:
+        raise ModelError(f"a layer has at least 1 channel, this width leaves {value:g}; use a larger width")
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
+    return rounded + divisor if rounded < keep * value else rounded
 
 
 class SamePadConv2d(nn.Conv2d):
@@ -222,9 +230,11 @@ def init_convolutional(
 ) -> None:
     """Convolutions by `conv` (He fan-out), linear layers by `linear` (N(0, std)), biases zero: in place.
 
-    Norms are made as ones and zeros and stay so.
+    Norms are made as ones and zeros and stay so. On the meta device there is nothing to do.
     """
     for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.is_meta:
+            continue
         if isinstance(module, nn.Conv2d):
             conv(module.weight)
         elif isinstance(module, nn.Linear):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from gossamer.errors import ModelError
 from gossamer.nn.layers import ConvNormAct, GridPool, ResponseNorm, init_convolutional, make_divisible
@@ -110,5 +110,5 @@ def _init(network: Network) -> None:
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     for index in (1, 3, 4, 5, 6):
         bias = layers[index].bias
-        assert bias is not None
+        assert isinstance(bias, Tensor)
         nn.init.ones_(bias)

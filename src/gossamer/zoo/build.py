@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from gossamer.errors import MissingExtraError, ModelError, nearest
 from gossamer.nn.adapt import Bands, adapt
@@ -52,13 +55,33 @@ def build(
     spec = ModelSpec(
         spec.name, {**spec.arguments, **{k: v for k, v in given.items() if v is not None}}, spec.edits
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _drawn_from(seed):
         network, spec = _build_whole(spec, weights, bands)
         for edit in spec.edits:
             network = _edit(network, edit)
     network.spec = spec  # type: ignore[assignment]
     return network
+
+
+@contextmanager
+def _drawn_from(seed: int) -> Iterator[None]:
+    """Random numbers of this seed, the caller's generator left as it is; on the meta device none are drawn."""
+    if torch.get_default_device().type == "meta":
+        with _NothingDrawn():
+            yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """On the meta device there are no values to initialise: torch's own initialisers are passed over."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn.Module, ModelSpec]:
@@ -98,12 +121,26 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
     for argument in spec.arguments:
         if argument not in known:
             raise ModelError(f"{spec.name} has no argument {argument!r}; {nearest(argument, known)}")
+    _check_values(spec)
     try:
         return builder(**spec.arguments)
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(
             f"{spec.name} cannot be built with {dict(spec.arguments)}: {error}; check the values"
         ) from error
+
+
+def _check_values(spec: ModelSpec) -> None:
+    """What every builder of the zoo asks of its numbers."""
+    for name in ("num_classes", "in_channels"):
+        value = spec.arguments.get(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ModelError(f"{name} is a whole number from 1, got {value!r} for {spec.name}")
+    width = spec.arguments.get("width", 1.0)
+    if not isinstance(width, int | float) or isinstance(width, bool) or not 0 < width < math.inf:
+        raise ModelError(
+            f"width is a number above 0, got {width!r} for {spec.name}; 1.0 is the paper's network"
+        )
 
 
 def _timm_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from gossamer.errors import ModelError
 from gossamer.nn.blocks import EESP, EESPDownsampler
 from gossamer.nn.layers import ConvNormAct, init_convolutional, norm_then
 from gossamer.nn.network import Network, StageList, classifier
@@ -45,6 +46,10 @@ def espnet_v2(
 ) -> Network:
     """ESPNetv2 as a classifier, at a width (the paper's s): (B, in_channels, H, W) -> (B, num_classes)."""
     step = 8 if width >= 1 else 16  # so that every share of a quarter divides into four groups
+    if 32 * width < 1:
+        raise ModelError(
+            f"a level has at least 1 channel, width={width:g} leaves {32 * width:g}; use a larger width"
+        )
     base = max(step, round(32 * width / step) * step)
     prelu = norm_then(nn.PReLU)
     stem_channels = min(32, base)

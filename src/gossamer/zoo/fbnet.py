@@ -8,12 +8,13 @@ release lists them. There every convolution has a bias beside its norm and block
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 from torch import nn
 
 from gossamer.nn.blocks import InvertedResidual
-from gossamer.nn.layers import ConvNormAct, init_convolutional
+from gossamer.nn.layers import ConvNormAct, init_convolutional, make_divisible
 from gossamer.nn.network import Network, StageList, classifier
 
 __all__ = ["fbnet"]
@@ -65,6 +66,9 @@ FOUND: dict[str, tuple[Layers, int]] = {"a": (A, 1504), "b": (B, 1984), "c": (C,
 """Layers, and channels of the last 1x1."""
 
 
+_channels = partial(make_divisible, keep=0.95)
+
+
 def fbnet(
     *,
     num_classes: int = 1000,
@@ -77,11 +81,11 @@ def fbnet(
     """FBNet-A, -B or -C at a width: (B, in_channels, H, W) -> (B, num_classes)."""
     layers, last = FOUND[found]
     bias = form == "paper"
-    stem_channels = _rounded(16 * width)
+    stem_channels = _channels(16 * width)
     stem = ConvNormAct(in_channels, stem_channels, 3, 2, bias=bias)
     stages = StageList(stem_channels, reduction=2)
     for channels, first_stride, ops in layers:
-        out = _rounded(channels * width)
+        out = _channels(channels * width)
         for index, op in enumerate(ops):
             stride = first_stride if index == 0 else 1
             if op == SKIP:
@@ -103,15 +107,9 @@ def fbnet(
             stages.add(block, channels=out, stride=stride)
         stages.end_stage()
     head = nn.Sequential(
-        ConvNormAct(stages.channels, _rounded(last * max(1.0, width)), bias=bias),
-        *classifier(_rounded(last * max(1.0, width)), num_classes, dropout=dropout),
+        ConvNormAct(stages.channels, _channels(last * max(1.0, width)), bias=bias),
+        *classifier(_channels(last * max(1.0, width)), num_classes, dropout=dropout),
     )
     network = Network(stem, stages.stages(), head)
     init_convolutional(network)
     return network
-
-
-def _rounded(value: float) -> int:
-    """To a multiple of 8, never more than 5 % down."""
-    rounded = max(8, int(value + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.95 * value else rounded

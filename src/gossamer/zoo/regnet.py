@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
+from gossamer.errors import ModelError
 from gossamer.nn.blocks import Bottleneck
 from gossamer.nn.layers import ConvNormAct, Excite, SqueezeExcite, init_convolutional, make_divisible
 from gossamer.nn.network import Network, StageList, classifier
@@ -92,6 +93,10 @@ def regnet(
 def _widths(row: Row, width: float) -> list[tuple[int, int]]:
     """(width, blocks) of each stage: equations 2 to 4, in multiples of 8."""
     steps = [round(math.log((row.w_0 + row.w_a * j) / row.w_0) / math.log(row.w_m)) for j in range(row.d)]
+    if row.w_0 * width < 1:
+        raise ModelError(
+            f"a stage has at least 1 channel, width={width:g} leaves {row.w_0 * width:g}; use a larger width"
+        )
     widths = [max(8, round(row.w_0 * width * row.w_m**step / 8) * 8) for step in steps]
     return [(value, len(list(same))) for value, same in groupby(widths)]
 

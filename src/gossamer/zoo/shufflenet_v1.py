@@ -41,7 +41,7 @@ def shufflenet_v1(
     first = max(step, round(TABLE_1[groups] * width / step) * step)
     ruled = 24 if width == 1.0 else -(-round(24 * width) // groups) * groups
     stem_channels = STEMS.get(width, {}).get(groups, ruled)
-    if first <= stem_channels:
+    if first <= stem_channels or 24 * width < 1:
         raise ModelError(
             f"the first stage must be wider than the stem, width={width:g} gives {first} after {stem_channels}; "
             "use 0.25 or more"

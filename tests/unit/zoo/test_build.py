@@ -107,9 +107,9 @@ def test_a_spec_takes_further_arguments():
 def test_typos_get_the_nearest():
     with pytest.raises(
         ModelError,
-        match=r"no network 'mobilenet_v4'; did you mean 'mobilenet_v\d.*'\? `gossamer zoo` lists all",
+        match=r"no network 'mobilnet_v3'; did you mean '\S+', '\S+' or '\S+'\? `gossamer zoo` lists all",
     ):
-        build("mobilenet_v4")
+        build("mobilnet_v3")
     with pytest.raises(ModelError, match=r"mobilenet_v2 has no argument 'widht'; did you mean 'width'\?"):
         build("mobilenet_v2", widht=0.5)
 
@@ -118,13 +118,37 @@ def test_typos_get_the_nearest():
     ("name", "arguments"),
     [
         ("squeezenet_1.0", {"version": "2.0"}),
-        (SMALL, {"num_classes": "many"}),
-        ("mobilenet_v2", {"width": None}),
+        ("mobilenet_v2", {"dropout": 3}),
     ],
 )
 def test_values_that_cannot_be_built(name, arguments):
     with pytest.raises(ModelError, match=rf"{name} cannot be built with .*; check the values"):
         build(name, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 0}, r"num_classes is a whole number from 1, got 0 for mobilenet_v2$"),
+        ({"num_classes": "many"}, r"num_classes is a whole number from 1, got 'many'"),
+        ({"in_channels": 2.5}, r"in_channels is a whole number from 1, got 2\.5"),
+        ({"width": 0}, r"width is a number above 0, got 0 for mobilenet_v2; 1\.0 is the paper's network"),
+        ({"width": float("nan")}, r"width is a number above 0, got nan"),
+        ({"width": None}, r"width is a number above 0, got None"),
+    ],
+)
+def test_numbers_that_no_network_takes(arguments, message):
+    with pytest.raises(ModelError, match=message):
+        build("mobilenet_v2", **arguments)
+
+
+@pytest.mark.parametrize("name", sorted({entry.family: name for name, entry in CATALOGUE.items()}.values()))
+def test_a_width_that_leaves_a_stage_without_channels(name):
+    with (
+        pytest.raises(ModelError, match=r"at least 1 channel|must be wider than the stem"),
+        torch.device("meta"),
+    ):
+        build(name, width=0.005)
 
 
 @pytest.mark.parametrize("stages", [0, 4])
@@ -135,7 +159,7 @@ def test_cuts_outside_the_network(stages):
 
 def test_unknown_edits_and_origins():
     with pytest.raises(
-        ModelError, match=r"unknown structural edit \{'edit': 'prune'\}; this version knows: truncate"
+        ModelError, match=r"unknown structural edit \{'edit': 'prune'\}; this version knows: truncate, fuse"
     ):
         build(ModelSpec(SMALL, {}, ({"edit": "prune"},)))
     with pytest.raises(
