@@ -87,7 +87,7 @@ LATENCY = """
 
 ![Published ImageNet top-1 of {count} networks over measured latency](../assets/zoo-latency.svg)
 
-Median time of one picture at the network's own input through the exported file: {runtime} {version}, fp32, {threads}, random weights, on {machine}, {date}. The machine was shared with other work: {clean} of {timed} figures are clean, the others flagged ([what that means](../explanation/measuring.md#latency)). Networks of at most {limit} macs. All figures with their states: [zoo-latency.csv](../assets/zoo-latency.csv). Order and distances differ on other processors: `gossamer measure NAME --latency onnxruntime` times a network on yours.
+Median time of one picture at the network's own input through the exported file: {runtime} {version}, fp32, {threads}, random weights, on {machine}, {date}. The machine was shared with other work; {clean} of {timed} figures are [clean](../explanation/measuring.md#latency): other processes used at most a quarter of the cores meanwhile. Flagged ones were measured again. Networks of at most {limit} macs. All figures with their states: [zoo-latency.csv](../assets/zoo-latency.csv). Order and distances differ on other processors: `gossamer measure NAME --latency onnxruntime` times a network on yours.
 """
 
 

@@ -15,15 +15,41 @@ import gossamer
 
 SOURCE = Path(gossamer.__file__).parent
 
-# Lowest first. A module stands in the layer of its longest prefix and imports from its own and lower layers only.
 FAMILIES = tuple(
     f"zoo.{name}"
-    for name in """
-        alexnet densenet efficientnet espnet_v2 fbnet ghostnet googlenet lcnet mixnet mnasnet mobilenet_v1 mobilenet_v2
-        mobilenet_v3 mobilenet_v4 mobilenext mobileone moga regnet repvgg resnet resnet_cifar shufflenet_v1 shufflenet_v2
-        snet squeezenet starnet vgg xception
-    """.split()
+    for name in (
+        "alexnet",
+        "densenet",
+        "efficientnet",
+        "espnet_v2",
+        "fbnet",
+        "ghostnet",
+        "googlenet",
+        "lcnet",
+        "mixnet",
+        "mnasnet",
+        "mobilenet_v1",
+        "mobilenet_v2",
+        "mobilenet_v3",
+        "mobilenet_v4",
+        "mobilenext",
+        "mobileone",
+        "moga",
+        "regnet",
+        "repvgg",
+        "resnet",
+        "resnet_cifar",
+        "shufflenet_v1",
+        "shufflenet_v2",
+        "snet",
+        "squeezenet",
+        "starnet",
+        "vgg",
+        "xception",
+    )
 )
+
+# Lowest first. A module stands in the layer of its longest prefix and imports from its own and lower layers only.
 LAYERS: dict[str, tuple[str, ...]] = {
     "ground": ("", "errors", "types", "_files", "_machine"),
     "shell": (
