@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from gossamer.deploy.metadata import METADATA_KEY
 
-__all__ = ["compact", "fold_pads", "write_metadata"]
+__all__ = ["compact", "fold_constants", "fold_pads", "write_metadata"]
 
 _SHAPE_OPS = frozenset({"Cast", "Concat", "ConstantOfShape", "Reshape", "Slice", "Transpose"})
 _MAX_SHAPE_ELEMENTS = 64
@@ -47,6 +47,25 @@ def fold_pads(model: ModelProto) -> int:
         conv.input[0] = pad.input[0]
         folded.append(pad)
     for node in folded:
+        graph.node.remove(node)
+    _drop_unused(model)
+    return len(folded)
+
+
+def fold_constants(model: ModelProto) -> int:
+    """Store the shapes and amounts that nodes compute from constants alone, in place; how many nodes went.
+
+    Shape inference, and whoever counts the file, then knows every tensor.
+    """
+    graph = model.graph
+    stored = {tensor.name for tensor in graph.initializer}
+    constants = _constants(model)
+    folded = [node for node in graph.node if node.output[0] in constants and node.output[0] not in stored]
+    for node in folded:
+        tensor = TensorProto()
+        tensor.CopyFrom(constants[node.output[0]])
+        tensor.name = node.output[0]
+        graph.initializer.append(tensor)
         graph.node.remove(node)
     _drop_unused(model)
     return len(folded)

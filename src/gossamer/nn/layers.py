@@ -162,11 +162,11 @@ class GridPool(nn.Module):
 
     def _cells(self, size: int, like: Tensor) -> Tensor:
         """Row i averages the pixels of cell i: (side, size)."""
-        rows = torch.zeros(self.side, size)
+        rows = []
         for cell in range(self.side):
             start, end = cell * size // self.side, -(-(cell + 1) * size // self.side)
-            rows[cell, start:end] = 1 / (end - start)
-        return rows.to(like)
+            rows.append([1 / (end - start) if start <= pixel < end else 0.0 for pixel in range(size)])
+        return torch.tensor(rows, dtype=like.dtype, device=like.device)  # a constant for whoever traces this
 
 
 class ResponseNorm(nn.Module):
@@ -213,7 +213,7 @@ def split_evenly(channels: int, parts: int) -> list[int]:
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     """Interleave `groups` blocks of channels (ShuffleNet, 1707.01083, figure 1): (B, C, H, W) keeps its shape."""
-    _, channels, height, width = x.shape
+    channels, height, width = (int(size) for size in x.shape[1:])  # constants for whoever traces this
     return (
         x.view(-1, groups, channels // groups, height, width)
         .transpose(1, 2)

@@ -52,11 +52,14 @@ def enliven(network: nn.Module, shape: tuple[int, int, int], *, seed: int = 0) -
             module.bias.data = 0.3 * torch.randn(module.num_features, generator=generator)
     _, last = last_layer(network)
     last.weight.data = torch.randn(last.weight.shape, generator=generator) * last.weight[0].numel() ** -0.5
+    network.eval()
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train()  # the norms alone: what drops paths or units would fit them to other sums
     with torch.no_grad():
-        network.train()(torch.from_numpy(noise(8, shape, seed=seed)))
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 0.1
+        network(torch.from_numpy(noise(8, shape, seed=seed)))
+    for norm in norms:
+        norm.momentum = 0.1
     network.eval()
     return network  # type: ignore[return-value]
 

@@ -11,9 +11,13 @@ import pytest
 from deploy_samples import CONTRACT, inputs, run, scores, tiny_network, traced
 from onnx import TensorProto, helper, numpy_helper
 
+from gossamer.deploy.contract import InputContract
 from gossamer.deploy.metadata import METADATA_KEY, read_metadata
-from gossamer.deploy.onnx_file import compact, fold_pads, write_metadata
+from gossamer.deploy.onnx_file import compact, fold_constants, fold_pads, write_metadata
+from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.types import Size
+from gossamer.zoo.build import build
 
 
 def _ops(model):
@@ -56,6 +60,18 @@ def test_padding_of_a_traced_network_is_folded_and_outputs_keep():
     for value in inputs(4):
         difference = np.abs(run(model, value, optimise=False) - run(folded, value, optimise=False)).max()
         assert difference <= 1e-6
+
+
+def test_shapes_computed_from_constants_are_stored(tmp_path):
+    network = build("resnet20_cifar", num_classes=5).eval()
+    get_runtime("onnxruntime").export(network, InputContract(Size(32, 32)), tmp_path / "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    shapes = {"Cast", "Concat", "ConstantOfShape", "Reshape", "Transpose"}
+    assert shapes & {node.op_type for node in model.graph.node} == set()
+    assert fold_constants(model) == 0
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    known = {v.name for v in [*inferred.value_info, *inferred.output]}
+    assert {name for node in model.graph.node for name in node.output} <= known
 
 
 def test_folding_twice_does_nothing_more():

@@ -29,11 +29,12 @@ def missing() -> tuple[str, str] | None:
     return None if importlib.util.find_spec("onnxruntime") else ("onnxruntime", "all")
 
 
-def export(network: Any, contract: InputContract, path: Path) -> None:
+def export(network: Any, contract: InputContract, path: Path, *, names: bool = False) -> None:
     """Write a torch network as fp32 ONNX for one picture at a time, norms, branches and padding folded in.
 
     Torch's tracing exporter is used: under a second a network where the other takes 4 to 20, and after the runtime's
-    own optimiser both give the same graph at the same speed (measured, docs/decisions/0005).
+    own optimiser both give the same graph at the same speed (measured, docs/decisions/0005). With `names` nodes keep
+    the names of the modules they come from, which a shipped file has no use for.
 
     Raises:
         ModelError: the network cannot be traced.
@@ -41,7 +42,7 @@ def export(network: Any, contract: InputContract, path: Path) -> None:
     import onnx
     import torch
 
-    from gossamer.deploy.onnx_file import compact, fold_pads
+    from gossamer.deploy.onnx_file import compact, fold_constants, fold_pads
     from gossamer.nn.fuse import fuse
     from gossamer.nn.network import Network
 
@@ -68,7 +69,9 @@ def export(network: Any, contract: InputContract, path: Path) -> None:
         ) from error
     model = onnx.load_from_string(buffer.getvalue())
     fold_pads(model)
-    compact(model)
+    fold_constants(model)
+    if not names:
+        compact(model)
     write_bytes(path, model.SerializeToString())
 
 

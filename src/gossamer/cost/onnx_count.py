@@ -1,0 +1,304 @@
+"""Counting the graph that ships: an ONNX file, node by node, from the shapes of its tensors. No torch.
+
+Definitions are those of `gossamer.cost.meter`, so that both can be held against each other: the count of an exported
+network is the count of its fused form. Quantized operators count the multiply-accumulates of what they stand for;
+what quantizes and dequantizes counts none. Tensors weigh what their type does (one byte for int8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, shape_inference
+
+from gossamer.cost.figures import Cost, LayerCost
+from gossamer.cost.formulas import convolution_macs, matmul_macs
+from gossamer.errors import ModelError
+
+__all__ = ["count_onnx"]
+
+_VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+"""Operators that only look at a tensor in another way."""
+_WEIGHT_INPUT = {
+    "Conv": 1,
+    "ConvTranspose": 1,
+    "ConvInteger": 1,
+    "QLinearConv": 3,
+    "Gemm": 1,
+    "MatMul": 1,
+    "MatMulInteger": 1,
+    "QLinearMatMul": 3,
+}
+"""Operator -> which input holds the kernel or the right matrix."""
+_PLAIN = frozenset(
+    [
+        "Abs",
+        "Add",
+        "AveragePool",
+        "BatchNormalization",
+        "Cast",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "DequantizeLinear",
+        "Div",
+        "Dropout",
+        "DynamicQuantizeLinear",
+        "Elu",
+        "Equal",
+        "Erf",
+        "Exp",
+        "Expand",
+        "Floor",
+        "Gather",
+        "Gelu",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Greater",
+        "HardSigmoid",
+        "HardSwish",
+        "InstanceNormalization",
+        "LRN",
+        "LayerNormalization",
+        "LeakyRelu",
+        "Less",
+        "Log",
+        "LogSoftmax",
+        "Max",
+        "MaxPool",
+        "Mean",
+        "Min",
+        "Mish",
+        "Mul",
+        "Neg",
+        "Not",
+        "PRelu",
+        "Pad",
+        "Pow",
+        "QLinearAdd",
+        "QLinearAveragePool",
+        "QLinearConcat",
+        "QLinearGlobalAveragePool",
+        "QLinearLeakyRelu",
+        "QLinearMul",
+        "QLinearSigmoid",
+        "QuantizeLinear",
+        "Range",
+        "Reciprocal",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "Relu",
+        "Resize",
+        "Round",
+        "Shape",
+        "Sigmoid",
+        "Sign",
+        "Slice",
+        "Softmax",
+        "Softplus",
+        "Split",
+        "Sqrt",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "Tile",
+        "TopK",
+        "Transpose",
+        "Upsample",
+        "Where",
+    ]
+)
+"""Operators without multiply-accumulates: seen in the bytes."""
+
+
+class _Tensors:
+    """Shapes and bytes of every tensor of a graph."""
+
+    def __init__(self, model: ModelProto, path: Path) -> None:
+        self.path = path
+        graph = model.graph
+        self.stored = {t.name: tuple(t.dims) for t in graph.initializer}
+        self._types = {t.name: t.data_type for t in graph.initializer}
+        self._shapes: dict[str, tuple[int, ...] | None] = dict(self.stored)
+        for value in [*graph.input, *graph.value_info, *graph.output]:
+            tensor = value.type.tensor_type
+            self._types[value.name] = tensor.elem_type
+            known = tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim)
+            self._shapes.setdefault(
+                value.name, tuple(d.dim_value for d in tensor.shape.dim) if known else None
+            )
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        shape = self._shapes.get(name)
+        if shape is None:
+            raise ModelError(
+                f"every tensor needs a shape to be counted, {name!r} of {self.path} has none that follows from the input; "
+                "give the input's shape with --input, or export with fixed sizes"
+            )
+        return shape
+
+    def bytes(self, name: str) -> int:
+        kind = self._types.get(name, TensorProto.FLOAT)
+        width: int = onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
+        return prod(self.shape(name)) * width
+
+
+def count_onnx(path: Path, input: Sequence[int] | None = None) -> Cost:
+    """Count one inference of an ONNX file at its own input shape, or at `input` where that is left open.
+
+    Raises:
+        ModelError: the file is damaged, has more than one input, or a shape that cannot be known.
+    """
+    model = _with_shapes(_read(path), path, input)
+    tensors = _Tensors(model, path)
+    nodes = [node for node in model.graph.node if node.op_type != "Constant"]
+    layers = [_layer(node, index, tensors) for index, node in enumerate(nodes) if node.op_type not in _VIEWS]
+    known = _PLAIN | _VIEWS | set(_WEIGHT_INPUT)
+    learnt = _parameters(nodes, tensors)
+    return Cost(
+        tensors.shape(_inputs(model)[0].name),
+        sum(prod(tensors.stored[name]) for name in learnt),
+        sum(layer.macs for layer in layers),
+        sum(tensors.bytes(name) for name in learnt),
+        sum(layer.bytes_read for layer in layers),
+        sum(layer.bytes_written for layer in layers),
+        _peak(model, nodes, tensors),
+        tuple(sorted({node.op_type for node in nodes} - known)),
+        tuple(layers),
+    )
+
+
+def _read(path: Path) -> ModelProto:
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except Exception as error:  # the parser and the checker raise many kinds
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"cannot read {path} as ONNX: {reason}; export it again") from error
+    return model
+
+
+def _inputs(model: ModelProto) -> list[Any]:
+    stored = {t.name for t in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in stored]
+
+
+def _with_shapes(model: ModelProto, path: Path, input: Sequence[int] | None) -> ModelProto:
+    inputs = _inputs(model)
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise ModelError(
+            f"a file to be counted has one input, {path} has {len(inputs)}: {names}; count its parts"
+        )
+    dims = inputs[0].type.tensor_type.shape.dim
+    if input is not None:
+        fixed = [d.dim_value if d.HasField("dim_value") else None for d in dims]
+        fits = len(fixed) == len(input) and all(
+            have in (None, want) for have, want in zip(fixed, input, strict=True)
+        )
+        if not fits:
+            raise ModelError(
+                f"{path} takes an input of {_shown(fixed)}, got {_shown(list(input))}; leave --input out or give that shape"
+            )
+        for dim, size in zip(dims, input, strict=True):
+            dim.dim_value = size
+        del model.graph.value_info[:]
+    elif dims and not dims[0].HasField("dim_value"):
+        dims[0].dim_value = 1  # an open batch is one picture
+    return shape_inference.infer_shapes(model, data_prop=True)
+
+
+def _shown(shape: Sequence[int | None]) -> str:
+    return "x".join("?" if size is None else str(size) for size in shape)
+
+
+def _layer(node: NodeProto, index: int, tensors: _Tensors) -> LayerCost:
+    read = [name for name in node.input if name and name not in tensors.stored]
+    written = [name for name in node.output if name]
+    return LayerCost(
+        node.name or f"{node.op_type}_{index}",
+        node.op_type,
+        tensors.shape(written[0]),
+        sum(prod(tensors.stored[name]) for name in _own_parameters(node, tensors)),
+        _macs(node, tensors),
+        sum(tensors.bytes(name) for name in read),
+        sum(tensors.bytes(name) for name in written[:1]),
+    )
+
+
+def _macs(node: NodeProto, tensors: _Tensors) -> int:
+    place = _WEIGHT_INPUT.get(node.op_type)
+    if place is None:
+        return 0
+    output, weight = tensors.shape(node.output[0]), tensors.shape(node.input[place])
+    if node.op_type == "ConvTranspose":  # every input pixel meets the whole kernel
+        return convolution_macs(weight, tensors.shape(node.input[0]))
+    if "Conv" in node.op_type:
+        return convolution_macs(weight, output)
+    left = tensors.shape(node.input[0])
+    if node.op_type == "Gemm" and _flag(node, "transA"):
+        left = left[::-1]
+    if node.op_type == "Gemm" or len(left) >= len(weight):
+        return matmul_macs(left, output)
+    return matmul_macs((*weight[:-2], *left[-2:]), output)
+
+
+def _flag(node: NodeProto, name: str) -> int:
+    return next((a.i for a in node.attribute if a.name == name), 0)
+
+
+def _own_parameters(node: NodeProto, tensors: _Tensors) -> Iterator[str]:
+    """Stored floating-point or quantized numbers that a node works with; shapes, scales and limits are none."""
+    if node.op_type in _WEIGHT_INPUT:
+        first = _WEIGHT_INPUT[node.op_type]
+        names = [*node.input[first : first + 1], *node.input[-1:]]
+        yield from dict.fromkeys(
+            n
+            for n in names
+            if n in tensors.stored and (n == node.input[first] or len(tensors.stored[n]) == 1)
+        )
+    elif node.op_type in ("BatchNormalization", "PRelu", "LayerNormalization", "InstanceNormalization"):
+        yield from (name for name in node.input[1:3] if name in tensors.stored)
+    elif node.op_type == "DequantizeLinear" and node.input[0] in tensors.stored:
+        yield node.input[0]
+
+
+def _parameters(nodes: Sequence[NodeProto], tensors: _Tensors) -> list[str]:
+    return list(dict.fromkeys(name for node in nodes for name in _own_parameters(node, tensors)))
+
+
+def _peak(model: ModelProto, nodes: Sequence[NodeProto], tensors: _Tensors) -> int:
+    """The largest sum of activations alive at once, each let go after its last use; views own nothing."""
+    owner: dict[str, str] = {}
+    last: dict[str, int] = {}
+    for index, node in enumerate(nodes):
+        for name in node.input:
+            last[owner.get(name, name)] = index
+        if node.op_type in _VIEWS:
+            owner[node.output[0]] = owner.get(node.input[0], node.input[0])
+    for value in model.graph.output:
+        last[owner.get(value.name, value.name)] = len(nodes)
+    start = _inputs(model)[0].name
+    sizes: dict[str, int] = {start: tensors.bytes(start)}
+    alive = peak = sizes[start]
+    for index, node in enumerate(nodes):
+        if node.op_type not in _VIEWS:
+            made = {name: tensors.bytes(name) for name in node.output if name and name in last}
+            sizes.update(made)
+            alive += sum(made.values())
+            peak = max(peak, alive)
+        alive -= _let_go(sizes, last, index)
+    return peak
+
+
+def _let_go(sizes: dict[str, int], last: Mapping[str, int], index: int) -> int:
+    gone = [name for name in sizes if last.get(name, -1) <= index]
+    return sum(sizes.pop(name) for name in gone)
