@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import building, export, startup, training
+from benchmarks import building, cost_peers, export, startup, training
 from gossamer._machine import describe_machine, versions
 
 BENCHMARKS = {
