@@ -10,6 +10,7 @@ from gossamer._machine import describe_machine, versions
 BENCHMARKS = {
     "startup": startup.run,
     "building": building.run,
+    "cost_peers": cost_peers.run,
     "export": export.run,
     "training": training.run,
 }
