@@ -78,7 +78,7 @@ class ShuffleUnitV2(nn.Module):
                 f"a unit has an even number of channels and keeps it at stride 1, got {in_channels} to {out_channels}"
             )
         self.stride = stride
-        self.half = half = out_channels // 2
+        self.kept_channels = half = out_channels // 2
         kept = half if stride == 1 or shortcut_channels is None else shortcut_channels
         branch_in = in_channels if stride > 1 else in_channels - half
         self.shortcut: nn.Module = nn.Identity()
@@ -99,5 +99,5 @@ class ShuffleUnitV2(nn.Module):
         if self.stride > 1:
             kept, worked = self.shortcut(x), x
         else:
-            kept, worked = x.split(self.half, 1)
+            kept, worked = x.split(self.kept_channels, 1)
         return channel_shuffle(torch.cat([kept, self.branch(worked)], 1), 2)
