@@ -14,6 +14,22 @@ from gossamer.cli import app
 from gossamer.cli._common import run
 
 SURFACE: dict[str, tuple[list[str], list[str]]] = {
+    "bench": (
+        ["models"],
+        [
+            "--compare",
+            "--debug",
+            "--input",
+            "--json",
+            "--on",
+            "--out",
+            "--seconds",
+            "--seed",
+            "--sort",
+            "--threads",
+            "-o",
+        ],
+    ),
     "check": (["data"], ["--debug", "--groups", "--json", "--on-bad", "--seed"]),
     "doctor": ([], ["--debug", "--json", "--seed"]),
     "fit": (
@@ -36,7 +52,22 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--within",
         ],
     ),
-    "measure": (["model"], ["--debug", "--input", "--json", "--latency", "--layers", "--seed", "--threads"]),
+    "measure": (
+        ["model"],
+        [
+            "--debug",
+            "--input",
+            "--json",
+            "--latency",
+            "--layers",
+            "--new-peaks",
+            "--picture",
+            "--profile",
+            "--roofline",
+            "--seed",
+            "--threads",
+        ],
+    ),
     "predict": (["model", "inputs"], ["--debug", "--json", "--out", "--seed", "--threads", "--top", "-o"]),
     "report": (["run"], ["--debug", "--json", "--out", "--seed", "-o"]),
     "zoo": (["name"], ["--debug", "--descending", "--family", "--json", "--seed", "--sort", "--within"]),

@@ -2,51 +2,82 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
 
 if TYPE_CHECKING:
-    from gossamer.cost.meter import LayerCost
+    from gossamer.cost.figures import Cost, LayerCost
+    from gossamer.deploy.contract import InputContract
 
-__all__ = ["measure_verb"]
+__all__ = ["load_network", "measure_verb", "plain_contract"]
 
 
 def measure_verb(
     model: Annotated[
-        str, typer.Argument(help="Catalogue name, NAME[:k], timm:NAME, torchvision:NAME or a bundle folder.")
+        str,
+        typer.Argument(
+            help="Catalogue name, NAME[:k], timm:NAME, torchvision:NAME, a bundle folder or an .onnx file."
+        ),
     ],
     input: Annotated[str | None, typer.Option("--input", help="BANDSxHEIGHTxWIDTH, e.g. 3x224x224.")] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Cost of every layer.")] = False,
     latency: Annotated[
         str | None, typer.Option("--latency", help="Export to this runtime and time it.")
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", help="Threads for --latency.")] = 1,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time of every node of the exported file, by operator.")
+    ] = False,
+    roofline: Annotated[
+        bool,
+        typer.Option("--roofline", help="Hold every node against what this machine can do; with --profile."),
+    ] = False,
+    new_peaks: Annotated[
+        bool, typer.Option("--new-peaks", help="Measure this machine anew for --roofline.")
+    ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", help="Write the share of time by operator as SVG; with --profile."),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", help="Threads for --latency, --profile and --roofline.")
+    ] = 1,
     seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Count parameters, multiply-accumulates, bytes and peak memory; time the exported network with --latency."""
-    import importlib.util
+    """Count parameters, multiply-accumulates, bytes and peak memory; time the exported network with --latency.
 
-    from gossamer.errors import MissingExtraError
+    --profile, --roofline and --picture tell where that time goes and how far it is from the machine's limit.
+    """
+    from gossamer.cli._profile_tables import check_picture
 
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("measuring a network", "torch", "train")
-    from gossamer.cost.meter import measure
-
-    network, shape = _network(model, input, seed)
-    cost = measure(network, (1, *shape))
-    document: dict[str, Any] = {"model": model, **cost.to_json(layers=layers), "input": list(shape)}
+    check_picture(picture)
+    profiled = profile or roofline or new_peaks or picture is not None
+    if profiled:
+        latency = _profiled_runtime(latency, threads)
+    subject = _file(Path(model), input) if Path(model).suffix == ".onnx" else _network(model, input, seed)
+    cost = subject.cost
+    document: dict[str, Any] = {"model": model, **cost.to_json(layers=layers), "input": list(subject.shape)}
     if latency is not None:
-        document["latency"] = _latency(network, shape, latency, threads)
+        document["latency"] = _latency(subject, latency, threads)
+    tables: list[str] = []
+    if profiled:
+        objects, tables = _profile(subject, threads, roofline or new_peaks, new_peaks)
+        if picture is not None:
+            from gossamer.cli._profile_tables import write_picture
+
+            write_picture(picture, model, objects["profile"])
+        document |= {name: found.to_json() for name, found in objects.items()}
     if json:
         print_json(document)
         return
     lines = [
-        f"{model} at {'x'.join(map(str, shape))}",
+        f"{model} at {'x'.join(map(str, subject.shape))}",
         f"params                    {cost.params:>14,}",
         f"macs                      {cost.macs:>14,}",
         f"param bytes               {cost.param_bytes:>14,}",
@@ -58,9 +89,10 @@ def measure_verb(
     if latency is not None:
         figure = document["latency"]
         lines.append(
-            f"latency on {figure['runtime']}, {threads} thread(s), fp32: p50 {figure['p50_ms']:.2f} ms, "
+            f"latency on {figure['runtime']}, {threads} thread(s), {figure['precision']}: p50 {figure['p50_ms']:.2f} ms, "
             f"p95 {figure['p95_ms']:.2f} ms over {figure['runs']} runs ({figure['state']})"
         )
+    lines += tables
     if layers:
         lines += ["", *_layer_lines(cost.layers)]
     print_lines(lines)
@@ -77,9 +109,67 @@ def _layer_lines(layers: tuple[LayerCost, ...]) -> list[str]:
     return lines
 
 
-def _network(model: str, input: str | None, seed: int) -> tuple[Any, tuple[int, int, int]]:
-    from pathlib import Path
+class _Subject(NamedTuple):
+    """What is measured: a network that is exported where a file is needed, or a file."""
 
+    cost: Cost
+    shape: tuple[int, ...]
+    """(bands, H, W); of a file whatever its input has behind the batch."""
+    network: Any = None
+    path: Path | None = None
+
+    @property
+    def layers(self) -> set[str]:
+        """The names that nodes of the file may belong to."""
+        return set() if self.network is None else {name for name, _ in self.network.named_modules() if name}
+
+    @property
+    def precision(self) -> str:
+        return "fp32" if self.path is None else "as stored"
+
+    def file(self, folder: str, runtime_name: str, *, names: bool = False) -> Path:
+        """The file itself, or an export of the network made in the folder."""
+        if self.path is not None:
+            return self.path
+        from gossamer.deploy.runtimes import get_runtime
+        from gossamer.deploy.runtimes.onnxruntime import export
+
+        path = Path(folder, f"model{get_runtime(runtime_name).suffix}")
+        contract = plain_contract(self.shape)
+        if names:
+            export(self.network, contract, path, names=True)
+        else:
+            get_runtime(runtime_name).export(self.network, contract, path)
+        return path
+
+
+def _file(path: Path, input: str | None) -> _Subject:
+    from gossamer.cost.onnx_count import count_onnx
+    from gossamer.errors import GossamerError
+
+    if not path.is_file():
+        raise GossamerError(
+            f"a model is a name, a bundle or a file, got {path}, which does not exist; check the path"
+        )
+    cost = count_onnx(path, None if input is None else (1, *_shape(input)))
+    return _Subject(cost, cost.input[1:], path=path)
+
+
+def _network(model: str, input: str | None, seed: int) -> _Subject:
+    import importlib.util
+
+    from gossamer.errors import MissingExtraError
+
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("measuring a network", "torch", "train")
+    from gossamer.cost.meter import measure
+
+    network, shape = load_network(model, input, seed)
+    return _Subject(measure(network, (1, *shape)), shape, network=network)
+
+
+def load_network(model: str, input: str | None, seed: int) -> tuple[Any, tuple[int, int, int]]:
+    """The network of a name or a bundle folder, and the shape (bands, H, W) it is looked at with."""
     from gossamer.deploy.bundle import load
     from gossamer.zoo.build import build
     from gossamer.zoo.catalogue import CATALOGUE
@@ -107,25 +197,62 @@ def _shape(text: str) -> tuple[int, int, int]:
     return bands, height, width
 
 
-def _latency(network: Any, shape: tuple[int, int, int], runtime_name: str, threads: int) -> dict[str, Any]:
+def plain_contract(shape: Sequence[int]) -> InputContract:
+    """A contract that leaves its values as they are, for a network that is only timed."""
+    from gossamer.deploy.contract import InputContract
+    from gossamer.types import Size
+
+    bands = tuple(f"band {i + 1}" for i in range(shape[0]))
+    return InputContract(Size(shape[1], shape[2]), bands, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])
+
+
+def _latency(subject: _Subject, runtime_name: str, threads: int) -> dict[str, Any]:
     import tempfile
-    from pathlib import Path
 
     import numpy as np
 
     from gossamer.cost.latency import measure_latency
-    from gossamer.deploy.contract import InputContract
     from gossamer.deploy.runtimes import get_runtime
-    from gossamer.types import Size
 
     runtime = get_runtime(runtime_name)
-    bands = tuple(f"band {i + 1}" for i in range(shape[0]))
-    zeros = (0.0,) * shape[0]
-    contract = InputContract(Size(*shape[1:]), bands, mean=zeros, std=(1.0,) * shape[0])
     with tempfile.TemporaryDirectory(prefix="gossamer-measure-") as folder:
-        path = Path(folder, f"model{runtime.suffix}")
-        runtime.export(network, contract, path)
-        session = runtime.load(path, threads=threads)
-        batch = np.zeros(contract.shape, np.float32)
+        session = runtime.load(subject.file(folder, runtime_name), threads=threads)
+        batch = np.zeros((1, *subject.shape), np.float32)
         figure = measure_latency({"file": lambda: session.run(batch)}, seconds=2.0, threads=threads)["file"]
-    return {"runtime": runtime_name, "threads": threads, "precision": "fp32", **figure.to_json()}
+    return {"runtime": runtime_name, "threads": threads, "precision": subject.precision, **figure.to_json()}
+
+
+def _profiled_runtime(latency: str | None, threads: int) -> str:
+    """The runtime that is timed beside a profile; what cannot be profiled is said before anything is measured."""
+    from gossamer.deploy.runtimes import get_runtime
+    from gossamer.errors import GossamerError
+
+    if threads < 1:
+        raise GossamerError(f"threads must be at least 1, got {threads}; write e.g. --threads 1")
+    if latency is None:
+        return "onnxruntime"
+    get_runtime(latency)
+    if latency != "onnxruntime":
+        raise GossamerError(f"profiles are taken on onnxruntime, got --latency {latency}; leave it out")
+    return latency
+
+
+def _profile(
+    subject: _Subject, threads: int, limit: bool, new_peaks: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """(profile and, where asked for, roofline by name; their tables)."""
+    import tempfile
+
+    from gossamer.cli._profile_tables import profile_lines, roofline_lines
+    from gossamer.cost.profile import profile_file
+    from gossamer.cost.roofline import peaks, roofline
+
+    with tempfile.TemporaryDirectory(prefix="gossamer-measure-") as folder:
+        path = subject.file(folder, "onnxruntime", names=True)
+        profile = profile_file(path, threads=threads, layers=subject.layers)
+    objects: dict[str, Any] = {"profile": profile}
+    lines = ["", *profile_lines(profile, subject.cost.macs)]
+    if limit:
+        objects["roofline"] = roofline(profile, peaks(threads=threads, again=new_peaks))
+        lines += ["", *roofline_lines(profile, objects["roofline"])]
+    return objects, lines

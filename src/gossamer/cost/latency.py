@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gossamer._machine import busy_seconds, load_per_core
+from gossamer.errors import GossamerError
 
-__all__ = ["Latency", "measure_latency"]
+__all__ = ["Latency", "Ratio", "compare", "measure_latency"]
 
 _BUSY_SHARE = 0.25
 _STOLEN = 1.3
@@ -34,6 +36,8 @@ class Latency:
     """Share of all cores that other processes used during the measurement."""
     flags: tuple[str, ...]
     """Reasons to read the figure with care; empty when the machine was quiet."""
+    by_round: tuple[float, ...] = ()
+    """Median wall time of each round, in milliseconds: what was timed beside it shares its rounds."""
 
     @property
     def state(self) -> str:
@@ -43,7 +47,7 @@ class Latency:
     def to_json(self) -> dict[str, Any]:
         """The figure as a JSON object."""
         document = asdict(self)
-        del document["flags"]
+        del document["flags"], document["by_round"]
         return {**document, "state": self.state}
 
 
@@ -57,17 +61,51 @@ def measure_latency(
     """
     once = {name: _warm(run) for name, run in runs.items()}
     wall: dict[str, list[float]] = {name: [] for name in runs}
+    by_round: dict[str, list[float]] = {name: [] for name in runs}
     cpu: dict[str, list[float]] = {name: [] for name in runs}
     before, started = busy_seconds(), time.perf_counter()
     for _ in range(rounds):
         for name, run in runs.items():
+            count = 0
             for _ in range(max(1, int(seconds / rounds / once[name]))):
                 cpu_start, wall_start = time.process_time(), time.perf_counter()
                 run()
                 wall[name].append(1e3 * (time.perf_counter() - wall_start))
                 cpu[name].append(1e3 * (time.process_time() - cpu_start))
+                count += 1
+            by_round[name].append(statistics.median(wall[name][-count:]))
     others = _others(before, busy_seconds(), time.perf_counter() - started)
-    return {name: _figure(wall[name], cpu[name], others, threads) for name in runs}
+    return {
+        name: replace(_figure(wall[name], cpu[name], others, threads), by_round=tuple(by_round[name]))
+        for name in runs
+    }
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long one thing takes as another that was timed in the same rounds."""
+
+    ratio: float
+    """Median over the rounds."""
+    low: float
+    high: float
+    """The median lies between these with about 95 % (order statistics; all rounds where there are under six)."""
+
+
+def compare(left: Latency, right: Latency) -> Ratio:
+    """`left` over `right`, round by round.
+
+    Raises:
+        GossamerError: they were not timed in the same rounds.
+    """
+    if not left.by_round or len(left.by_round) != len(right.by_round):
+        raise GossamerError(
+            f"a ratio needs figures of the same rounds, got {len(left.by_round)} and {len(right.by_round)}; time both in one call"
+        )
+    ratios = sorted(a / b for a, b in zip(left.by_round, right.by_round, strict=True))
+    count = len(ratios)
+    rank = max(0, math.floor((count - 1.96 * math.sqrt(count)) / 2) - 1) if count >= 6 else 0
+    return Ratio(statistics.median(ratios), ratios[rank], ratios[count - 1 - rank])
 
 
 def _others(before: tuple[float, float], after: tuple[float, float], seconds: float) -> float:

@@ -1,0 +1,108 @@
+"""gossamer bench, and measure on a file: side by side, sorted, as JSON and tables, and what it is told in vain."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from gossamer.cli import app
+from gossamer.cli._common import run
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.types import Size
+from gossamer.zoo.build import build
+
+SMALL = "shufflenet_v2_0.25"
+FAST = ["--seconds", "0.05", "--input", "3x64x64"]
+
+
+def _call(capsys, *arguments):
+    code = run(app, list(map(str, arguments)))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def file(tmp_path):
+    network = build("mobilenet_v2_0.25", num_classes=5).eval()
+    get_runtime("onnxruntime").export(network, InputContract(Size(64, 64)), tmp_path / "m.onnx")
+    return tmp_path / "m.onnx"
+
+
+def test_a_name_and_a_file_side_by_side(capsys, file):
+    code, out, _ = _call(capsys, "bench", SMALL, file, *FAST, "--threads", "1,2", "--sort", "macs", "--json")
+    assert code == 0
+    rows = json.loads(out)
+    assert [row["threads"] for row in rows] == [1, 1, 2, 2]
+    assert {row["model"] for row in rows} == {SMALL, str(file)}
+    for row in rows:
+        assert row["input"] == [3, 64, 64]
+        assert 0 < row["p50_ms"] <= row["p95_ms"]
+        assert row["size_bytes"] > row["params"]
+    assert rows[0]["macs"] == rows[2]["macs"] < rows[1]["macs"] == rows[3]["macs"]
+
+
+def test_ratios_to_the_first(capsys, file):
+    code, out, _ = _call(capsys, "bench", file, SMALL, *FAST, "--compare", "--json")
+    assert code == 0
+    (ratio,) = json.loads(out)["ratios"]
+    assert ratio["model"] == f"{SMALL} fp32"
+    assert 0 < ratio["low"] <= ratio["ratio"] <= ratio["high"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".md"])
+def test_tables(capsys, file, tmp_path, suffix):
+    code, out, err = _call(capsys, "bench", file, *FAST[:2], "--out", tmp_path / f"t{suffix}")
+    assert code == 0
+    assert str(file) in out
+    assert "timing 1 files in turns" in err
+    text = (tmp_path / f"t{suffix}").read_text()
+    if suffix == ".csv":
+        (row,) = csv.DictReader(text.splitlines())
+        assert row["model"] == str(file)
+    else:
+        assert len(text.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((SMALL, "--threads", "0"), "--threads is a list of whole numbers from 1, got '0'; write e.g. 1,2"),
+        ((SMALL, "--sort", "latencie"), "--sort is one of latency, macs, params, size, name, got 'latencie'; did you mean 'latency'?"),
+        ((SMALL, "--seconds", "0"), "--seconds is above 0, got 0"),
+        ((SMALL, "--out", "t.xls"), "--out is a .csv or .md file, got t.xls"),
+        (("none.onnx",), "a model is a name, a bundle or a file, got none.onnx, which does not exist; check the path"),
+        (("shufflenet_v9",), "the catalogue has no network 'shufflenet_v9'"),
+    ],
+)  # fmt: skip
+def test_bad_usage(capsys, arguments, message):
+    code, out, err = _call(capsys, "bench", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_measure_counts_a_file_without_torch(capsys, file, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, out, _ = _call(capsys, "measure", file, "--layers", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert document["input"] == [3, 64, 64]
+    assert document["macs"] == sum(layer["macs"] for layer in document["layers"]) > 0
+
+
+def test_measure_times_and_profiles_a_file(capsys, file):
+    code, out, _ = _call(capsys, "measure", file, "--latency", "onnxruntime", "--profile", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert document["latency"]["precision"] == "as stored"
+    assert document["profile"]["nodes"]
+
+
+def test_measure_a_file_that_is_not_there(capsys):
+    code, _, err = _call(capsys, "measure", "none.onnx")
+    assert code == 2
+    assert "got none.onnx, which does not exist" in err
