@@ -106,3 +106,29 @@ def test_measure_a_file_that_is_not_there(capsys):
     code, _, err = _call(capsys, "measure", "none.onnx")
     assert code == 2
     assert "got none.onnx, which does not exist" in err
+
+
+def test_a_prediction_is_made_of_blocks_and_kept(capsys, tmp_path):
+    arguments = [
+        "measure",
+        SMALL,
+        "--input",
+        "3x64x64",
+        "--predict",
+        "--table",
+        tmp_path / "t.sqlite",
+        "--json",
+    ]
+    code, out, _ = _call(capsys, *arguments)
+    assert code == 0
+    first = json.loads(out)["prediction"]
+    assert first["latency_ms"] > 0
+    assert (first["low_ms"], first["extrapolated"]) == (None, False)
+    again = json.loads(_call(capsys, *arguments)[1])["prediction"]
+    assert again == first, "the blocks of the table are not timed again"
+
+
+def test_a_file_has_no_blocks_to_predict_from(capsys, file):
+    code, _, err = _call(capsys, "measure", file, "--predict")
+    assert code == 2
+    assert "a prediction is made of a network's blocks, got a file; time it with --latency" in err

@@ -55,6 +55,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
     "measure": (
         ["model"],
         [
+            "--calibrate",
             "--debug",
             "--input",
             "--json",
@@ -62,9 +63,11 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--layers",
             "--new-peaks",
             "--picture",
+            "--predict",
             "--profile",
             "--roofline",
             "--seed",
+            "--table",
             "--threads",
         ],
     ),

@@ -84,6 +84,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "nn": ("nn",),
     "networks": (
+        "cost.blocks_of",
         "cost.meter",
         "zoo.build",
         "zoo.checkpoints",
@@ -109,6 +110,7 @@ SIBLINGS: dict[tuple[str, str], str] = {
 
 # What functions import late from a higher layer: torch stays out until the call.
 LATE_UPWARD: set[tuple[str, str]] = {
+    ("cost.predictor", "cost.blocks_of"),
     ("deploy.bundle", "zoo.build"),
     ("deploy.bundle", "zoo.checkpoints"),
     ("deploy.runtimes.onnxruntime", "nn.fuse"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines, say
 
 if TYPE_CHECKING:
     from gossamer.cost.figures import Cost, LayerCost
@@ -43,8 +43,17 @@ def measure_verb(
         Path | None,
         typer.Option("--picture", help="Write the share of time by operator as SVG; with --profile."),
     ] = None,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Predict the latency on onnxruntime from a table of blocks.")
+    ] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Time ten networks first, so that --predict has an interval.")
+    ] = False,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Table of blocks for --predict; the user's cache without.")
+    ] = None,
     threads: Annotated[
-        int, typer.Option("--threads", help="Threads for --latency, --profile and --roofline.")
+        int, typer.Option("--threads", help="Threads for --latency, --profile, --roofline and --predict.")
     ] = 1,
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -52,7 +61,8 @@ def measure_verb(
 ) -> None:
     """Count parameters, multiply-accumulates, bytes and peak memory; time the exported network with --latency.
 
-    --profile, --roofline and --picture tell where that time goes and how far it is from the machine's limit.
+    --profile, --roofline and --picture tell where that time goes and how far it is from the machine's limit;
+    --predict estimates it from blocks timed before.
     """
     from gossamer.cli._profile_tables import check_picture
 
@@ -66,12 +76,15 @@ def measure_verb(
     if latency is not None:
         document["latency"] = _latency(subject, latency, threads)
     tables: list[str] = []
+    if predict or calibrate:
+        document["prediction"], tables = _prediction(subject, threads, table, calibrate)
     if profiled:
-        objects, tables = _profile(subject, threads, roofline or new_peaks, new_peaks)
+        objects, more = _profile(subject, threads, roofline or new_peaks, new_peaks)
         if picture is not None:
             from gossamer.cli._profile_tables import write_picture
 
             write_picture(picture, model, objects["profile"])
+        tables += more
         document |= {name: found.to_json() for name, found in objects.items()}
     if json:
         print_json(document)
@@ -256,3 +269,45 @@ def _profile(
         objects["roofline"] = roofline(profile, peaks(threads=threads, again=new_peaks))
         lines += ["", *roofline_lines(profile, objects["roofline"])]
     return objects, lines
+
+
+CALIBRATED_ON = (
+    "lcnet_0.25",
+    "shufflenet_v1_g3_0.5",
+    "mobilenet_v3_small",
+    "ghostnet_0.5",
+    "mnasnet_a1_0.35",
+    "mobilenet_v2_0.5",
+    "shufflenet_v2_1.0",
+    "regnet_x_200mf",
+    "mobilenet_v2",
+    "efficientnet_lite0",
+)
+"""Networks of many sizes and constructions, timed whole by --calibrate."""
+
+
+def _prediction(
+    subject: _Subject, threads: int, file: Path | None, calibrated: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """(the prediction as JSON, its lines); blocks that the table lacks are timed now."""
+    from gossamer.cost.latency_table import LatencyTable, Platform, default_path
+    from gossamer.cost.predictor import calibrate, predict
+    from gossamer.errors import GossamerError
+    from gossamer.zoo.build import build
+    from gossamer.zoo.catalogue import CATALOGUE
+
+    if subject.network is None:
+        raise GossamerError("a prediction is made of a network's blocks, got a file; time it with --latency")
+    table, platform = LatencyTable(file or default_path()), Platform.here(threads=threads)
+    if calibrated:
+        say(f"timing {len(CALIBRATED_ON)} networks and their blocks, about a minute")
+        sizes = {name: CATALOGUE[name].input for name in CALIBRATED_ON}
+        calibrate({name: (build(name), (1, 3, size, size)) for name, size in sizes.items()}, table, platform)
+    found = predict(subject.network, (1, *subject.shape), table, platform)
+    if found.low_ms is None or found.high_ms is None:
+        spread = "no interval: never calibrated here, add --calibrate once"
+    else:
+        spread = f"{found.low_ms:.2f} to {found.high_ms:.2f} ms for {100 * found.coverage:.0f} % of networks"
+    doubt = "; some blocks are estimates" if found.extrapolated else ""
+    line = f"predicted on onnxruntime, {threads} thread(s), fp32: {found.latency_ms:.2f} ms ({spread}{doubt})"
+    return found.to_json(), [line]
