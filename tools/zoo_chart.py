@@ -16,6 +16,7 @@ from gossamer.report.svg import (
     axes,
     element,
     number,
+    picture,
     place_labels,
     spread,
 )
@@ -81,22 +82,17 @@ def scatter(
     plot = Plot(x, y, cost_name, "ImageNet top-1, published", lambda share: f"{100 * share:g} %")
     rows = -(-len(families) // LEGEND_COLUMNS)
     height = BOTTOM + 62 + rows * LEGEND_PITCH
-    return element(
-        "svg",
-        element("title", title, id="title"),
-        element("desc", _spoken(marks, cost_name), id="desc"),
-        element("style", Markup(STYLE)),
+    return picture(
+        title,
+        _spoken(marks, cost_name),
+        WIDTH,
+        height,
+        STYLE,
         axes(plot),
         *(_best_of(family, marks, plot, looks) for family in families),
         *(_mark(x(mark.cost), y(mark.top1), looks[mark.family]) for mark in marks),
         _labels(marks, labelled, x, y),
         _legend(families, looks),
-        xmlns="http://www.w3.org/2000/svg",
-        width=WIDTH,
-        height=height,
-        viewBox=f"0 0 {number(WIDTH)} {number(height)}",
-        role="img",
-        aria_labelledby="title desc",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from gossamer.errors import RunFolderError
 
-__all__ = ["atomic_path", "sha256", "write_bytes", "write_json", "write_text"]
+__all__ = ["atomic_path", "cache_folder", "sha256", "write_bytes", "write_json", "write_text"]
 
 
 @contextlib.contextmanager
@@ -58,6 +58,11 @@ def folder_error(error: OSError, path: Path) -> RunFolderError:
         error.errno or 0, f"{error.strerror or error}; check the disk or give another folder with --out"
     )
     return RunFolderError(f"cannot write {path}: {reason}")
+
+
+def cache_folder() -> Path:
+    """This person's folder for what can be made again: gossamer below XDG_CACHE_HOME, by default below ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gossamer"
 
 
 def write_bytes(path: Path, data: bytes) -> None:

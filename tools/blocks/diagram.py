@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from gossamer.report import svg
 from gossamer.report.svg import element, number, text_width
 
 __all__ = ["WIDTH", "Column", "Gate", "Layer", "Map", "Node", "Row", "Side", "diagram", "picture"]
@@ -190,20 +191,8 @@ def diagram(title: str, note: str, columns: Sequence[Column]) -> Markup:
 
 
 def picture(title: str, description: str, height: float, *parts: str) -> Markup:
-    """A file of its own, with a name and a description for those who cannot see it, readable on light and dark."""
-    return element(
-        "svg",
-        element("title", title, id="title"),
-        element("desc", description, id="desc"),
-        element("style", Markup(STYLE)),
-        *parts,
-        xmlns="http://www.w3.org/2000/svg",
-        width=WIDTH,
-        height=height,
-        viewBox=f"0 0 {number(WIDTH)} {number(height)}",
-        role="img",
-        aria_labelledby="title desc",
-    )
+    """A file of its own in the style of the block pictures, readable on light and dark."""
+    return svg.picture(title, description, WIDTH, height, STYLE, *parts)
 
 
 def _spoken(column: Column) -> str:

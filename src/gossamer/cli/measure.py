@@ -89,7 +89,15 @@ def measure_verb(
     if json:
         print_json(document)
         return
-    lines = [
+    lines = [*_cost_lines(model, subject), *_latency_lines(document.get("latency")), *tables]
+    if layers:
+        lines += ["", *_layer_lines(cost.layers)]
+    print_lines(lines)
+
+
+def _cost_lines(model: str, subject: _Subject) -> list[str]:
+    cost = subject.cost
+    return [
         f"{model} at {'x'.join(map(str, subject.shape))}",
         f"params                    {cost.params:>14,}",
         f"macs                      {cost.macs:>14,}",
@@ -99,16 +107,15 @@ def measure_verb(
         f"peak activation bytes     {cost.peak_bytes:>14,}",
         f"uncounted operators       {', '.join(cost.uncounted) or 'none':>14}",
     ]
-    if latency is not None:
-        figure = document["latency"]
-        lines.append(
-            f"latency on {figure['runtime']}, {threads} thread(s), {figure['precision']}: p50 {figure['p50_ms']:.2f} ms, "
-            f"p95 {figure['p95_ms']:.2f} ms over {figure['runs']} runs ({figure['state']})"
-        )
-    lines += tables
-    if layers:
-        lines += ["", *_layer_lines(cost.layers)]
-    print_lines(lines)
+
+
+def _latency_lines(figure: dict[str, Any] | None) -> list[str]:
+    if figure is None:
+        return []
+    return [
+        f"latency on {figure['runtime']}, {figure['threads']} thread(s), {figure['precision']}: p50 {figure['p50_ms']:.2f} ms, "
+        f"p95 {figure['p95_ms']:.2f} ms over {figure['runs']} runs ({figure['state']})"
+    ]
 
 
 def _layer_lines(layers: tuple[LayerCost, ...]) -> list[str]:

@@ -12,7 +12,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import platform as system
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +20,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from gossamer._files import write_text
+from gossamer._files import cache_folder, write_text
 from gossamer._machine import describe_machine, versions
 from gossamer.errors import DataError, RunFolderError
 from gossamer.types import Precision
@@ -122,9 +121,8 @@ _SCHEMA = (
 
 
 def default_path() -> Path:
-    """The table of this person: gossamer/latency.sqlite in the cache folder (XDG_CACHE_HOME, else ~/.cache)."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "gossamer" / "latency.sqlite"
+    """The table of this person: latency.sqlite in the cache folder."""
+    return cache_folder() / "latency.sqlite"
 
 
 class LatencyTable:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer.cost.block_regressor import COVERAGE, BlockRegressor
 from gossamer.cost.latency_table import LatencyTable, Platform, Row
 from gossamer.errors import DataError, ModelError
 
@@ -48,15 +49,10 @@ __all__ = [
     "predict",
 ]
 
-COVERAGE = 0.9
-"""Share of networks whose latency should lie inside the interval."""
 MAX_NETWORKS = 20
 _FEW = 8
 _RIDGE = 0.01
 _WORTH = 0.8
-_LEAST_ROWS = 12
-_NEIGHBOURS = 3
-_FOLDS = 10
 
 _Array = NDArray[np.float64]
 
@@ -220,73 +216,6 @@ def conformal_radius(residuals: Sequence[float], coverage: float = COVERAGE) -> 
     if rank > count:
         return sizes[-1], count / (count + 1)
     return sizes[rank - 1], coverage
-
-
-class BlockRegressor:
-    """Latency of a block from its shape: least squares on logarithms, then what the nearest known blocks missed.
-
-    The idea of nn-Meter's kernel regressors, on whole blocks. `radius` is the 90 % quantile of its own relative errors
-    under cross-validation.
-    """
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        """Fit on the rows of one platform; pairs and whole networks among them are left out.
-
-        Raises:
-            DataError: fewer than 12 blocks.
-        """
-        blocks = [row for row in rows if row.kind not in ("network", "pair")]
-        if len(blocks) < _LEAST_ROWS:
-            raise DataError(
-                f"estimating a block needs a table of at least {_LEAST_ROWS} blocks, got {len(blocks)}; "
-                "measure the missing ones instead"
-            )
-        features = np.array([_features(row) for row in blocks])
-        self._mean = features.mean(0)
-        self._scale = np.maximum(features.std(0), 1e-9)
-        known = (features - self._mean) / self._scale
-        times = np.log([row.latency_ms for row in blocks])
-        self._known, self._times = known, times
-        order = np.random.default_rng(0).permutation(len(blocks)) % _FOLDS
-        errors = np.empty(len(blocks))
-        for fold in range(_FOLDS):
-            out = order == fold
-            errors[out] = np.expm1(_estimate(known[~out], times[~out], known[out]) - times[out])
-        self.radius = float(np.quantile(np.abs(errors), COVERAGE))
-
-    def latency_ms(self, block: Unit | Row) -> float:
-        """The estimate for a block."""
-        wanted = (np.array([_features(block)]) - self._mean) / self._scale
-        return float(np.exp(_estimate(self._known, self._times, wanted)[0]))
-
-
-def _features(block: Unit | Row) -> list[float]:
-    """What a block's latency is estimated from: channels, kernel, stride, size, work, traffic, fit to 16 lanes."""
-    if isinstance(block, Row):
-        channels, height, width = block.in_channels, block.height, block.width
-    else:
-        _, channels, height, width = block.shape
-    sizes = (channels, block.out_channels, block.kernel, block.stride, height * width)
-    lanes = [-channels % 16 / 16, -block.out_channels % 16 / 16]
-    work = [math.log(1 + block.macs), math.log(1 + block.bytes_moved)]
-    return [*(math.log(size) for size in sizes), *work, *lanes]
-
-
-def _estimate(known: _Array, times: _Array, wanted: _Array) -> _Array:
-    """Log latency (M,) of features (M, F) from those of known blocks (N, F), (N,)."""
-
-    def wide(features: _Array) -> _Array:
-        return np.hstack([np.ones((len(features), 1)), features])
-
-    design = wide(known)
-    square = design.T @ design + 0.1 * np.eye(design.shape[1])
-    weights = np.linalg.solve(square, design.T @ times)
-    missed = times - design @ weights
-    distance = np.sqrt(((wanted[:, None] - known[None]) ** 2).sum(2))
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, :_NEIGHBOURS]
-    weight = 1 / (np.take_along_axis(distance, nearest, 1) + 0.1)
-    estimate: _Array = wide(wanted) @ weights + (weight * missed[nearest]).sum(1) / weight.sum(1)
-    return estimate
 
 
 def borders_of(units: Sequence[Unit]) -> tuple[int, float]:

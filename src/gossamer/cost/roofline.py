@@ -13,7 +13,6 @@ import datetime
 import importlib.metadata
 import itertools
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from gossamer._files import write_json
+from gossamer._files import cache_folder, write_json
 from gossamer._machine import describe_machine
 from gossamer.cost.profile import NodeTime, Profile
 from gossamer.errors import GossamerError, RunFolderError
@@ -170,9 +169,8 @@ def peaks(*, threads: int = 1, again: bool = False) -> Peaks:
 
 
 def cache_file() -> Path:
-    """Where peaks are kept: peaks.json in gossamer's folder below XDG_CACHE_HOME, by default ~/.cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "gossamer" / "peaks.json"
+    """Where peaks are kept: peaks.json in this person's cache folder."""
+    return cache_folder() / "peaks.json"
 
 
 def _read(file: Path) -> dict[str, Any]:

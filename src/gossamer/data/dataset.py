@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
+from gossamer._files import cache_folder
 from gossamer.errors import DataError
 
 __all__ = ["READERS", "Dataset", "Reader", "Sample", "SplitName", "open_dataset"]
@@ -92,8 +92,7 @@ def open_dataset(data: str | Path) -> Dataset:
 def _demo_folder() -> Path:
     from gossamer.data import scenes
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "gossamer" / "demo-scenes-1"
+    folder = cache_folder() / "demo-scenes-1"
     if not folder.exists():
         scenes.write(folder)
     return folder

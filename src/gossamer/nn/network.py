@@ -9,9 +9,18 @@ from torch import Tensor, nn
 
 from gossamer.errors import ModelError
 from gossamer.nn.blocks.reparameterised import RepConv
-from gossamer.nn.layers import Act, ConvNormAct, Norm
+from gossamer.nn.layers import Act, ConvNormAct, GridPool, Norm
 
-__all__ = ["Network", "Stage", "StageList", "classifier", "last_layer", "replace_classifier", "truncate"]
+__all__ = [
+    "Network",
+    "Stage",
+    "StageList",
+    "classifier",
+    "hidden_classifier",
+    "last_layer",
+    "replace_classifier",
+    "truncate",
+]
 
 
 class Stage(nn.Sequential):
@@ -157,6 +166,23 @@ def classifier(
         parts.append(nn.Dropout(dropout))
     parts.append(nn.Linear(in_channels, num_classes, bias=bias))
     return nn.Sequential(*parts)
+
+
+def hidden_classifier(
+    in_channels: int, num_classes: int, *, grid: int, hidden_channels: int, dropout: float
+) -> nn.Sequential:
+    """The head before global means: means over a grid, two hidden linear layers with dropout, linear to (B, K)."""
+    return nn.Sequential(
+        GridPool(grid),
+        nn.Flatten(1),
+        nn.Linear(in_channels * grid**2, hidden_channels),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden_channels, hidden_channels),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden_channels, num_classes),
+    )
 
 
 def last_layer(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:

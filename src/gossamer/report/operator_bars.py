@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from gossamer.report.svg import element, number, shorten, text_width
+from gossamer.report.svg import element, picture, shorten, text_width
 
 __all__ = ["Row", "operator_bars"]
 
@@ -55,19 +55,14 @@ def operator_bars(title: str, rows: Sequence[Row]) -> Markup:
         f"{row.name}: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in row.shares)
         for row in rows
     )
-    return element(
-        "svg",
-        element("title", title, id="title"),
-        element("desc", spoken, id="desc"),
-        element("style", Markup(STYLE)),
+    return picture(
+        title,
+        spoken,
+        WIDTH,
+        height,
+        STYLE,
         *(_bar(row, TOP + index * PITCH, order, colour) for index, row in enumerate(rows)),
         *(_entry(name, index, legend_top) for index, name in enumerate(order)),
-        xmlns="http://www.w3.org/2000/svg",
-        width=WIDTH,
-        height=height,
-        viewBox=f"0 0 {number(WIDTH)} {number(height)}",
-        role="img",
-        aria_labelledby="title desc",
     )
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "element",
     "figure",
     "number",
+    "picture",
     "place_labels",
     "shorten",
     "spread",
@@ -63,6 +64,23 @@ def figure(title: str, width: float, height: float, *children: str, class_: str 
     """An inline picture that scales with its column and has a name for those who cannot see it."""
     box = f"0 0 {number(width)} {number(height)}"
     return element("svg", element("title", title), *children, viewBox=box, role="img", class_=class_)
+
+
+def picture(title: str, description: str, width: float, height: float, style: str, *parts: str) -> Markup:
+    """A file of its own, with a name and a description for those who cannot see it, and its style sheet inside."""
+    return element(
+        "svg",
+        element("title", title, id="title"),
+        element("desc", description, id="desc"),
+        element("style", Markup(style)),
+        *parts,
+        xmlns="http://www.w3.org/2000/svg",
+        width=width,
+        height=height,
+        viewBox=f"0 0 {number(width)} {number(height)}",
+        role="img",
+        aria_labelledby="title desc",
+    )
 
 
 def text_width(text: str, size: float = FONT) -> float:

@@ -17,8 +17,8 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
-from gossamer.nn.layers import ConvNormAct, GridPool, ResponseNorm, init_convolutional, make_divisible
-from gossamer.nn.network import Network, StageList
+from gossamer.nn.layers import ConvNormAct, ResponseNorm, init_convolutional, make_divisible
+from gossamer.nn.network import Network, StageList, hidden_classifier
 
 __all__ = ["alexnet"]
 
@@ -88,17 +88,7 @@ def alexnet(
             stages.end_stage()
             stages.add(nn.MaxPool2d(3, 2, ceil_mode=form == "paper"), stride=2)
     hidden = make_divisible(HIDDEN_CHANNELS * width)
-    head = nn.Sequential(
-        GridPool(GRID),
-        nn.Flatten(1),
-        nn.Linear(stages.channels * GRID**2, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, num_classes),
-    )
+    head = hidden_classifier(stages.channels, num_classes, grid=GRID, hidden_channels=hidden, dropout=dropout)
     network = Network(nn.Identity(), stages.stages(), head, min_input=SMALLEST[form])
     _init(network)
     return network

@@ -15,8 +15,8 @@ from typing import Literal
 from torch import nn
 
 from gossamer.errors import ModelError
-from gossamer.nn.layers import ConvNormAct, GridPool, init_convolutional, make_divisible
-from gossamer.nn.network import Network, StageList
+from gossamer.nn.layers import ConvNormAct, init_convolutional, make_divisible
+from gossamer.nn.network import Network, StageList, hidden_classifier
 
 __all__ = ["vgg"]
 
@@ -56,17 +56,7 @@ def vgg(
         stages.end_stage()
     stages.add(nn.MaxPool2d(2), stride=2)
     hidden = make_divisible(HIDDEN_CHANNELS * width)
-    head = nn.Sequential(
-        GridPool(GRID),
-        nn.Flatten(1),
-        nn.Linear(stages.channels * GRID**2, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden, num_classes),
-    )
+    head = hidden_classifier(stages.channels, num_classes, grid=GRID, hidden_channels=hidden, dropout=dropout)
     network = Network(stem, stages.stages(), head)
     init_convolutional(network)
     return network
