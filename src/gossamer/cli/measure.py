@@ -68,8 +68,7 @@ def measure_verb(
 
     check_picture(picture)
     profiled = profile or roofline or new_peaks or picture is not None
-    if profiled:
-        latency = _profiled_runtime(latency, threads)
+    latency = _checked_runtime(latency, threads, profiled)
     subject = _file(Path(model), input) if Path(model).suffix == ".onnx" else _network(model, input, seed)
     cost = subject.cost
     document: dict[str, Any] = {"model": model, **cost.to_json(layers=layers), "input": list(subject.shape)}
@@ -242,17 +241,17 @@ def _latency(subject: _Subject, runtime_name: str, threads: int) -> dict[str, An
     return {"runtime": runtime_name, "threads": threads, "precision": subject.precision, **figure.to_json()}
 
 
-def _profiled_runtime(latency: str | None, threads: int) -> str:
-    """The runtime that is timed beside a profile; what cannot be profiled is said before anything is measured."""
+def _checked_runtime(latency: str | None, threads: int, profiled: bool) -> str | None:
+    """The runtime to time, the profile's beside a profile; what cannot be is said before anything is measured."""
     from gossamer.deploy.runtimes import get_runtime
     from gossamer.errors import GossamerError
 
     if threads < 1:
         raise GossamerError(f"threads must be at least 1, got {threads}; write e.g. --threads 1")
     if latency is None:
-        return "onnxruntime"
+        return "onnxruntime" if profiled else None
     get_runtime(latency)
-    if latency != "onnxruntime":
+    if profiled and latency != "onnxruntime":
         raise GossamerError(f"profiles are taken on onnxruntime, got --latency {latency}; leave it out")
     return latency
 
