@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -58,7 +56,7 @@ def bench_verb(
         bool, typer.Option("--compare", help="Ratios to the first model, with their interval.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write a .csv or .md table as well.")
+        Path | None, typer.Option("--out", "-o", help="Write a .csv, .md or .html table as well.")
     ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -67,6 +65,7 @@ def bench_verb(
     """Time several models side by side: all of them take turns in every round, so that their ratios hold on a busy machine."""
     import tempfile
 
+    from gossamer.cli._tables import check_table, table_lines, write_table
     from gossamer.errors import GossamerError, nearest
 
     counts = _thread_counts(threads)
@@ -74,8 +73,7 @@ def bench_verb(
         raise GossamerError(f"--sort is one of {', '.join(SORTS)}, got {sort!r}; {nearest(sort, SORTS)}")
     if seconds <= 0:
         raise GossamerError(f"--seconds is above 0, got {seconds:g}")
-    if out is not None and out.suffix not in (".csv", ".md"):
-        raise GossamerError(f"--out is a .csv or .md file, got {out}")
+    check_table(out)
     with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as folder:
         files = [
             file
@@ -86,12 +84,13 @@ def bench_verb(
         rows = [_row(file, on, count, timed[count][i]) for count in counts for i, file in enumerate(files)]
     ratios = [r for count in counts for r in _ratios(files, timed[count], count)] if compare else []
     rows.sort(key=lambda row: (row["threads"], row[SORTS[sort]]))
+    shown = [{**row, "input": "x".join(map(str, row["input"]))} for row in rows]
     if out is not None:
-        _write(out, rows)
+        write_table(out, COLUMNS, shown, title="Networks timed side by side")
     if json:
         print_json({"rows": rows, "ratios": ratios} if compare else rows)
         return
-    print_lines([*_table(rows), *_ratio_lines(ratios)])
+    print_lines([*table_lines(COLUMNS, shown), *_ratio_lines(ratios)])
 
 
 def _thread_counts(text: str) -> list[int]:
@@ -134,7 +133,7 @@ def _exported(model: str, on: str, input: str | None, seed: int, folder: Path) -
 
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError(f"exporting {model}", "torch", "train")
-    from gossamer.cli.measure import load_network, plain_contract
+    from gossamer.cli._subject import load_network, plain_contract
     from gossamer.deploy.runtimes import get_runtime
 
     network, shape = load_network(model, input, seed)
@@ -203,32 +202,6 @@ def _ratios(files: Sequence[_File], timed: Sequence[Latency], threads: int) -> l
     return found
 
 
-def _shown(row: dict[str, Any]) -> list[str]:
-    values = {
-        **row,
-        "input": "x".join(map(str, row["input"])),
-        "params": f"{row['params']:,}",
-        "macs": f"{row['macs']:,}",
-        "size_bytes": f"{row['size_bytes']:,}",
-        "p50_ms": f"{row['p50_ms']:.3f}",
-        "p95_ms": f"{row['p95_ms']:.3f}",
-    }
-    return [str(values[column]) for column in COLUMNS]
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    cells = [list(COLUMNS), *(_shown(row) for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
-    numbers = {"threads", "params", "macs", "size_bytes", "p50_ms", "p95_ms"}
-    return [
-        "  ".join(
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for cell, width, column in zip(line, widths, COLUMNS, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
-
-
 def _ratio_lines(ratios: Sequence[dict[str, Any]]) -> list[str]:
     lines = [
         f"{r['model']} takes {r['ratio']:.3f} times as long as {r['to']} on {r['threads']} thread(s) "
@@ -236,17 +209,3 @@ def _ratio_lines(ratios: Sequence[dict[str, Any]]) -> list[str]:
         for r in ratios
     ]
     return ["", *lines] if lines else []
-
-
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    from gossamer._files import write_text
-
-    if path.suffix == ".md":
-        lines = [COLUMNS, ["---"] * len(COLUMNS), *(_shown(row) for row in rows)]
-        write_text(path, "".join(f"| {' | '.join(line)} |\n" for line in lines))
-        return
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "input": "x".join(map(str, row["input"]))} for row in rows)
-    write_text(path, buffer.getvalue())

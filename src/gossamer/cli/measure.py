@@ -1,37 +1,59 @@
-"""gossamer measure: what a network costs, counted, and timed where asked for."""
+"""gossamer measure: what networks cost, counted, and timed where asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines, say
 
 if TYPE_CHECKING:
-    from gossamer.cost.figures import Cost, LayerCost
-    from gossamer.deploy.contract import InputContract
+    from gossamer.cli._subject import Subject
+    from gossamer.cost.figures import Cost
 
-__all__ = ["load_network", "measure_verb", "plain_contract"]
+__all__ = ["measure_verb"]
+
+COLUMNS = (
+    "model",
+    "input",
+    "params",
+    "macs",
+    "elementwise",
+    "param_bytes",
+    "peak_bytes",
+    "receptive_field",
+    "intensity",
+    "p50_ms",
+    "uncounted",
+)
+SORTS = {"macs": "macs", "params": "params", "peak": "peak_bytes", "latency": "p50_ms", "name": "model"}
 
 
 def measure_verb(
-    model: Annotated[
-        str,
+    models: Annotated[
+        list[str],
         typer.Argument(
-            help="Catalogue name, NAME[:k], timm:NAME, torchvision:NAME, a bundle folder or an .onnx file."
+            help="Catalogue names, NAME[:k], timm:NAME, torchvision:NAME, bundle folders or .onnx files."
         ),
     ],
     input: Annotated[str | None, typer.Option("--input", help="BANDSxHEIGHTxWIDTH, e.g. 3x224x224.")] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Cost of every layer.")] = False,
+    sizes: Annotated[
+        str | None, typer.Option("--sizes", help="Sides to count at, e.g. 128,160,192x256; a table.")
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Cost of every layer and sort of operator.")
+    ] = False,
+    fused: Annotated[bool, typer.Option("--fused", help="Fold norms and merge branches first.")] = False,
     latency: Annotated[
         str | None, typer.Option("--latency", help="Export to this runtime and time it.")
     ] = None,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Time of every node of the exported file, by operator.")
-    ] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Time of every node, by operator.")] = False,
+    on: Annotated[
+        str, typer.Option("--on", help="What --profile runs on: onnxruntime, openvino or torch.")
+    ] = "onnxruntime",
     roofline: Annotated[
         bool,
         typer.Option("--roofline", help="Hold every node against what this machine can do; with --profile."),
@@ -55,56 +77,134 @@ def measure_verb(
     threads: Annotated[
         int, typer.Option("--threads", help="Threads for --latency, --profile, --roofline and --predict.")
     ] = 1,
+    sort: Annotated[
+        str | None, typer.Option("--sort", help="Order of several: macs, params, peak, latency or name.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the table to a .csv, .md or .html file as well.")
+    ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Count parameters, multiply-accumulates, bytes and peak memory; time the exported network with --latency.
 
-    --profile, --roofline and --picture tell where that time goes and how far it is from the machine's limit;
-    --predict estimates it from blocks timed before.
+    Several models, or one at several --sizes, make a table. --profile, --roofline and --picture tell where the time
+    goes and how far it is from the machine's limit; --predict estimates it from blocks timed before.
     """
     from gossamer.cli._profile_tables import check_picture
 
     check_picture(picture)
-    profiled = profile or roofline or new_peaks or picture is not None
-    latency = _checked_runtime(latency, threads, profiled)
-    subject = _file(Path(model), input) if Path(model).suffix == ".onnx" else _network(model, input, seed)
-    cost = subject.cost
-    document: dict[str, Any] = {"model": model, **cost.to_json(layers=layers), "input": list(subject.shape)}
+    limited = roofline or new_peaks
+    profiled = profile or limited or picture is not None
+    single = profiled or predict or calibrate or layers
+    _check_tables(
+        sort, out, "--profile, --roofline, --predict and --layers" if single else None, models, sizes
+    )
+    latency = _checked_runtime(latency, threads, profiled, limited, on)
+    subjects = list(_subjects(models, input, sizes, seed, fused))
+    documents = [
+        {"model": subject.name, **subject.cost.to_json(layers=layers), "input": list(subject.shape)}
+        for subject in subjects
+    ]
     if latency is not None:
-        document["latency"] = _latency(subject, latency, threads)
+        for document, figure in zip(documents, _latencies(subjects, latency, threads), strict=True):
+            document["latency"] = figure
+    if len(subjects) > 1 or sizes is not None or out is not None:
+        _print_table(documents, sort, out, json)
+        return
+    subject, document = subjects[0], documents[0]
     tables: list[str] = []
     if predict or calibrate:
         document["prediction"], tables = _prediction(subject, threads, table, calibrate)
     if profiled:
-        objects, more = _profile(subject, threads, roofline or new_peaks, new_peaks)
+        objects, more = _profile(subject, on, threads, limited, new_peaks)
         if picture is not None:
             from gossamer.cli._profile_tables import write_picture
 
-            write_picture(picture, model, objects["profile"])
+            write_picture(picture, subject.name, objects["profile"])
         tables += more
         document |= {name: found.to_json() for name, found in objects.items()}
     if json:
         print_json(document)
         return
-    lines = [*_cost_lines(model, subject), *_latency_lines(document.get("latency")), *tables]
+    lines = [*_cost_lines(subject), *_latency_lines(document.get("latency")), *tables]
     if layers:
-        lines += ["", *_layer_lines(cost.layers)]
+        lines += ["", *_layer_lines(subject.cost), "", *_operator_lines(subject.cost)]
     print_lines(lines)
 
 
-def _cost_lines(model: str, subject: _Subject) -> list[str]:
+def _check_tables(
+    sort: str | None, out: Path | None, single: str | None, models: Sequence[str], sizes: str | None
+) -> None:
+    from gossamer.cli._tables import check_table
+    from gossamer.errors import GossamerError, nearest
+
+    if sort is not None and sort not in SORTS:
+        raise GossamerError(f"--sort is one of {', '.join(SORTS)}, got {sort!r}; {nearest(sort, SORTS)}")
+    check_table(out)
+    if single and (len(models) > 1 or sizes is not None or out is not None):
+        raise GossamerError(
+            f"{single} look at one network at one size, got {len(models)} model(s)"
+            f"{'' if sizes is None else ', --sizes'}{'' if out is None else ', --out'}; measure one at a time"
+        )
+
+
+def _subjects(
+    models: Sequence[str], input: str | None, sizes: str | None, seed: int, fused: bool
+) -> Sequence[Subject]:
+    from gossamer.cli._subject import at_sizes, subject_of
+    from gossamer.errors import GossamerError
+
+    if sizes is None:
+        return [subject_of(model, input, seed, fused=fused) for model in models]
+    if input is not None:
+        raise GossamerError(f"--sizes and --input both name the input, got {sizes!r} and {input!r}; give one")
+    return [each for model in models for each in at_sizes(subject_of(model, None, seed, fused=fused), sizes)]
+
+
+def _print_table(documents: Sequence[dict[str, Any]], sort: str | None, out: Path | None, json: bool) -> None:
+    from gossamer.cli._tables import table_lines, write_table
+
+    if sort is not None:
+        documents = sorted(documents, key=lambda document: _row(document)[SORTS[sort]])
+    rows = [_row(document) for document in documents]
+    columns = [name for name in COLUMNS if any(row[name] not in (None, "") for row in rows)]
+    if out is not None:
+        write_table(out, columns, rows, title="What the networks cost")
+    if json:
+        print_json(documents)
+        return
+    print_lines(table_lines(columns, rows))
+
+
+def _row(document: dict[str, Any]) -> dict[str, Any]:
+    field = document["receptive_field"]
+    return {
+        **{name: document.get(name) for name in COLUMNS},
+        "input": "x".join(map(str, document["input"])),
+        "receptive_field": "" if field is None else "x".join(map(str, field)),
+        "p50_ms": document.get("latency", {}).get("p50_ms"),
+        "uncounted": " ".join(document["uncounted"]),
+    }
+
+
+def _cost_lines(subject: Subject) -> list[str]:
     cost = subject.cost
+    field = "none" if cost.receptive_field is None else " x ".join(map(str, cost.receptive_field))
     return [
-        f"{model} at {'x'.join(map(str, subject.shape))}",
+        f"{subject.name} at {'x'.join(map(str, subject.shape))}",
         f"params                    {cost.params:>14,}",
         f"macs                      {cost.macs:>14,}",
+        f"elementwise operations    {cost.elementwise:>14,}",
         f"param bytes               {cost.param_bytes:>14,}",
         f"activation bytes read     {cost.activation_bytes_read:>14,}",
         f"activation bytes written  {cost.activation_bytes_written:>14,}",
         f"peak activation bytes     {cost.peak_bytes:>14,}",
+        f"macs a byte moved         {cost.intensity:>14.2f}",
+        f"receptive field           {field:>14}",
         f"uncounted operators       {', '.join(cost.uncounted) or 'none':>14}",
+        *(f"note: {note}" for note in cost.notes),
     ]
 
 
@@ -117,115 +217,35 @@ def _latency_lines(figure: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _layer_lines(layers: tuple[LayerCost, ...]) -> list[str]:
-    lines = [f"{'layer':34} {'kind':18} {'output':>16} {'params':>10} {'macs':>13} {'bytes':>11}"]
-    for layer in layers:
+def _layer_lines(cost: Cost) -> list[str]:
+    lines = [
+        f"{'layer':34} {'kind':18} {'output':>16} {'params':>10} {'macs':>13} {'elementwise':>11} {'bytes':>11} "
+        f"{'macs/byte':>9} {'sees':>10}"
+    ]
+    for layer in cost.layers:
         output = "x".join(map(str, layer.output[1:]))
+        sees = "" if layer.receptive_field is None else "x".join(map(str, layer.receptive_field))
         moved = layer.bytes_read + layer.bytes_written
         lines.append(
-            f"{layer.name or '(network)':34} {layer.kind:18} {output:>16} {layer.params:>10,} {layer.macs:>13,} {moved:>11,}"
+            f"{layer.name or '(network)':34} {layer.kind:18} {output:>16} {layer.params:>10,} {layer.macs:>13,} "
+            f"{layer.elementwise:>11,} {moved:>11,} {layer.intensity:>9.2f} {sees:>10}"
         )
     return lines
 
 
-class _Subject(NamedTuple):
-    """What is measured: a network that is exported where a file is needed, or a file."""
-
-    cost: Cost
-    shape: tuple[int, ...]
-    """(bands, H, W); of a file whatever its input has behind the batch."""
-    network: Any = None
-    path: Path | None = None
-
-    @property
-    def layers(self) -> set[str]:
-        """The names that nodes of the file may belong to."""
-        return set() if self.network is None else {name for name, _ in self.network.named_modules() if name}
-
-    @property
-    def precision(self) -> str:
-        return "fp32" if self.path is None else "as stored"
-
-    def file(self, folder: str, runtime_name: str, *, names: bool = False) -> Path:
-        """The file itself, or an export of the network made in the folder."""
-        if self.path is not None:
-            return self.path
-        from gossamer.deploy.runtimes import get_runtime
-        from gossamer.deploy.runtimes.onnxruntime import export
-
-        path = Path(folder, f"model{get_runtime(runtime_name).suffix}")
-        contract = plain_contract(self.shape)
-        if names:
-            export(self.network, contract, path, names=True)
-        else:
-            get_runtime(runtime_name).export(self.network, contract, path)
-        return path
-
-
-def _file(path: Path, input: str | None) -> _Subject:
-    from gossamer.cost.onnx_count import count_onnx
-    from gossamer.errors import GossamerError
-
-    if not path.is_file():
-        raise GossamerError(
-            f"a model is a name, a bundle or a file, got {path}, which does not exist; check the path"
+def _operator_lines(cost: Cost) -> list[str]:
+    lines = [f"{'operator':34} {'runs':>6} {'macs':>14} {'elementwise':>12} {'bytes':>12}"]
+    for operator in cost.operators:
+        moved = operator.bytes_read + operator.bytes_written
+        lines.append(
+            f"{operator.kind:34} {operator.runs:>6} {operator.macs:>14,} {operator.elementwise:>12,} {moved:>12,}"
         )
-    cost = count_onnx(path, None if input is None else (1, *_shape(input)))
-    return _Subject(cost, cost.input[1:], path=path)
+    return lines
 
 
-def _network(model: str, input: str | None, seed: int) -> _Subject:
-    import importlib.util
-
-    from gossamer.errors import MissingExtraError
-
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("measuring a network", "torch", "train")
-    from gossamer.cost.meter import measure
-
-    network, shape = load_network(model, input, seed)
-    return _Subject(measure(network, (1, *shape)), shape, network=network)
-
-
-def load_network(model: str, input: str | None, seed: int) -> tuple[Any, tuple[int, int, int]]:
-    """The network of a name or a bundle folder, and the shape (bands, H, W) it is looked at with."""
-    from gossamer.deploy.bundle import load
-    from gossamer.zoo.build import build
-    from gossamer.zoo.catalogue import CATALOGUE
-    from gossamer.zoo.spec import parse_model
-
-    if (Path(model) / "model.json").is_file():
-        bundle = load(model)
-        shape = bundle.contract.shape[1:] if input is None else _shape(input)
-        return bundle.network(), shape
-    spec, _ = parse_model(model)
-    size = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
-    shape = (3, size, size) if input is None else _shape(input)
-    return build(model, seed=seed, in_channels=None if shape[0] == 3 else shape[0]), shape
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    from gossamer.errors import GossamerError
-
-    try:
-        bands, height, width = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        bands = height = width = 0
-    if min(bands, height, width) < 1:
-        raise GossamerError(f"--input is BANDSxHEIGHTxWIDTH, got {text!r}; write e.g. 3x224x224")
-    return bands, height, width
-
-
-def plain_contract(shape: Sequence[int]) -> InputContract:
-    """A contract that leaves its values as they are, for a network that is only timed."""
-    from gossamer.deploy.contract import InputContract
-    from gossamer.types import Size
-
-    bands = tuple(f"band {i + 1}" for i in range(shape[0]))
-    return InputContract(Size(shape[1], shape[2]), bands, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])
-
-
-def _latency(subject: _Subject, runtime_name: str, threads: int) -> dict[str, Any]:
+def _latencies(subjects: Sequence[Subject], runtime_name: str, threads: int) -> list[dict[str, Any]]:
+    """All of them take turns in every round."""
+    import functools
     import tempfile
 
     import numpy as np
@@ -234,41 +254,61 @@ def _latency(subject: _Subject, runtime_name: str, threads: int) -> dict[str, An
     from gossamer.deploy.runtimes import get_runtime
 
     runtime = get_runtime(runtime_name)
+    runs = {}
     with tempfile.TemporaryDirectory(prefix="gossamer-measure-") as folder:
-        session = runtime.load(subject.file(folder, runtime_name), threads=threads)
-        batch = np.zeros((1, *subject.shape), np.float32)
-        figure = measure_latency({"file": lambda: session.run(batch)}, seconds=2.0, threads=threads)["file"]
-    return {"runtime": runtime_name, "threads": threads, "precision": subject.precision, **figure.to_json()}
+        for index, subject in enumerate(subjects):
+            path = subject.file(str(Path(folder, str(index))), runtime_name)
+            session = runtime.load(path, threads=threads)
+            runs[str(index)] = functools.partial(session.run, np.zeros((1, *subject.shape), np.float32))
+        found = measure_latency(runs, seconds=2.0, threads=threads)
+    return [
+        {
+            "runtime": runtime_name,
+            "threads": threads,
+            "precision": subject.precision,
+            **found[str(index)].to_json(),
+        }
+        for index, subject in enumerate(subjects)
+    ]
 
 
-def _checked_runtime(latency: str | None, threads: int, profiled: bool) -> str | None:
+def _checked_runtime(latency: str | None, threads: int, profiled: bool, limited: bool, on: str) -> str | None:
     """The runtime to time, the profile's beside a profile; what cannot be is said before anything is measured."""
+    from gossamer.cost.profilers import get_profiler
     from gossamer.deploy.runtimes import get_runtime
     from gossamer.errors import GossamerError
 
     if threads < 1:
         raise GossamerError(f"threads must be at least 1, got {threads}; write e.g. --threads 1")
+    get_profiler(on)
+    if limited and on != "onnxruntime":
+        raise GossamerError(f"--roofline is taken on onnxruntime, got --on {on}; leave it out")
     if latency is None:
-        return "onnxruntime" if profiled else None
+        return "onnxruntime" if profiled and on == "onnxruntime" else None
     get_runtime(latency)
-    if profiled and latency != "onnxruntime":
-        raise GossamerError(f"profiles are taken on onnxruntime, got --latency {latency}; leave it out")
+    if profiled and latency != on:
+        raise GossamerError(
+            f"a profile and a latency are of one runtime, got --latency {latency} and --on {on}"
+        )
     return latency
 
 
 def _profile(
-    subject: _Subject, threads: int, limit: bool, new_peaks: bool
+    subject: Subject, on: str, threads: int, limit: bool, new_peaks: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """(profile and, where asked for, roofline by name; their tables)."""
     import tempfile
 
     from gossamer.cli._profile_tables import profile_lines, roofline_lines
-    from gossamer.cost.profile import profile_file
+    from gossamer.cost.profilers import get_profiler, profile_on
     from gossamer.cost.roofline import peaks, roofline
 
     with tempfile.TemporaryDirectory(prefix="gossamer-measure-") as folder:
-        path = subject.file(folder, "onnxruntime", names=True)
-        profile = profile_file(path, threads=threads, layers=subject.layers)
+        of_network = get_profiler(on).takes == "network"
+        thing = subject.network if of_network else subject.file(folder, "onnxruntime", names=True)
+        profile = profile_on(
+            on, thing or subject.path, shape=(1, *subject.shape), threads=threads, layers=subject.layers
+        )
     objects: dict[str, Any] = {"profile": profile}
     lines = ["", *profile_lines(profile, subject.cost.macs)]
     if limit:
@@ -293,7 +333,7 @@ CALIBRATED_ON = (
 
 
 def _prediction(
-    subject: _Subject, threads: int, file: Path | None, calibrated: bool
+    subject: Subject, threads: int, file: Path | None, calibrated: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """(the prediction as JSON, its lines); blocks that the table lacks are timed now."""
     from gossamer.cost.latency_table import LatencyTable, Platform, default_path

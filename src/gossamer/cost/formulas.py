@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-__all__ = ["convolution_macs", "matmul_macs"]
+__all__ = ["convolution_kind", "convolution_macs", "matmul_macs", "words"]
 
 
 def convolution_macs(weight: Sequence[int], output: Sequence[int]) -> int:
@@ -16,6 +16,22 @@ def convolution_macs(weight: Sequence[int], output: Sequence[int]) -> int:
     return output[0] * prod(output[2:]) * prod(weight)
 
 
+def convolution_kind(weight: Sequence[int], in_channels: int, *, transposed: bool = False) -> str:
+    """The sort of a convolution with weight (out, in / groups, kh, kw): a kernel of 1, one filter a channel, groups, or plain."""
+    if transposed:
+        return "Conv transposed"
+    if weight[1] == 1 and weight[0] > 1 and in_channels == weight[0]:
+        return "Conv depthwise"
+    if in_channels > weight[1]:
+        return "Conv grouped"
+    return "Conv 1x1" if set(weight[2:]) == {1} else "Conv k x k"
+
+
 def matmul_macs(left: Sequence[int], right: Sequence[int]) -> int:
     """Matrices (..., n, m) times (..., m, p), batch sizes of the left: batch x n m p."""
     return prod(left) * right[-1]
+
+
+def words(text: str) -> frozenset[str]:
+    """Operator names, written as a line of text so that a table of eighty stays readable."""
+    return frozenset(text.split())

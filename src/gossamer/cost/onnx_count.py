@@ -15,8 +15,8 @@ from typing import Any
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, shape_inference
 
-from gossamer.cost.figures import Cost, LayerCost
-from gossamer.cost.formulas import convolution_macs, matmul_macs
+from gossamer.cost.figures import Cost, LayerCost, OperatorCost
+from gossamer.cost.formulas import convolution_kind, convolution_macs, matmul_macs, words
 from gossamer.errors import ModelError
 
 __all__ = ["count_onnx"]
@@ -34,89 +34,24 @@ _WEIGHT_INPUT = {
     "QLinearMatMul": 3,
 }
 """Operator -> which input holds the kernel or the right matrix."""
-_PLAIN = frozenset(
-    [
-        "Abs",
-        "Add",
-        "AveragePool",
-        "BatchNormalization",
-        "Cast",
-        "Ceil",
-        "Clip",
-        "Concat",
-        "Constant",
-        "ConstantOfShape",
-        "DequantizeLinear",
-        "Div",
-        "Dropout",
-        "DynamicQuantizeLinear",
-        "Elu",
-        "Equal",
-        "Erf",
-        "Exp",
-        "Expand",
-        "Floor",
-        "Gather",
-        "Gelu",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "Greater",
-        "HardSigmoid",
-        "HardSwish",
-        "InstanceNormalization",
-        "LRN",
-        "LayerNormalization",
-        "LeakyRelu",
-        "Less",
-        "Log",
-        "LogSoftmax",
-        "Max",
-        "MaxPool",
-        "Mean",
-        "Min",
-        "Mish",
-        "Mul",
-        "Neg",
-        "Not",
-        "PRelu",
-        "Pad",
-        "Pow",
-        "QLinearAdd",
-        "QLinearAveragePool",
-        "QLinearConcat",
-        "QLinearGlobalAveragePool",
-        "QLinearLeakyRelu",
-        "QLinearMul",
-        "QLinearSigmoid",
-        "QuantizeLinear",
-        "Range",
-        "Reciprocal",
-        "ReduceMax",
-        "ReduceMean",
-        "ReduceMin",
-        "ReduceSum",
-        "Relu",
-        "Resize",
-        "Round",
-        "Shape",
-        "Sigmoid",
-        "Sign",
-        "Slice",
-        "Softmax",
-        "Softplus",
-        "Split",
-        "Sqrt",
-        "Sub",
-        "Sum",
-        "Tanh",
-        "Tile",
-        "TopK",
-        "Transpose",
-        "Upsample",
-        "Where",
-    ]
+_POINTWISE = words(
+    "Abs Add And BatchNormalization Ceil Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid "
+    "HardSwish InstanceNormalization LRN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Max Mean Min Mish "
+    "Mul Neg Not Or PRelu Pow QLinearAdd QLinearLeakyRelu QLinearMul QLinearSigmoid Reciprocal Relu Resize Round Sigmoid "
+    "Sign Sin Softmax Softplus Sqrt Sub Sum Tanh Upsample Where"
 )
-"""Operators without multiply-accumulates: seen in the bytes."""
+"""One operation for every number of the result."""
+_REDUCTIONS = words(
+    "ArgMax GlobalAveragePool GlobalMaxPool QLinearGlobalAveragePool ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum"
+)
+"""One operation for every number read."""
+_POOLS = frozenset({"AveragePool", "MaxPool", "QLinearAveragePool"})
+"""One operation for every number of every window."""
+_MOVES = words(
+    "Cast Concat Constant ConstantOfShape DepthToSpace DequantizeLinear Dropout DynamicQuantizeLinear Expand Gather Pad "
+    "QLinearConcat QuantizeLinear Range Shape Slice SpaceToDepth Split Tile TopK Transpose"
+)
+"""Nothing computed but what another type or place needs: seen in the bytes."""
 
 
 class _Tensors:
@@ -161,19 +96,40 @@ def count_onnx(path: Path, input: Sequence[int] | None = None) -> Cost:
     tensors = _Tensors(model, path)
     nodes = [node for node in model.graph.node if node.op_type != "Constant"]
     layers = [_layer(node, index, tensors) for index, node in enumerate(nodes) if node.op_type not in _VIEWS]
-    known = _PLAIN | _VIEWS | set(_WEIGHT_INPUT)
+    known = _POINTWISE | _REDUCTIONS | _POOLS | _MOVES | _VIEWS | set(_WEIGHT_INPUT)
     learnt = _parameters(nodes, tensors)
     return Cost(
         tensors.shape(_inputs(model)[0].name),
         sum(prod(tensors.stored[name]) for name in learnt),
         sum(layer.macs for layer in layers),
+        sum(layer.elementwise for layer in layers),
         sum(tensors.bytes(name) for name in learnt),
         sum(layer.bytes_read for layer in layers),
         sum(layer.bytes_written for layer in layers),
         _peak(model, nodes, tensors),
         tuple(sorted({node.op_type for node in nodes} - known)),
         tuple(layers),
+        _operators(layers),
     )
+
+
+def _operators(layers: Sequence[LayerCost]) -> tuple[OperatorCost, ...]:
+    """Totals by kind, those with the most macs first."""
+    groups: dict[str, list[LayerCost]] = {}
+    for layer in layers:
+        groups.setdefault(layer.kind, []).append(layer)
+    totals = [
+        OperatorCost(
+            kind,
+            len(those),
+            sum(layer.macs for layer in those),
+            sum(layer.elementwise for layer in those),
+            sum(layer.bytes_read for layer in those),
+            sum(layer.bytes_written for layer in those),
+        )
+        for kind, those in groups.items()
+    ]
+    return tuple(sorted(totals, key=lambda total: (-total.macs, total.kind)))
 
 
 def _read(path: Path) -> ModelProto:
@@ -223,15 +179,38 @@ def _shown(shape: Sequence[int | None]) -> str:
 def _layer(node: NodeProto, index: int, tensors: _Tensors) -> LayerCost:
     read = [name for name in node.input if name and name not in tensors.stored]
     written = [name for name in node.output if name]
+    own = list(_own_parameters(node, tensors))
     return LayerCost(
         node.name or f"{node.op_type}_{index}",
-        node.op_type,
+        _kind(node, tensors),
         tensors.shape(written[0]),
-        sum(prod(tensors.stored[name]) for name in _own_parameters(node, tensors)),
+        sum(prod(tensors.stored[name]) for name in own),
+        sum(tensors.bytes(name) for name in own),
         _macs(node, tensors),
+        _elementwise(node, tensors),
         sum(tensors.bytes(name) for name in read),
         sum(tensors.bytes(name) for name in written[:1]),
     )
+
+
+def _kind(node: NodeProto, tensors: _Tensors) -> str:
+    """The operator, but for convolutions the sort of kernel."""
+    operator: str = node.op_type
+    if "Conv" not in operator:
+        return operator
+    weight = tensors.shape(node.input[_WEIGHT_INPUT[node.op_type]])
+    transposed = operator == "ConvTranspose"
+    return convolution_kind(weight, tensors.shape(node.input[0])[1], transposed=transposed)
+
+
+def _elementwise(node: NodeProto, tensors: _Tensors) -> int:
+    given = prod(tensors.shape(node.output[0]))
+    if node.op_type in _POINTWISE:
+        return given
+    if node.op_type in _POOLS:
+        window: Sequence[int] = next(a.ints for a in node.attribute if a.name == "kernel_shape")
+        return given * prod(window)
+    return prod(tensors.shape(node.input[0])) if node.op_type in _REDUCTIONS else 0
 
 
 def _macs(node: NodeProto, tensors: _Tensors) -> int:

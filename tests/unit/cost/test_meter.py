@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gossamer.cost.meter import measure
+from gossamer.cost.meter import measure, measure_sizes
 from gossamer.errors import ModelError
+from gossamer.nn.layers import SqueezeExcite
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
 
@@ -192,20 +193,138 @@ def test_the_document():
         "input",
         "params",
         "macs",
+        "elementwise",
         "param_bytes",
         "activation_bytes_read",
         "activation_bytes_written",
         "peak_bytes",
         "uncounted",
+        "receptive_field",
+        "notes",
+        "intensity",
     ]
-    assert json.loads(json.dumps(cost.to_json(layers=True)))["layers"] == [
+    tables = json.loads(json.dumps(cost.to_json(layers=True)))
+    moved = {"bytes_read": FLOAT * 192, "bytes_written": FLOAT * 144}
+    work = {"macs": 36 * 108, "elementwise": 0}
+    assert tables["layers"] == [
         {
             "name": "",
             "kind": "Conv2d",
             "output": [1, 4, 6, 6],
             "params": 112,
-            "macs": 36 * 108,
-            "bytes_read": FLOAT * 192,
-            "bytes_written": FLOAT * 144,
+            "param_bytes": FLOAT * 112,
+            **work,
+            **moved,
+            "receptive_field": [3, 3],
+            "intensity": 36 * 108 / (FLOAT * (192 + 144 + 112)),
         }
     ]
+    assert tables["operators"] == [{"kind": "Conv k x k", "runs": 1, **work, **moved}]
+
+
+def test_elementwise_operations():
+    network = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Sigmoid())
+    cost = measure(network, (2, 3, 8, 8))
+    assert {operator.kind: operator.elementwise for operator in cost.operators} == {
+        "relu": 2 * 3 * 64,
+        "max_pool2d_with_indices": 2 * 3 * 16 * 4,
+        "mean": 2 * 3 * 16,
+        "sigmoid": 6,
+    }
+    assert cost.elementwise == sum(layer.elementwise for layer in cost.layers)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "ghostnet_1.0", "squeezenet_1.0"])
+def test_operators_add_up(name):
+    cost = measure(build(name), (1, 3, 96, 96))
+    assert sum(o.macs for o in cost.operators) == cost.macs
+    assert sum(o.elementwise for o in cost.operators) == cost.elementwise
+    assert sum(o.bytes_read for o in cost.operators) == cost.activation_bytes_read
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("alexnet", 195), ("vgg16", 212), ("resnet18", 435), ("mobilenet_v1", 315)]
+)
+def test_receptive_fields_are_those_published(name, side):
+    """Araujo et al., Distill 2019 (AlexNet, ResNet and MobileNet, before the head's pool); VGG: 16 + (212 - 196)."""
+    layers = measure(build(name), (1, 3, 224, 224)).layers
+    last = [layer for layer in layers if layer.kind == "Conv2d" and layer.receptive_field is not None][-1]
+    pools = [layer for layer in layers if layer.kind == "MaxPool2d"]
+    found = pools[-1].receptive_field if name in ("alexnet", "vgg16") else last.receptive_field
+    assert found == (side, side)
+
+
+def test_the_field_of_dilation_a_narrow_kernel_and_a_gate():
+    narrow = measure(nn.Conv2d(1, 1, (1, 7), dilation=2), (1, 1, 32, 32))
+    assert narrow.receptive_field == (1, 13)
+    up = nn.Sequential(nn.Conv2d(1, 1, 3, 2), nn.ConvTranspose2d(1, 1, 2, 2), nn.Conv2d(1, 1, 3))
+    assert measure(up, (1, 1, 32, 32)).receptive_field == (5, 5)
+    gate = SqueezeExcite(8, 2)
+    assert measure(nn.Sequential(nn.Conv2d(3, 8, 3), gate), (1, 3, 16, 16)).receptive_field == (3, 3)
+
+
+class _Deciding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        return self.a(x) if x.abs().max() > 100 else self.b(x)
+
+
+def test_a_network_that_decides_by_values_is_counted_in_one_run():
+    cost = measure(_Deciding(), (1, 3, 8, 8))
+    assert cost.macs == 64 * 108
+    assert len(cost.notes) == 1
+    assert cost.notes[0].startswith("cannot run without values (")
+    assert cost.notes[0].endswith("): counted in one run on random numbers, others may differ")
+
+
+def test_a_network_that_decides_by_values_and_has_none_is_an_error():
+    with pytest.raises(
+        ModelError, match=r"^_Deciding does not run on an input of shape \(1, 3, 8, 8\) without"
+    ):
+        measure(_Deciding().to("meta"), (1, 3, 8, 8))
+
+
+@torch.library.custom_op("gossamer_test::double", mutates_args=())
+def _double(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+class _Custom(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x):
+        return torch.ops.gossamer_test.double(self.conv(x))
+
+
+def test_a_custom_operator_is_listed():
+    cost = measure(_Custom(), (1, 3, 8, 8))
+    assert (cost.macs, cost.uncounted) == (64 * 12, ("double",))
+    assert "cannot run without values" in cost.notes[0]
+
+
+class _Two(nn.Module):
+    def forward(self, left, right):
+        return left @ right
+
+
+def test_several_inputs():
+    cost = measure(_Two(), [(1, 5, 7), torch.empty(1, 7, 3)])
+    assert (cost.macs, cost.input) == (5 * 7 * 3, (1, 5, 7))
+    with pytest.raises(
+        ModelError, match=r"^_Two does not run on an input of shape \(1, 5, 7\): .*'right'; give"
+    ):
+        measure(_Two(), (1, 5, 7))
+
+
+def test_costs_over_sizes_are_those_one_by_one():
+    network = build("efficientnet_lite0")
+    shapes = [(1, 3, 96, 96), (2, 3, 128, 160), (1, 3, 225, 225)]
+    assert measure_sizes(network, shapes) == tuple(measure(network, shape) for shape in shapes)
+    with pytest.raises(ModelError, match="the input must be at least 32 x 32 pixels"):
+        measure_sizes(network, [(1, 3, 96, 96), (1, 3, 8, 8)])
+    assert len(measure_sizes(_Deciding(), [(1, 3, 8, 8), (1, 3, 9, 9)])[1].notes) == 1

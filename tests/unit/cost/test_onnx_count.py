@@ -51,7 +51,9 @@ def test_a_convolution(tmp_path):
     assert cost.activation_bytes_read == FLOAT * 3 * 16 * 16
     assert cost.activation_bytes_written == FLOAT * 8 * 8 * 8
     assert cost.peak_bytes == FLOAT * (3 * 16 * 16 + 8 * 8 * 8)
-    assert [(layer.kind, layer.macs, layer.params) for layer in cost.layers] == [("Conv", cost.macs, 224)]
+    assert [(layer.kind, layer.macs, layer.params) for layer in cost.layers] == [
+        ("Conv k x k", cost.macs, 224)
+    ]
 
 
 @pytest.mark.parametrize(("trans_a", "shape"), [(0, [5, 7]), (1, [7, 5])])

@@ -1,0 +1,154 @@
+"""What `measure` and `bench` look at: a network by its name, a bundle, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from gossamer.cost.figures import Cost
+    from gossamer.deploy.contract import InputContract
+
+__all__ = ["Subject", "at_sizes", "load_network", "plain_contract", "subject_of"]
+
+
+class Subject(NamedTuple):
+    """What is measured: a network that is exported where a file is needed, or a file."""
+
+    name: str
+    cost: Cost
+    shape: tuple[int, ...]
+    """(bands, H, W); of a file whatever its input has behind the batch."""
+    network: Any = None
+    path: Path | None = None
+
+    @property
+    def layers(self) -> set[str]:
+        """The names that nodes of the file may belong to."""
+        return set() if self.network is None else {name for name, _ in self.network.named_modules() if name}
+
+    @property
+    def precision(self) -> str:
+        return "fp32" if self.path is None else "as stored"
+
+    def file(self, folder: str, runtime_name: str, *, names: bool = False) -> Path:
+        """The file itself, or an export of the network made in the folder."""
+        if self.path is not None:
+            return self.path
+        from gossamer.deploy.runtimes import get_runtime
+        from gossamer.deploy.runtimes.onnxruntime import export
+
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        path = Path(folder, f"model{get_runtime(runtime_name).suffix}")
+        contract = plain_contract(self.shape)
+        if names:
+            export(self.network, contract, path, names=True)
+        else:
+            get_runtime(runtime_name).export(self.network, contract, path)
+        return path
+
+
+def _file_subject(path: Path, input: str | None) -> Subject:
+    from gossamer.cost.onnx_count import count_onnx
+    from gossamer.errors import GossamerError
+
+    if not path.is_file():
+        raise GossamerError(
+            f"a model is a name, a bundle or a file, got {path}, which does not exist; check the path"
+        )
+    cost = count_onnx(path, None if input is None else (1, *_input_shape(input)))
+    return Subject(str(path), cost, cost.input[1:], path=path)
+
+
+def _network_subject(model: str, input: str | None, seed: int, *, fused: bool = False) -> Subject:
+    import importlib.util
+
+    from gossamer.errors import MissingExtraError
+
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("measuring a network", "torch", "train")
+    from gossamer.cost.meter import measure
+
+    network, shape = load_network(model, input, seed)
+    if fused:
+        from gossamer.nn.fuse import fuse
+
+        network = fuse(network)
+    return Subject(model, measure(network, (1, *shape)), shape, network=network)
+
+
+def load_network(model: str, input: str | None, seed: int) -> tuple[Any, tuple[int, int, int]]:
+    """The network of a name or a bundle folder, and the shape (bands, H, W) it is looked at with."""
+    from gossamer.deploy.bundle import load
+    from gossamer.zoo.build import build
+    from gossamer.zoo.catalogue import CATALOGUE
+    from gossamer.zoo.spec import parse_model
+
+    if (Path(model) / "model.json").is_file():
+        bundle = load(model)
+        shape = bundle.contract.shape[1:] if input is None else _input_shape(input)
+        return bundle.network(), shape
+    spec, _ = parse_model(model)
+    size = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
+    shape = (3, size, size) if input is None else _input_shape(input)
+    return build(model, seed=seed, in_channels=None if shape[0] == 3 else shape[0]), shape
+
+
+def _input_shape(text: str) -> tuple[int, int, int]:
+    from gossamer.errors import GossamerError
+
+    try:
+        bands, height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        bands = height = width = 0
+    if min(bands, height, width) < 1:
+        raise GossamerError(f"--input is BANDSxHEIGHTxWIDTH, got {text!r}; write e.g. 3x224x224")
+    return bands, height, width
+
+
+def plain_contract(shape: Sequence[int]) -> InputContract:
+    """A contract that leaves its values as they are, for a network that is only timed."""
+    from gossamer.deploy.contract import InputContract
+    from gossamer.types import Size
+
+    bands = tuple(f"band {i + 1}" for i in range(shape[0]))
+    return InputContract(Size(shape[1], shape[2]), bands, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])
+
+
+def subject_of(model: str, input: str | None, seed: int, *, fused: bool = False) -> Subject:
+    """The counted network or file.
+
+    Raises:
+        GossamerError: there is none of that name, or a file is to be fused.
+    """
+    from gossamer.errors import GossamerError
+
+    if Path(model).suffix != ".onnx":
+        return _network_subject(model, input, seed, fused=fused)
+    if fused:
+        raise GossamerError(f"--fused is for networks, {model} is a file, which is as it ships; leave it out")
+    return _file_subject(Path(model), input)
+
+
+def at_sizes(subject: Subject, sizes: str) -> list[Subject]:
+    """The subject at each of several sides, `128,160x224`.
+
+    Raises:
+        GossamerError: a side is no whole number from 1, or the subject is a file.
+    """
+    from gossamer.cost.meter import measure_sizes
+    from gossamer.errors import GossamerError
+
+    if subject.network is None:
+        raise GossamerError(f"--sizes is for networks, {subject.name} is a file of one size; leave it out")
+    shapes = []
+    for text in sizes.lower().split(","):
+        sides = text.split("x")
+        if len(sides) > 2 or not all(side.strip().isdigit() and int(side) > 0 for side in sides):
+            raise GossamerError(
+                f"--sizes is a list of sides or HEIGHTxWIDTH, got {text!r}; write e.g. 128,160x224"
+            )
+        shapes.append((subject.shape[0], int(sides[0]), int(sides[-1])))
+    costs = measure_sizes(subject.network, [(1, *shape) for shape in shapes])
+    return [subject._replace(cost=cost, shape=shape) for cost, shape in zip(costs, shapes, strict=True)]
