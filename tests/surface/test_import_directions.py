@@ -86,6 +86,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "networks": (
         "cost.blocks_of",
         "cost.meter",
+        "cost.operators",
+        "cost.profile_torch",
+        "cost.receptive",
         "zoo.build",
         "zoo.checkpoints",
         "zoo.mapping",
@@ -111,6 +114,7 @@ SIBLINGS: dict[tuple[str, str], str] = {
 # What functions import late from a higher layer: torch stays out until the call.
 LATE_UPWARD: set[tuple[str, str]] = {
     ("cost.predictor", "cost.blocks_of"),
+    ("cost.profilers", "cost.profile_torch"),
     ("deploy.bundle", "zoo.build"),
     ("deploy.bundle", "zoo.checkpoints"),
     ("deploy.runtimes.onnxruntime", "nn.fuse"),

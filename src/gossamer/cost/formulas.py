@@ -16,13 +16,13 @@ def convolution_macs(weight: Sequence[int], output: Sequence[int]) -> int:
     return output[0] * prod(output[2:]) * prod(weight)
 
 
-def convolution_kind(weight: Sequence[int], in_channels: int, *, transposed: bool = False) -> str:
-    """The sort of a convolution with weight (out, in / groups, kh, kw): a kernel of 1, one filter a channel, groups, or plain."""
+def convolution_kind(weight: Sequence[int], input: Sequence[int], *, transposed: bool = False) -> str:
+    """The sort of a convolution with weight (out, in / groups, kh, kw) and input (B, in, H, W): `Conv 1x1`, `Conv k x k` ..."""
     if transposed:
-        return "Conv transposed"
-    if weight[1] == 1 and weight[0] > 1 and in_channels == weight[0]:
+        return "ConvTranspose"
+    if weight[1] == 1 and weight[0] > 1 and input[1] == weight[0]:
         return "Conv depthwise"
-    if in_channels > weight[1]:
+    if input[1] > weight[1]:
         return "Conv grouped"
     return "Conv 1x1" if set(weight[2:]) == {1} else "Conv k x k"
 

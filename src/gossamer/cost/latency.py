@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gossamer._machine import busy_seconds, load_per_core
+from gossamer._machine import MachineState, machine_state
 from gossamer.errors import GossamerError
 
 __all__ = ["Latency", "Ratio", "compare", "measure_latency"]
@@ -19,6 +18,9 @@ _BUSY_SHARE = 0.25
 _STOLEN = 1.3
 _SPREAD = 1.6
 _WARM_TOLERANCE = 0.1
+_CLOCK_DROP = 0.9
+_CLOCK_LOW = 0.8
+_STEAL_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Latency:
     """Reasons to read the figure with care; empty when the machine was quiet."""
     by_round: tuple[float, ...] = ()
     """Median wall time of each round, in milliseconds: what was timed beside it shares its rounds."""
+    frequency_mhz: float | None = None
+    """Clock of the fastest core at the end; None, as below, where the system does not tell."""
+    governor: str | None = None
+    """What chooses the clock."""
+    steal: float | None = None
+    """Share of all cores that the host of a virtual machine took during the measurement."""
 
     @property
     def state(self) -> str:
@@ -63,7 +71,7 @@ def measure_latency(
     wall: dict[str, list[float]] = {name: [] for name in runs}
     by_round: dict[str, list[float]] = {name: [] for name in runs}
     cpu: dict[str, list[float]] = {name: [] for name in runs}
-    before, started = busy_seconds(), time.perf_counter()
+    before = machine_state()
     for _ in range(rounds):
         for name, run in runs.items():
             count = 0
@@ -74,9 +82,9 @@ def measure_latency(
                 cpu[name].append(1e3 * (time.process_time() - cpu_start))
                 count += 1
             by_round[name].append(statistics.median(wall[name][-count:]))
-    others = _others(before, busy_seconds(), time.perf_counter() - started)
+    after = machine_state(before)
     return {
-        name: replace(_figure(wall[name], cpu[name], others, threads), by_round=tuple(by_round[name]))
+        name: replace(_figure(wall[name], cpu[name], before, after, threads), by_round=tuple(by_round[name]))
         for name in runs
     }
 
@@ -108,12 +116,6 @@ def compare(left: Latency, right: Latency) -> Ratio:
     return Ratio(statistics.median(ratios), ratios[rank], ratios[count - 1 - rank])
 
 
-def _others(before: tuple[float, float], after: tuple[float, float], seconds: float) -> float:
-    """Share of all cores that processes other than this one used."""
-    whole, own = after[0] - before[0], after[1] - before[1]
-    return min(1.0, max(0.0, whole - own) / (seconds * (os.cpu_count() or 1)))
-
-
 def _warm(run: Callable[[], object]) -> float:
     """Run until three runs in a row agree within a tenth, thirty at most; the last duration in seconds."""
     times: list[float] = []
@@ -127,15 +129,43 @@ def _warm(run: Callable[[], object]) -> float:
     return times[-1]
 
 
-def _figure(wall: list[float], cpu: list[float], others: float, threads: int) -> Latency:
+def _figure(
+    wall: list[float], cpu: list[float], before: MachineState, after: MachineState, threads: int
+) -> Latency:
     p50 = statistics.median(wall)
     p95 = sorted(wall)[min(len(wall) - 1, int(0.95 * len(wall)))]
     cpu_ms = statistics.median(cpu)
     flags: list[str] = []
+    others = after.others or 0.0
     if others > _BUSY_SHARE:
         flags.append(f"the machine was busy (other processes used {100 * others:.0f} % of the cores)")
     if threads == 1 and p50 > _STOLEN * cpu_ms:
         flags.append(f"waiting for the processor (wall {p50:.2f} ms, processor {cpu_ms:.2f} ms)")
     if p95 > _SPREAD * p50:
         flags.append(f"runs differ (p95 {p95:.2f} ms, p50 {p50:.2f} ms)")
-    return Latency(p50, p95, min(wall), cpu_ms, len(wall), load_per_core(), others, tuple(flags))
+    return Latency(
+        p50,
+        p95,
+        min(wall),
+        cpu_ms,
+        len(wall),
+        after.load_per_core,
+        others,
+        (*flags, *_machine_flags(before, after)),
+        frequency_mhz=after.frequency_mhz,
+        governor=after.governor,
+        steal=after.steal,
+    )
+
+
+def _machine_flags(before: MachineState, after: MachineState) -> Iterator[str]:
+    """What the clock and the host of a virtual machine did to the figure."""
+    first, last, highest = before.frequency_mhz, after.frequency_mhz, after.max_frequency_mhz
+    if first and last and last < _CLOCK_DROP * first:
+        yield f"the clock fell from {first:.0f} to {last:.0f} MHz during the runs, which slows the later ones"
+    if last and highest and last < _CLOCK_LOW * highest:
+        yield f"the clock was {last:.0f} of {highest:.0f} MHz, slower than this machine can be"
+    if after.governor is not None and "powersave" in after.governor.split(", "):
+        yield "the governor is powersave, which may keep the clock low; under performance times can be shorter"
+    if after.steal is not None and after.steal > _STEAL_SHARE:
+        yield f"the host took {100 * after.steal:.0f} % of the processor time, which makes wall times longer"

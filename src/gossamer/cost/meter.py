@@ -229,7 +229,7 @@ def _count(twin: nn.Module, examples: Sequence[Tensor]) -> Cost:
     params = list(twin.parameters())
     sums = counter.operators.values()
     fields = [layer.receptive_field for layer in layers if layer.receptive_field is not None]
-    convolves = any(kind.startswith("Conv ") for kind in counter.operators)
+    convolves = any(kind.startswith("Conv") for kind in counter.operators)
     return Cost(
         tuple(examples[0].shape),
         sum(p.numel() for p in params),

@@ -200,7 +200,7 @@ def _kind(node: NodeProto, tensors: _Tensors) -> str:
         return operator
     weight = tensors.shape(node.input[_WEIGHT_INPUT[node.op_type]])
     transposed = operator == "ConvTranspose"
-    return convolution_kind(weight, tensors.shape(node.input[0])[1], transposed=transposed)
+    return convolution_kind(weight, tensors.shape(node.input[0]), transposed=transposed)
 
 
 def _elementwise(node: NodeProto, tensors: _Tensors) -> int:

@@ -111,7 +111,7 @@ def operator_kind(packet: Any, name: str, arguments: Sequence[Any]) -> str:
     if packet is not _aten.convolution:
         return name.removesuffix("_").lstrip("_")
     transposed = len(arguments) > 6 and arguments[6]
-    return convolution_kind(arguments[1].shape, arguments[0].shape[1], transposed=bool(transposed))
+    return convolution_kind(arguments[1].shape, arguments[0].shape, transposed=bool(transposed))
 
 
 def shaped(name: str, operands: Sequence[Any]) -> Any:

@@ -8,23 +8,30 @@ the profile gives, so filled-up channels count as well: this is the work that is
 from __future__ import annotations
 
 import json
-import re
-import statistics
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gossamer.cost.formulas import convolution_macs, matmul_macs
-from gossamer.errors import BundleError, GossamerError, ModelError
+from gossamer.cost._node_times import (
+    FileInput,
+    NodeTime,
+    OperatorTotal,
+    Profile,
+    Shape,
+    check_file,
+    check_request,
+    layer_of,
+    random_input,
+    typical,
+)
+from gossamer.cost.formulas import convolution_kind, convolution_macs, matmul_macs
+from gossamer.errors import BundleError, ModelError
 
 __all__ = ["NodeTime", "OperatorTotal", "Profile", "layer_of", "profile_events", "profile_file"]
-
-Shape = tuple[int, ...]
 
 _CONVOLUTIONS = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
 """Operators and the position of their weight among the inputs."""
@@ -51,96 +58,6 @@ _WARM_UP = 3
 _KERNEL = "_kernel_time"
 
 
-@dataclass(frozen=True)
-class NodeTime:
-    """One node that runs: `kind` is its operator without what is merged into it, for convolutions the sort of kernel.
-
-    `bytes_read` and `bytes_written` are activations; `params` are the numbers of weight and bias, `param_bytes` all
-    bytes that the file gives to the node.
-    """
-
-    name: str
-    op: str
-    kind: str
-    layer: str | None
-    ms: float
-    macs: int
-    bytes_read: int
-    bytes_written: int
-    params: int
-    param_bytes: int
-    precision: str
-
-    @property
-    def bytes_moved(self) -> int:
-        """Activations read and written, and weights read."""
-        return self.bytes_read + self.bytes_written + self.param_bytes
-
-
-@dataclass(frozen=True)
-class OperatorTotal:
-    """All nodes of one kind; `share` is of the time of all nodes, 0 to 1."""
-
-    kind: str
-    nodes: int
-    ms: float
-    share: float
-    macs: int
-    bytes_moved: int
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Every node in the order they run; a time is the median of the faster half of `runs` runs."""
-
-    nodes: tuple[NodeTime, ...]
-    runs: int
-    threads: int
-    uncounted: tuple[str, ...]
-    """Nodes that multiply and add, but have no formula here: their macs are missing."""
-
-    @property
-    def ms(self) -> float:
-        """Time of all nodes; what the runtime does between them is not in it."""
-        return sum(node.ms for node in self.nodes)
-
-    @property
-    def unmatched(self) -> tuple[str, ...]:
-        """Nodes that belong to no layer: the runtime's own, or those whose names the file does not keep."""
-        return tuple(node.name for node in self.nodes if node.layer is None)
-
-    def operators(self) -> tuple[OperatorTotal, ...]:
-        """Totals by kind, the slowest first; their shares sum to 1."""
-        groups: dict[str, list[NodeTime]] = {}
-        for node in self.nodes:
-            groups.setdefault(node.kind, []).append(node)
-        whole = self.ms
-        totals = [
-            OperatorTotal(
-                kind,
-                len(nodes),
-                ms := sum(n.ms for n in nodes),
-                ms / whole if whole else 1 / len(groups),
-                sum(n.macs for n in nodes),
-                sum(n.bytes_moved for n in nodes),
-            )
-            for kind, nodes in groups.items()
-        ]
-        return tuple(sorted(totals, key=lambda total: (-total.ms, total.kind)))
-
-    def to_json(self) -> dict[str, Any]:
-        """The profile as a JSON object."""
-        return {
-            "runs": self.runs,
-            "threads": self.threads,
-            "ms": self.ms,
-            "operators": [asdict(total) for total in self.operators()],
-            "nodes": [asdict(node) for node in self.nodes],
-            "unmatched": list(self.unmatched),
-            "uncounted": list(self.uncounted),
-        }
-
-
 def profile_file(path: Path, *, threads: int = 1, runs: int = 30, layers: Collection[str] = ()) -> Profile:
     """Run an ONNX file under the runtime's profiler, optimised as when it is used, on random numbers.
 
@@ -154,12 +71,8 @@ def profile_file(path: Path, *, threads: int = 1, runs: int = 30, layers: Collec
     """
     import onnxruntime as ort
 
-    if runs < 1:
-        raise GossamerError(f"a profile needs at least one run, got runs={runs}; give 10 or more")
-    if threads < 1:
-        raise GossamerError(f"threads must be at least 1, got {threads}; write e.g. --threads 1")
-    if not path.is_file():
-        raise BundleError(f"no such model file: {path}; check the path")
+    check_request(runs, threads)
+    check_file(path)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -175,7 +88,11 @@ def profile_file(path: Path, *, threads: int = 1, runs: int = 30, layers: Collec
                 f"{path} is no ONNX file that can be run ({reason}); export it again"
             ) from error
         try:
-            feed = _feed(path, session.get_inputs())
+            inputs = [
+                FileInput(each.name, each.shape, each.type, _INPUT_TYPES.get(each.type))
+                for each in session.get_inputs()
+            ]
+            feed = random_input(path, inputs)
             for _ in range(_WARM_UP + runs):
                 session.run(None, feed)
         finally:
@@ -184,35 +101,12 @@ def profile_file(path: Path, *, threads: int = 1, runs: int = 30, layers: Collec
     return profile_events(events, threads=threads, warm_up=_WARM_UP, layers=layers)
 
 
-def _feed(path: Path, inputs: Sequence[Any]) -> dict[str, Any]:
-    """Random numbers for the one input."""
-    if len(inputs) != 1:
-        names = ", ".join(each.name for each in inputs)
-        raise ModelError(
-            f"a profile takes files with one input, {path} has {len(inputs)} ({names}); export it with one"
-        )
-    one = inputs[0]
-    if not all(isinstance(side, int) and side > 0 for side in one.shape):
-        raise ModelError(
-            f"a profile takes files of a fixed input shape, {path} has {one.name} {one.shape}; "
-            "export it for one shape"
-        )
-    if one.type not in _INPUT_TYPES:
-        raise ModelError(
-            f"a profile takes inputs of {', '.join(_INPUT_TYPES)}, {path} has {one.type}; export it otherwise"
-        )
-    noise = np.random.default_rng(0).standard_normal(one.shape)
-    kind = _INPUT_TYPES[one.type]
-    return {one.name: (noise if np.issubdtype(kind, np.floating) else np.abs(noise) * 20).astype(kind)}
-
-
 def profile_events(
     events: Sequence[Mapping[str, Any]], *, threads: int = 1, warm_up: int = 0, layers: Collection[str] = ()
 ) -> Profile:
     """The profile behind the events of a profile file.
 
-    The first `warm_up` runs are left out. A node's time is the median of the faster half of its others: what else
-    runs on the machine meets single nodes, and then changes little.
+    The first `warm_up` runs are left out. A node's time is the median of the faster half of its others.
 
     Raises:
         ModelError: no node ran.
@@ -226,20 +120,15 @@ def profile_events(
             times.setdefault(key, []).append(event["dur"] / 1e3)
     if not times:
         raise ModelError("no node ran: the network computes nothing from its input; profile another file")
-    kept = [_faster_half(each[warm_up:]) for each in times.values()]
     uncounted: list[str] = []
     nodes: list[NodeTime] = []
-    for (key, args), durations in zip(first.items(), kept, strict=True):
-        node, known = _node(key[0], args, statistics.median(durations), layers)
+    for (key, args), durations in zip(first.items(), times.values(), strict=True):
+        node, known = _node(key[0], args, typical(durations[warm_up:]), layers)
         nodes.append(node)
         if not known:
             uncounted.append(node.name)
     runs = min(len(each) for each in times.values()) - warm_up
     return Profile(tuple(nodes), runs, threads, tuple(uncounted))
-
-
-def _faster_half(times: Sequence[float]) -> list[float]:
-    return sorted(times)[: (len(times) + 1) // 2]
 
 
 def _node(name: str, args: Mapping[str, Any], ms: float, layers: Collection[str]) -> tuple[NodeTime, bool]:
@@ -259,7 +148,7 @@ def _node(name: str, args: Mapping[str, Any], ms: float, layers: Collection[str]
         if known:
             macs = convolution_macs(weight, inputs[0] if op == "ConvTranspose" else outputs[0])
             params = prod(weight) + _bias(inputs[_CONVOLUTIONS[op] :])
-            kind = _convolution_kind(op, weight, inputs[0])
+            kind = convolution_kind(weight, inputs[0], transposed=op == "ConvTranspose")
             if not stored:  # another node makes the weights, and they came in among the activations
                 stored, read = params * item, max(0, read - params * item)
     elif op in _PRODUCTS:
@@ -290,32 +179,3 @@ def _shapes(listed: Sequence[Mapping[str, Sequence[int]]]) -> tuple[list[str], l
 def _bias(rest: Sequence[Shape]) -> int:
     """Numbers of the bias among the inputs from the weight on."""
     return next((shape[0] for shape in rest[1:] if len(shape) == 1 and shape[0] == rest[0][0]), 0)
-
-
-def _convolution_kind(op: str, weight: Shape, input: Shape) -> str:
-    """The sort of a convolution: a kernel of 1, one filter a channel, groups, or the plain one."""
-    if op == "ConvTranspose":
-        return op
-    if weight[1] == 1 and weight[0] > 1 and input[1] == weight[0]:
-        return "Conv depthwise"
-    if input[1] > weight[1]:
-        return "Conv grouped"
-    return "Conv 1x1" if set(weight[2:]) == {1} else "Conv k x k"
-
-
-def layer_of(node: str, layers: Collection[str] = ()) -> str | None:
-    """The module that a node was exported from: torch names its nodes /outer/outer.inner/Operator.
-
-    With `layers` only a name among them counts, or the nearest module around it; None where there is none.
-    """
-    name = re.sub(r"_token_\d+$", "", node).removeprefix("fused ")
-    if not name.startswith("/"):
-        return None
-    full, before = "", ""
-    for part in name.strip("/").split("/")[:-1]:
-        inner = before and part.startswith(before + ".")
-        full += part[len(before) :] if inner else ("." if full else "") + part
-        before = part
-    while layers and full and full not in layers:
-        full = full.rpartition(".")[0]
-    return full or None

@@ -7,13 +7,22 @@ import time
 
 import pytest
 
+from gossamer._machine import MachineState, ProcessorTimes
 from gossamer.cost import latency
 from gossamer.cost.latency import Latency, measure_latency
 
 
+def state(clock=None, highest=None, governor=None, others=0.0, steal=None):
+    return MachineState(0.25, clock, highest, governor, others, steal, ProcessorTimes(0.0, 0.0, 0.0, None))
+
+
+def flags(before, after):
+    return latency._figure([1.0] * 20, [1.0] * 20, before, after, 1).flags
+
+
 @pytest.fixture(autouse=True)
 def _quiet_machine(monkeypatch):
-    monkeypatch.setattr(latency, "load_per_core", lambda: 0.25)
+    monkeypatch.setattr(latency, "machine_state", lambda *_: state())
 
 
 def _sleep():
@@ -57,29 +66,91 @@ def test_waiting_is_flagged_on_one_thread_only():
 
 @pytest.mark.parametrize(("share", "flagged"), [(0.0, False), (0.25, False), (0.26, True), (1.0, True)])
 def test_a_busy_machine_is_flagged(monkeypatch, share, flagged):
-    monkeypatch.setattr(latency, "_others", lambda *_: share)
+    monkeypatch.setattr(latency, "machine_state", lambda *_: state(others=share))
     figure = measure_latency({"a": _sleep}, seconds=0.0, rounds=3, threads=2)["a"]
     words = f"the machine was busy (other processes used {100 * share:.0f} % of the cores)"
     assert (words in figure.flags) is flagged
     assert figure.others == share
 
 
-def test_what_others_use_is_the_rest_of_the_processor_time(monkeypatch):
-    monkeypatch.setattr(latency.os, "cpu_count", lambda: 2)
-    assert latency._others((100.0, 10.0), (116.0, 16.0), 10.0) == pytest.approx(0.5)
-    assert latency._others((100.0, 10.0), (104.0, 16.0), 10.0) == 0.0
-    assert latency._others((100.0, 10.0), (190.0, 16.0), 10.0) == 1.0
+@pytest.mark.parametrize(
+    ("last", "highest", "said"),
+    [
+        (3600.0, 4000.0, ()),
+        (
+            3599.0,
+            4000.0,
+            ("the clock fell from 4000 to 3599 MHz during the runs, which slows the later ones",),
+        ),
+        (
+            2000.0,
+            4000.0,
+            (
+                "the clock fell from 4000 to 2000 MHz during the runs, which slows the later ones",
+                "the clock was 2000 of 4000 MHz, slower than this machine can be",
+            ),
+        ),
+        (None, None, ()),
+        (4000.0, None, ()),
+    ],
+)
+def test_a_clock_that_falls_or_is_low_is_flagged(last, highest, said):
+    assert flags(state(4000.0, highest), state(last, highest)) == said
+
+
+def test_a_clock_that_is_low_all_the_time_is_flagged_once():
+    slow = state(3199.0, 4000.0)
+    assert flags(slow, slow) == ("the clock was 3199 of 4000 MHz, slower than this machine can be",)
+    assert flags(state(3200.0, 4000.0), state(3200.0, 4000.0)) == ()
+
+
+@pytest.mark.parametrize(
+    ("governor", "flagged"),
+    [
+        ("powersave", True),
+        ("performance, powersave", True),
+        ("performance", False),
+        ("schedutil", False),
+        (None, False),
+    ],
+)
+def test_a_governor_that_saves_power_is_flagged(governor, flagged):
+    words = "the governor is powersave, which may keep the clock low; under performance times can be shorter"
+    assert flags(state(), state(governor=governor)) == ((words,) if flagged else ())
+
+
+@pytest.mark.parametrize(("steal", "flagged"), [(0.05, False), (0.06, True), (None, False)])
+def test_stolen_time_is_flagged(steal, flagged):
+    words = "the host took 6 % of the processor time, which makes wall times longer"
+    assert flags(state(), state(steal=steal)) == ((words,) if flagged else ())
+
+
+def test_the_figure_says_what_the_machine_did(monkeypatch):
+    monkeypatch.setattr(latency, "machine_state", lambda *_: state(3000.0, 3500.0, "performance", 0.1, 0.02))
+    told = measure_latency({"a": _sleep}, seconds=0.0, rounds=3, threads=2)["a"].to_json()
+    assert [told[key] for key in ("frequency_mhz", "governor", "steal", "others")] == [
+        3000.0,
+        "performance",
+        0.02,
+        0.1,
+    ]
+
+
+def test_a_machine_that_tells_nothing_is_measured_all_the_same(monkeypatch):
+    monkeypatch.setattr(latency, "machine_state", lambda *_: state(others=None))
+    figure = measure_latency({"a": _sleep}, seconds=0.0, rounds=3, threads=2)["a"]
+    assert (figure.frequency_mhz, figure.governor, figure.steal, figure.others) == (None, None, None, 0.0)
 
 
 def test_runs_that_differ_are_flagged():
     even = [1.0] * 20
-    uneven = latency._figure([1.0] * 17 + [9.0] * 3, [1.0] * 20, 0.0, 1)
+    uneven = latency._figure([1.0] * 17 + [9.0] * 3, [1.0] * 20, state(), state(), 1)
     assert uneven.flags == ("runs differ (p95 9.00 ms, p50 1.00 ms)",)
-    assert latency._figure(even, even, 0.0, 1).flags == ()
+    assert latency._figure(even, even, state(), state(), 1).flags == ()
 
 
 def test_percentiles_of_known_times():
-    figure = latency._figure([float(i) for i in range(100, 0, -1)], [50.0] * 100, 0.0, 2)
+    figure = latency._figure([float(i) for i in range(100, 0, -1)], [50.0] * 100, state(), state(), 2)
     assert (figure.min_ms, figure.p50_ms, figure.p95_ms, figure.runs) == (1.0, 50.5, 96.0, 100)
 
 
@@ -88,7 +159,7 @@ def test_the_json_object_says_clean_or_why():
     assert clean.state == "clean"
     assert json.loads(json.dumps(clean.to_json())) == {
         "p50_ms": 1.0, "p95_ms": 1.1, "min_ms": 0.9, "cpu_ms": 1.0, "runs": 10, "load_per_core": 0.2,
-        "others": 0.1, "state": "clean",
+        "others": 0.1, "frequency_mhz": None, "governor": None, "steal": None, "state": "clean",
     }  # fmt: skip
     assert Latency(1, 1, 1, 1, 1, 2, 0, ("a", "b")).to_json()["state"] == "flagged: a; b"
 

@@ -187,7 +187,11 @@ def test_a_tiny_file_end_to_end(tmp_path, monkeypatch):
     assert conv.macs >= 36 * 108, "channels may be filled up"
     assert all(node.ms >= 0 for node in profile.nodes)
     assert profile.uncounted == ()
-    assert {"operators", "nodes", "unmatched", "uncounted", "runs", "threads", "ms"} == set(profile.to_json())
+    document = profile.to_json()
+    assert {"runtime", "operators", "nodes", "unmatched", "uncounted", "runs", "threads", "ms"} == set(
+        document
+    )
+    assert document["runtime"] == "onnxruntime"
     assert [file.name for file in tmp_path.iterdir()] == ["a.onnx"], "the runtime's own file is gone"
 
 
@@ -206,6 +210,17 @@ def test_inputs_it_cannot_make_up(shapes, message, tmp_path):
     with pytest.raises(ModelError, match=message) as caught:
         profile_file(save(tmp_path / "two.onnx", shapes))
     assert "\n" not in str(caught.value)
+
+
+def test_an_input_of_numbers_it_cannot_make_up(tmp_path):
+    path = tmp_path / "words.onnx"
+    node = helper.make_node("Identity", ["words"], ["same"])
+    words = helper.make_tensor_value_info("words", TensorProto.STRING, (2,))
+    same = helper.make_tensor_value_info("same", TensorProto.STRING, (2,))
+    graph = helper.make_graph([node], "words", [words], [same])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    with pytest.raises(ModelError, match=r"floats or bytes, .* has words of tensor\(string\); export it"):
+        profile_file(path)
 
 
 def test_files_that_are_none(tmp_path):
