@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import building, cost_peers, export, prediction, prediction_offline, startup, training
+from benchmarks import (
+    building,
+    cost_peers,
+    export,
+    guidelines,
+    prediction,
+    prediction_offline,
+    startup,
+    training,
+)
 from gossamer._machine import describe_machine, versions
 
 BENCHMARKS = {
@@ -12,6 +21,7 @@ BENCHMARKS = {
     "building": building.run,
     "cost_peers": cost_peers.run,
     "export": export.run,
+    "guidelines": guidelines.run,
     "prediction": prediction.run,
     "prediction_offline": prediction_offline.run,
     "training": training.run,
