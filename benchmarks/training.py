@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from gossamer.deploy.contract import InputContract
 from gossamer.train.loop import Pictures, Training, train_until
-from gossamer.train.recipe import recipe_for
+from gossamer.train.recipes import named_recipe
 from gossamer.zoo.build import build
 
 SECONDS, SIZE, CLASSES, PICTURES = 30.0, 96, 8, 512
@@ -25,7 +25,7 @@ def run() -> Iterator[str]:
     pixels = generator.integers(0, 256, (PICTURES, SIZE, SIZE, 3), dtype=np.uint8)
     labels = generator.integers(0, CLASSES, PICTURES)
     for name in ("mobilenet_v2_0.5", "efficientnet_lite0"):
-        recipe = recipe_for(pretrained=False, view="aerial", pictures=PICTURES)
+        recipe = named_recipe("from-scratch", view="aerial", pictures=PICTURES)
         with tempfile.TemporaryDirectory() as folder:
             training = Training(
                 build(name, num_classes=CLASSES),

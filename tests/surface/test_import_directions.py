@@ -95,7 +95,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "zoo.weights",
         *FAMILIES,
     ),
-    "training": ("data.augment", "data.batches", "train"),
+    "training": ("compress.distill", "data.augment", "data.batches", "data.draws", "train"),
     "fit": ("fit",),
     "cli": ("__main__", "cli"),
     "testing": ("testing",),
@@ -108,7 +108,9 @@ SIBLINGS: dict[tuple[str, str], str] = {
     ("deploy", "zoo"): "a bundle holds a spec",
     ("compress", "deploy"): "quantizing works on the file that the runtime exports",
     ("train", "data"): "training reads batches and augments them",
+    ("train", "compress"): "the losses are functions on tensors",
     ("train", "deploy"): "training normalises as the input contract says",
+    ("train", "zoo"): "a teacher is named as a network is",
 }
 
 # What functions import late from a higher layer: torch stays out until the call.

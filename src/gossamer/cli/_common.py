@@ -67,7 +67,11 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
 
 
 def _interrupted(arguments: Sequence[str]) -> int:
-    say("interrupted" + ("; the same command with --resume goes on" if "fit" in arguments[:1] else ""))
+    arguments = list(arguments)
+    say(
+        "interrupted"
+        + ("; the same command with --resume goes on" if arguments[:1] in (["fit"], ["train"]) else "")
+    )
     return INTERRUPTED
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["EvalBatches", "TrainBatches"]
+__all__ = ["Batch", "EvalBatches", "TrainBatches", "balanced_shares"]
+
+
+class Batch(NamedTuple):
+    """One process's part of a step's batch: pictures (B, H, W, bands) uint8, labels (B,) int64."""
+
+    pictures: Tensor
+    labels: Tensor
+    whole: int
+    """Pictures of the step over all processes."""
+    start: int
+    """Where this part begins among them."""
 
 
 class TrainBatches:
-    """`chunk` batches (pictures (B, H, W, 3) uint8, labels (B,)) from step `first()` on, without end to the data.
+    """`chunk` batches from step `first()` on, without end to the data.
 
-    Pass after pass the pictures are shuffled by (seed, pass); a pass's last, smaller batch is left out where a whole
-    one exists.
+    Pass after pass the pictures are shuffled by (seed, pass) and cut into batches of nearly equal size, `batch` at
+    most: each picture comes once a pass. With `shares` (N,) they are drawn by these probabilities instead. Of `world`
+    processes each takes its part of every batch.
     """
 
     def __init__(
@@ -25,40 +39,83 @@ class TrainBatches:
         labels: NDArray[np.int64],
         *,
         batch: int,
-        chunk: int,
+        chunk: int = 1,
         seed: int,
         first: Callable[[], int],
+        shares: NDArray[np.float64] | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self._pixels, self._labels = pixels, labels
-        self._batch = min(batch, len(labels))
-        self._chunk, self._seed, self._first = chunk, seed, first
-        self.steps_per_pass = max(1, len(labels) // self._batch)
+        self.chunk = chunk
+        """Batches until the next validation; may be changed before the first is taken."""
+        self._seed, self._first = seed, first
+        self._shares, self._rank, self._world = shares, rank, world
+        self.steps_per_pass = -(-len(labels) // batch)
+        self.seconds = 0.0
+        """Spent in gathering pictures so far."""
 
     def __len__(self) -> int:
-        return self._chunk
+        return self.chunk
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         start = self._first()
         done_pass, order = -1, np.zeros(0, np.int64)
-        for step in range(start, start + self._chunk):
+        for step in range(start, start + self.chunk):
+            began = time.perf_counter()
             this_pass, position = divmod(step, self.steps_per_pass)
             if this_pass != done_pass:
-                order = np.random.default_rng([self._seed, this_pass]).permutation(len(self._labels))
-                done_pass = this_pass
-            chosen = order[position * self._batch : (position + 1) * self._batch]
-            yield torch.from_numpy(self._pixels[chosen]), torch.from_numpy(self._labels[chosen])
+                order, done_pass = self._order(this_pass), this_pass
+            low, high = (len(order) * (position + i) // self.steps_per_pass for i in (0, 1))
+            first, last = (self._cut(high - low, self._rank + i) for i in (0, 1))
+            chosen = order[low + first : low + last]
+            batch = Batch(
+                torch.from_numpy(self._pixels[chosen]),
+                torch.from_numpy(self._labels[chosen]),
+                high - low,
+                first,
+            )
+            self.seconds += time.perf_counter() - began
+            yield batch
+
+    def _cut(self, size: int, rank: int) -> int:
+        """Where a process's part of a batch begins: at an even place, so that pairs of neighbours stay together."""
+        return min(size, 2 * (-(-size // 2) * rank // self._world))
+
+    def _order(self, this_pass: int) -> NDArray[np.int64]:
+        generator = np.random.default_rng([self._seed, this_pass])
+        if self._shares is None:
+            return generator.permutation(len(self._labels))
+        return generator.choice(len(self._labels), len(self._labels), p=self._shares)
+
+
+def balanced_shares(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Probabilities (N,) under which every class that is there is drawn equally often."""
+    counts = np.bincount(labels)
+    shares = 1.0 / counts[labels]
+    balanced: NDArray[np.float64] = shares / shares.sum()
+    return balanced
 
 
 class EvalBatches:
-    """All pictures in order, in batches of `batch`."""
+    """All pictures in order, in batches of `batch`; of `world` processes each takes every `world`-th picture."""
 
-    def __init__(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64], *, batch: int = 64) -> None:
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        *,
+        batch: int = 64,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         self._pixels, self._labels, self._batch = pixels, labels, batch
+        self._own = np.arange(rank, len(labels), world)
 
     def __len__(self) -> int:
-        return -(-len(self._labels) // self._batch)
+        return -(-len(self._own) // self._batch)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, len(self._labels), self._batch):
-            part = slice(start, start + self._batch)
-            yield torch.from_numpy(np.array(self._pixels[part])), torch.from_numpy(self._labels[part])
+        for start in range(0, len(self._own), self._batch):
+            part = self._own[start : start + self._batch]
+            yield torch.from_numpy(self._pixels[part]), torch.from_numpy(self._labels[part])

@@ -13,27 +13,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from gossamer._files import folder_error
-from gossamer.data.check import CheckReport, check
 from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.errors import GoalNotMetError, GossamerError, MissingExtraError, RunFolderError
+from gossamer.errors import GoalNotMetError, GossamerError, MissingExtraError
+from gossamer.fit.checking import checked_data
 from gossamer.fit.config import FitConfig, parse_share
 from gossamer.fit.folder import RunFolder, default_folder
 from gossamer.fit.reporter import Quiet, Reporter
 
-__all__ = ["FitResult", "fit"]
+__all__ = ["FitResult", "fit", "need_torch"]
 
 _RESERVE_SHARE = 0.06
 _RESERVE_SECONDS = 40.0
 _MIN_TRAIN_SHARE = 0.3
-
-
-class _Checked(BaseModel):
-    """What the check stage leaves: enough to see that a resumed run has the same data."""
-
-    fingerprint: str
-    report: dict[str, Any]
 
 
 class _Plan(BaseModel):
@@ -122,7 +115,7 @@ def fit(
         }
     ).checked()
     get_runtime(config.on)
-    _need_torch()
+    need_torch()
     name = open_dataset(data).name
     folder = Path(out) if out is not None else Path("runs") / name if resume else default_folder(name)
     run = RunFolder(folder, config, resume=resume)
@@ -136,7 +129,8 @@ def fit(
         run.close()
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """Raises MissingExtraError where torch or lightning is not installed."""
     for package in ("torch", "lightning"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("training", package, "train")
@@ -159,7 +153,7 @@ class _Fit:
 
         config, run, reporter = self.config, self.run, self.reporter
         try:
-            report = self._check()
+            report = checked_data(config, run, reporter, heading=f"1 of 6  check: {config.data}")
         except GossamerError:
             if not run.resumed:
                 run.discard()
@@ -207,43 +201,6 @@ class _Fit:
             run.path,
             run.path / published.report,
         )
-
-    def _check(self) -> CheckReport:
-        """Opened again at every start: seconds, and the only way to know that a resumed run has the same data."""
-        config, run, reporter = self.config, self.run, self.reporter
-        reporter.heading(f"1 of 6  check: {config.data}")
-        with reporter.bar("reading", 1.0) as bar:
-            report = check(
-                config.data,
-                on_bad=config.on_bad,
-                groups=config.groups,
-                seed=config.seed,
-                tick=lambda done, total: bar.update(done / total),
-            )
-        kept = run.stage(
-            "1-check", _Checked, lambda: _Checked(fingerprint=report.fingerprint, report=report.to_json())
-        )
-        if kept.fingerprint != report.fingerprint:
-            raise RunFolderError(
-                f"--resume needs the same data, the pictures in {config.data} changed since {run.path} began; start a new run with another --out"
-            )
-        counts = {name: len(report.split.of(name)) for name in ("train", "val", "test")}
-        reporter.line(
-            f"{len(report.dataset.samples)} pictures, {len(report.dataset.labels)} classes; "
-            + ", ".join(f"{name} {count}" for name, count in counts.items())
-            + (f"; {len(report.skipped)} skipped" if report.skipped else "")
-        )
-        for finding in report.findings[:8]:
-            reporter.line(
-                f"{finding.severity}: {finding.message}",
-                style="yellow" if finding.severity != "note" else "dim",
-            )
-        if len(report.findings) > 8:
-            reporter.line(
-                f"and {len(report.findings) - 8} more, in the report and in `gossamer check {config.data}`",
-                style="dim",
-            )
-        return report
 
     def _plan(self) -> _Plan:
         """What is left of the minutes for training, less a share for what follows; decided once a run."""

@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel
 
 from gossamer.cost.meter import measure
+from gossamer.deploy.contract import InputContract
 from gossamer.nn.network import Network
 from gossamer.types import Budget
 from gossamer.zoo.build import build
@@ -39,6 +40,10 @@ class Candidate(BaseModel):
     preprocessing: str
     arguments: dict[str, Any] = {}
     """Builder arguments that the weights need beside the catalogue's."""
+    edits: list[dict[str, Any]] | None = None
+    """Structural edits where the name does not tell them all, of a bundle that is trained on."""
+    contract: dict[str, Any] | None = None
+    """Input contract where it is not that of `preprocessing`."""
     params: int
     macs: int
     promise: float
@@ -50,7 +55,14 @@ class Candidate(BaseModel):
 
     def spec(self, num_classes: int) -> ModelSpec:
         """The network as a value, for so many classes."""
-        return parse_model(self.name, **self.arguments, num_classes=num_classes)[0]
+        spec = parse_model(self.name, **self.arguments, num_classes=num_classes)[0]
+        return spec if self.edits is None else ModelSpec(spec.name, spec.arguments, tuple(self.edits))
+
+    def input_contract(self) -> InputContract:
+        """What the network is given."""
+        if self.contract is not None:
+            return InputContract.from_json(self.contract)
+        return InputContract.of(self.preprocessing, self.size)
 
 
 class _Line(NamedTuple):

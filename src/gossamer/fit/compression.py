@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from gossamer._files import sha256
@@ -19,13 +18,12 @@ from gossamer.compress.precision import INT8_LADDER, FileScore, convert, preferr
 from gossamer.compress.quantize.onnx_post_training import Calibration
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
-from gossamer.data.cache import load_pictures
 from gossamer.data.check import CheckReport
-from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
 from gossamer.fit.config import FitConfig
 from gossamer.fit.folder import RunFolder
+from gossamer.fit.pictures import split_pictures
 from gossamer.fit.reporter import Reporter
 from gossamer.fit.training import Trained, TrainedNetwork, load_trained
 from gossamer.types import Precision
@@ -156,28 +154,13 @@ class _Files:
             reporter,
         )
         candidate = network.candidate
-        self.contract = InputContract.of(candidate.preprocessing, candidate.size)
+        self.contract = candidate.input_contract()
         self.folder = run.path / network.folder / "files"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = []
-        train, _ = self._pictures("train")
+        train = split_pictures(report, "train", candidate.size, run).pixels
         order = np.random.default_rng(config.seed).permutation(len(train))[:_CALIBRATION_PICTURES]
         self.calibration = [self.contract.normalise(train[i : i + 1]) for i in sorted(order.tolist())]
-
-    def _pictures(self, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        dataset = self.report.dataset
-        samples = [dataset.samples[i] for i in self.report.split.of(split)]  # type: ignore[arg-type]
-        array = load_pictures(
-            [s.path for s in samples],
-            self.network.candidate.size,
-            self.run.path / "cache",
-            key=self.report.fingerprint,
-        )
-        labels = np.array([s.label for s in samples], np.int64)
-        if not array.lost:
-            return array.pixels, labels
-        keep = np.setdiff1d(np.arange(len(samples)), np.array(array.lost))  # a lost picture is a row of zeros
-        return array.pixels[keep], labels[keep]
 
     def scored(self) -> list[FileScore]:
         """fp32 and int8 on their own files; int8 settings backed off while the guard refuses; fp16 where it fits."""
@@ -265,7 +248,7 @@ class _Files:
 
     def _accuracy(self, path: Path, precision: str) -> float:
         session = get_runtime(self.config.on).load(path, threads=self.config.threads)
-        pixels, labels = self._pictures("val")
+        pixels, labels, _ = split_pictures(self.report, "val", self.network.candidate.size, self.run)
         hits = 0
         with self.reporter.bar(f"validating {precision}", len(labels)) as bar:
             for i in range(len(labels)):

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from gossamer._files import folder_error, write_json, write_text
 from gossamer._machine import describe_machine, versions
 from gossamer.errors import RunFolderError
-from gossamer.fit.config import FitConfig
+from gossamer.fit.config import RunConfig
 
 __all__ = ["RunFolder", "default_folder"]
 
@@ -39,7 +39,7 @@ def default_folder(name: str) -> Path:
 class RunFolder:
     """A folder that one process at a time writes to."""
 
-    def __init__(self, path: Path, config: FitConfig, *, resume: bool) -> None:
+    def __init__(self, path: Path, config: RunConfig, *, resume: bool) -> None:
         """Open a new folder, or with `resume` the folder of an earlier run of the same arguments.
 
         Raises:
@@ -52,7 +52,7 @@ class RunFolder:
                 raise RunFolderError(
                     f"nothing to resume in {path}; leave out --resume, or name the run's folder with --out"
                 )
-            different = FitConfig.from_yaml(path / "config.yaml").differences(config)
+            different = type(config).from_yaml(path / "config.yaml").differences(config)
             if different:
                 raise RunFolderError(
                     f"--resume continues the same command, {', '.join(different)} changed in {path}; start a new run with another --out"

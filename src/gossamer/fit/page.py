@@ -41,14 +41,19 @@ def document_of(
     met: bool,
     created: str,
     provenance: Mapping[str, str],
+    *,
+    command: str | None = None,
 ) -> doc.FitDocument:
-    """The document of a run: `verdicts` judge the shipped file, `provenance` says where it comes from."""
+    """The document of a run: `verdicts` judge the shipped file, `provenance` says where it comes from.
+
+    `command` is what made it where that was not `gossamer fit`.
+    """
     verified, compressed = outcome.verified, outcome.compressed
     flagged = bool(verified.latency_flags)
     return doc.FitDocument(
         title=report.dataset.name,
         created=created,
-        command=_command(config, report, outcome),
+        command=command or _command(config, report, outcome),
         met=met,
         headline=_headline(config, network, compressed, verified, met),
         budget=[_budget_line(v) for v in verdicts],

@@ -12,7 +12,6 @@ from gossamer._files import write_text
 from gossamer._machine import describe_machine, versions
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
-from gossamer.deploy.contract import InputContract
 from gossamer.fit.compression import Compressed
 from gossamer.fit.config import FitConfig
 from gossamer.fit.folder import RunFolder
@@ -37,7 +36,7 @@ class Published(BaseModel):
 
 def metadata_of(report: CheckReport, network: TrainedNetwork, compressed: Compressed) -> dict[str, Any]:
     """What travels inside the exported file."""
-    contract = InputContract.of(network.candidate.preprocessing, network.candidate.size)
+    contract = network.candidate.input_contract()
     return {
         "version": bundle.VERSION,
         "task": "classify",
@@ -50,17 +49,21 @@ def metadata_of(report: CheckReport, network: TrainedNetwork, compressed: Compre
     }
 
 
-def publish(config: FitConfig, report: CheckReport, outcome: Outcome, run: RunFolder) -> Published:
-    """Write the bundle and the report beside it, judged on the shipped file alone."""
+def publish(
+    config: FitConfig, report: CheckReport, outcome: Outcome, run: RunFolder, *, command: str | None = None
+) -> Published:
+    """Write the bundle and the report beside it, judged on the shipped file alone; without a budget all is met."""
     verified, compressed = outcome.verified, outcome.compressed
     network = next(n for n in outcome.trained.networks if n.candidate.key == compressed.network)
-    verdicts = config.budget.judge(measured_metrics(verified, network))
+    verdicts = config.budget.judge(measured_metrics(verified, network)) if config.within else []
     met = all(v.met for v in verdicts) and compressed.met
     created = datetime.now(UTC).isoformat(timespec="seconds")
     provenance = _provenance(config, report, run, created)
-    document = document_of(config, report, outcome, network, verdicts, met, created, provenance)
+    document = document_of(
+        config, report, outcome, network, verdicts, met, created, provenance, command=command
+    )
     page = render(document)
-    contract = InputContract.of(network.candidate.preprocessing, network.candidate.size)
+    contract = network.candidate.input_contract()
     saved = bundle.save(
         run.path / "bundle",
         spec=network.candidate.spec(len(report.dataset.labels)),

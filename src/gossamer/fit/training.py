@@ -8,28 +8,28 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import nn
 
 from gossamer.data.augment import View
-from gossamer.data.cache import load_pictures
 from gossamer.data.check import CheckReport
-from gossamer.data.dataset import SplitName
-from gossamer.deploy.contract import InputContract
-from gossamer.errors import DataError
 from gossamer.fit.candidates import Candidate, candidates
-from gossamer.fit.config import FitConfig
+from gossamer.fit.config import FitConfig, RunConfig
 from gossamer.fit.folder import RunFolder
-from gossamer.fit.reporter import Reporter
-from gossamer.train.loop import Pictures, Point, Pulse, Training, TrainResult, train_until
-from gossamer.train.recipe import Recipe, recipe_for
+from gossamer.fit.pictures import split_pictures
+from gossamer.fit.reporter import Bar, Reporter
+from gossamer.train.loop import train_until
+from gossamer.train.pace import Listener
+from gossamer.train.recipe import Recipe
+from gossamer.train.recipes import named_recipe
+from gossamer.train.teachers import Teaching
+from gossamer.train.training import Pictures, Point, Pulse, Seconds, Training, TrainResult
+from gossamer.train.watch import Problem
 from gossamer.zoo.build import build
 from gossamer.zoo.checkpoints import read_checkpoint
 
-__all__ = ["CurvePoint", "Trained", "TrainedNetwork", "Trainer", "load_trained"]
+__all__ = ["CurvePoint", "Trained", "TrainedNetwork", "Trainer", "load_trained", "view_of"]
 
 _RUNG_SHARES: dict[int, tuple[tuple[int, float], ...]] = {
     1: ((1, 1.0),),
@@ -94,7 +94,7 @@ class Trainer:
 
     def __init__(self, config: FitConfig, report: CheckReport, run: RunFolder, reporter: Reporter) -> None:
         self.config, self.report, self.run, self.reporter = config, report, run, reporter
-        self.view: View = _view(config, report)
+        self.view: View = view_of(config, report)
         self.lost: set[str] = set()
         self.speed = 0.0
 
@@ -124,12 +124,12 @@ class Trainer:
                 )
                 result = self._rung(candidate, training, for_students * spent)
                 results[candidate.key] = (candidate, result, number)
-            survivors.sort(key=lambda c: (-results[c.key][1].best_accuracy, results[c.key][1].best_loss))
+            survivors.sort(key=lambda c: results[c.key][1].best.worth("accuracy"), reverse=True)
             ranking = {c.key: results[c.key][1].best_accuracy for c in survivors}
             shown = ", ".join(f"{key} {100 * reached:.1f} %" for key, reached in ranking.items())
             self.reporter.line(f"rung {number} of {len(rungs)}: {shown}")
             self.run.event("rung", number=number, ranking=ranking)
-        order = sorted(results.values(), key=lambda r: (-r[2], -r[1].best_accuracy, r[1].best_loss))
+        order = sorted(results.values(), key=lambda r: (r[2], r[1].best.worth("accuracy")), reverse=True)
         return Trained(
             networks=[self._summary(*r) for r in order],
             teacher=None if teaching is None else teaching.teacher,
@@ -156,20 +156,10 @@ class Trainer:
 
     def _rung(self, candidate: Candidate, training: Training, bound: float) -> TrainResult:
         with self.reporter.bar(candidate.key, bound) as bar:
+            return train_until(training, bound, listener=_Follower(self, candidate.key, bar))
 
-            def pulse(now: Pulse) -> None:
-                self.speed = now.pictures_per_second
-                accuracy = "" if now.val_accuracy is None else f"  val {100 * now.val_accuracy:.1f} %"
-                bar.update(
-                    now.seconds,
-                    text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}  {now.pictures_per_second:.0f} pictures/s",
-                )
-
-            return train_until(
-                training, bound, pulse=pulse, tell=functools.partial(self._metric, candidate.key)
-            )
-
-    def _metric(self, network: str, point: Point) -> None:
+    def metric(self, network: str, point: Point) -> None:
+        """One row of metrics.csv."""
         self.run.metric(
             network=network,
             seconds=round(point.seconds, 2),
@@ -182,58 +172,41 @@ class Trainer:
     def _training(
         self, candidate: Candidate, total: float, *, decay_from: float, teacher: nn.Module | None
     ) -> Training:
-        contract = InputContract.of(candidate.preprocessing, candidate.size)
+        contract = candidate.input_contract()
+        labels, recipe = self.report.dataset.labels, self._recipe(candidate)
+        network = build(candidate.spec(len(labels)), weights=candidate.weights, seed=self.config.seed)
+        teaching = None
+        if teacher is not None:
+            teaching = Teaching(
+                teacher, network, recipe.distillation, num_classes=len(labels), contract=contract
+            )
         return Training(
-            network=build(
-                candidate.spec(len(self.report.dataset.labels)),
-                weights=candidate.weights,
-                seed=self.config.seed,
-            ),
+            network=network,
             contract=contract,
-            recipe=self._recipe(candidate),
+            recipe=recipe,
             pictures=self._pictures(candidate.size),
             folder=self._folder(candidate),
-            total_seconds=total,
+            length=Seconds(total),
             decay_from=max(decay_from, 0.3),
             seed=self.config.seed,
-            teacher=teacher,
+            labels=tuple(labels),
+            teaching=teaching,
             threads=torch.get_num_threads(),
         )
 
     def _recipe(self, candidate: Candidate) -> Recipe:
-        return recipe_for(
-            pretrained=candidate.weights is not None, view=self.view, pictures=len(self.report.split.train)
-        )
+        name = "from-scratch" if candidate.weights is None else "small-data"
+        return named_recipe(name, view=self.view, pictures=len(self.report.split.train))
 
     def _folder(self, candidate: Candidate) -> Path:
         return self.run.path / "train" / re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate.key)
 
     def _pictures(self, size: int) -> Pictures:
-        train, train_labels = self._split("train", size)
-        val, val_labels = self._split("val", size)
-        return Pictures(train, train_labels, val, val_labels)
-
-    def _split(self, name: SplitName, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        dataset = self.report.dataset
-        samples = [dataset.samples[i] for i in self.report.split.of(name)]
-        with self.reporter.bar(f"decoding {name} at {size} px", len(samples)) as bar:
-            array = load_pictures(
-                [s.path for s in samples],
-                size,
-                self.run.path / "cache",
-                key=self.report.fingerprint,
-                tick=lambda done, _total: bar.update(done),
-            )
-        self.lost |= {dataset.relative(samples[i]) for i in array.lost}
-        labels = np.array([s.label for s in samples], np.int64)
-        if not array.lost:
-            return array.pixels, labels
-        keep = np.setdiff1d(np.arange(len(samples)), np.array(array.lost))
-        if not len(keep):
-            raise DataError(
-                f"no picture of the {name} split can be read any more in {dataset.root}; check the folder"
-            )
-        return array.pixels[keep], labels[keep]
+        train, val = (
+            split_pictures(self.report, name, size, self.run, self.reporter) for name in ("train", "val")
+        )
+        self.lost |= {*train.lost, *val.lost}
+        return Pictures(train.pixels, train.labels, val.pixels, val.labels)
 
     def _teacher_candidate(self, shortlist: Sequence[Candidate], seconds: float) -> Candidate | None:
         """A pretrained network well above the shortlist's in macs, where there is time for it."""
@@ -283,6 +256,27 @@ class Trainer:
         shutil.rmtree(self.run.path / "cache", ignore_errors=True)
 
 
+class _Follower(Listener):
+    """Moves the bar, keeps the metrics, and says what goes wrong."""
+
+    def __init__(self, trainer: Trainer, network: str, bar: Bar) -> None:
+        self.trainer, self.network, self.bar = trainer, network, bar
+
+    def pulse(self, now: Pulse) -> None:
+        self.trainer.speed = now.pictures_per_second
+        accuracy = "" if now.val_accuracy is None else f"  val {100 * now.val_accuracy:.1f} %"
+        self.bar.update(
+            now.seconds,
+            text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}  {now.pictures_per_second:.0f} pictures/s",
+        )
+
+    def point(self, point: Point) -> None:
+        self.trainer.metric(self.network, point)
+
+    def problem(self, problem: Problem) -> None:
+        self.trainer.run.event("problem", network=self.network, code=problem.code, message=problem.message)
+
+
 def load_trained(run: Path, trained: TrainedNetwork, num_classes: int) -> nn.Module:
     """The trained network with its best weights, in eval mode."""
     network = build(trained.candidate.spec(num_classes))
@@ -290,7 +284,8 @@ def load_trained(run: Path, trained: TrainedNetwork, num_classes: int) -> nn.Mod
     return network.eval()
 
 
-def _view(config: FitConfig, report: CheckReport) -> View:
+def view_of(config: RunConfig, report: CheckReport) -> View:
+    """Whether the pictures have an up: as asked for, else as the check found."""
     if config.view != "auto":
         return config.view
     return "aerial" if 0.7 <= report.upright <= 1.4 else "ground"

@@ -92,7 +92,7 @@ def verify(
 ) -> Verified:
     """Write the contract into the kept file and measure that file, as it ships."""
     runtime = get_runtime(config.on)
-    contract = InputContract.of(network.candidate.preprocessing, network.candidate.size)
+    contract = network.candidate.input_contract()
     shipped = run.path / "export" / f"model{runtime.suffix}"
     model = onnx.load(run.path / compressed.file)
     write_metadata(model, metadata)

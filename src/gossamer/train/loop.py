@@ -1,285 +1,273 @@
-"""Training one network for so many seconds, in pieces that can be continued: a rung now, the rest later."""
+"""Training one network for so many steps or seconds, in pieces that can be continued: a rung now, the rest later."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import ctypes
-import json
+import gc
 import logging
-import math
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from numpy.typing import NDArray
 from torch import nn
 
-from gossamer._files import atomic_path, write_json
-from gossamer.data.batches import EvalBatches, TrainBatches
-from gossamer.deploy.contract import InputContract
-from gossamer.errors import ModelError
+from gossamer.data.batches import EvalBatches, TrainBatches, balanced_shares
+from gossamer.errors import ModelError, RunFolderError
+from gossamer.train.mixing import class_weights
 from gossamer.train.module import ClassifierModule
-from gossamer.train.recipe import Recipe
+from gossamer.train.pace import STATE_KEY, Listener, Pace, save_average
+from gossamer.train.training import Seconds, Steps, Training, TrainResult
 
-__all__ = ["Pictures", "Point", "Pulse", "TrainResult", "Training", "train_until"]
+__all__ = ["steps_of", "train_until"]
 
 _CHUNK_SECONDS = 20.0
-_COOL_FROM = 0.8
-"""Share of the schedule to which a plateau skips."""
+_MOST_VALIDATIONS = 60
+_MOST_STEPS = 1000
+"""Between two validations, and so between two checkpoints."""
+_MOST_HALVINGS = 5
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Training and validation pictures of one size, (N, S, S, 3) uint8, with labels (N,)."""
-
-    train: NDArray[np.uint8]
-    train_labels: NDArray[np.int64]
-    val: NDArray[np.uint8]
-    val_labels: NDArray[np.int64]
+def steps_of(pictures: int, *, batch: int, epochs: float) -> Steps:
+    """The steps of so many passes over so many pictures."""
+    return Steps(max(1, round(-(-pictures // batch) * epochs)))
 
 
-@dataclass(frozen=True)
-class Point:
-    """One validation."""
-
-    seconds: float
-    passes: float
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """How a running training stands, a few times a second at most: for progress bars."""
-
-    seconds: float
-    passes: float
-    pictures_per_second: float
-    loss: float
-    val_accuracy: float | None
-
-
-@dataclass(frozen=True)
-class Training:
-    """One network's training as a whole, of which `train_until` does a piece."""
-
-    network: nn.Module
-    contract: InputContract
-    recipe: Recipe
-    pictures: Pictures
-    folder: Path
-    """Checkpoints and logs."""
-    total_seconds: float
-    """Length of the schedule."""
-    decay_from: float
-    """Share of the schedule after which the rate falls."""
-    seed: int = 0
-    teacher: nn.Module | None = None
-    threads: int = 1
-
-
-@dataclass
-class TrainResult:
-    """Where a training stands: the curve so far and the best validation."""
-
-    seconds: float = 0.0
-    steps: int = 0
-    best_accuracy: float = 0.0
-    best_loss: float = math.inf
-    skipped: float = 0.0
-    """Seconds of the schedule that were left out: a plateau goes straight to the last fifth of the decay."""
-    points: list[Point] = field(default_factory=list)
-
-    @property
-    def position(self) -> float:
-        """Seconds into the schedule."""
-        return self.seconds + self.skipped
-
-    @property
-    def stopped_early(self) -> bool:
-        """Whether a plateau shortened the schedule."""
-        return self.skipped > 0
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as a JSON object."""
-        document = asdict(self)
-        document["best_loss"] = self.best_loss if math.isfinite(self.best_loss) else None
-        return document
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> TrainResult:
-        """Read what `to_json` wrote."""
-        points = [Point(**point) for point in document["points"]]
-        loss = document["best_loss"]
-        return cls(**{**document, "points": points, "best_loss": math.inf if loss is None else loss})
-
-
-class _Pace(L.Callback):
-    """Counts training seconds, sets the schedule's progress, stops at the bound, saves after each validation."""
-
-    def __init__(
-        self,
-        training: Training,
-        until: float,
-        state: TrainResult,
-        pulse: Callable[[Pulse], None] | None,
-        tell: Callable[[Point], None] | None,
-    ) -> None:
-        self.training, self.until, self.state = training, until, state
-        self.pulse, self.tell = pulse, tell
-        self.before = state.seconds
-        self.started = time.monotonic()
-        self.losses: list[float] = []
-        self.pictures = 0
-        self.last_pulse = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return self.before + time.monotonic() - self.started
-
-    @property
-    def position(self) -> float:
-        """Seconds into the schedule."""
-        return self.seconds + self.state.skipped
-
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, ClassifierModule)
-        pl_module.progress = min(1.0, self.position / self.training.total_seconds)
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, ClassifierModule)
-        loss = float(outputs["loss"])
-        if not math.isfinite(loss):
-            raise ModelError(
-                f"training diverged (loss {loss} after {pl_module.updates} steps); lower the learning rate of {self.training.recipe.learning_rate}"
-            )
-        self.losses.append(loss)
-        self.pictures += len(batch[1])
-        if self.position >= self.until:
-            trainer.should_stop = True
-        if self.pulse is not None and self.seconds - self.last_pulse >= 0.25:
-            self.last_pulse = self.seconds
-            self.pulse(self._pulse(pl_module.updates))
-
-    def _passes(self, steps: int) -> float:
-        count = len(self.training.pictures.train_labels)
-        return steps * min(self.training.recipe.batch, count) / count
-
-    def _pulse(self, steps: int) -> Pulse:
-        elapsed = max(1e-6, time.monotonic() - self.started)
-        accuracy = self.state.points[-1].val_accuracy if self.state.points else None
-        return Pulse(
-            self.seconds,
-            self._passes(steps),
-            self.pictures / elapsed,
-            float(np.mean(self.losses[-20:])),
-            accuracy,
-        )
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, ClassifierModule)
-        if trainer.sanity_checking:
-            return
-        loss, accuracy = (
-            float(trainer.callback_metrics["val_loss"]),
-            float(trainer.callback_metrics["val_accuracy"]),
-        )
-        state = self.state
-        state.seconds, state.steps = self.seconds, pl_module.updates
-        train_loss = float(np.mean(self.losses)) if self.losses else 0.0
-        state.points.append(Point(state.seconds, self._passes(state.steps), train_loss, loss, accuracy))
-        self.losses.clear()
-        if len(state.points) == 1 or (accuracy, -loss) > (state.best_accuracy, -state.best_loss):
-            state.best_accuracy, state.best_loss = accuracy, loss
-            _save_average(self.training.folder / "best.safetensors", pl_module.average)
-        self._shorten_on_plateau()
-        with atomic_path(self.training.folder / "last.ckpt") as temporary:
-            trainer.save_checkpoint(temporary)
-        write_json(self.training.folder / "progress.json", state.to_json())
-        if self.tell is not None:
-            self.tell(state.points[-1])
-
-    def _shorten_on_plateau(self) -> None:
-        """Early stopping that keeps the decay: the rate must still fall for the network to be worth keeping."""
-        state, total = self.state, self.training.total_seconds
-        first = next(i for i, p in enumerate(state.points) if p.val_accuracy >= state.best_accuracy)
-        since_best = len(state.points) - 1 - first
-        if since_best >= self.training.recipe.patience and state.position < _COOL_FROM * total:
-            state.skipped = _COOL_FROM * total - state.seconds
-
-
-def train_until(
-    training: Training,
-    seconds: float,
-    *,
-    pulse: Callable[[Pulse], None] | None = None,
-    tell: Callable[[Point], None] | None = None,
-) -> TrainResult:
-    """Train until `seconds` of training time have been spent in all, continuing what the folder holds.
+def train_until(training: Training, until: float, *, listener: Listener | None = None) -> TrainResult:
+    """Train until the schedule stands at `until` (in its unit, steps or seconds), continuing what the folder holds.
 
     The folder gets last.ckpt (everything needed to go on), best.safetensors (the moving average that validated
-    best), progress.json, and Lightning's CSV and TensorBoard logs. Killed at any point, a later call goes on from
-    the last validation.
+    best), final.safetensors (the average at the end of the schedule), progress.json, and Lightning's CSV and
+    TensorBoard logs. Killed at any point, a later call goes on from the last validation; a schedule of steps then ends
+    in the same weights.
 
-    `pulse` hears how it goes a few times a second, `tell` hears each new validation.
+    Where memory runs out the batch is halved and gradients are accumulated over two.
 
     Raises:
-        ModelError: the loss is no longer a number.
-        RunFolderError: the folder cannot be written.
+        ModelError: the loss is no longer a number, labels are not of the network's classes, or there is no memory for
+            one picture.
+        RunFolderError: the folder cannot be written, or holds a checkpoint of another network.
     """
+    _check_labels(training)
     folder = training.folder
     folder.mkdir(parents=True, exist_ok=True)
-    state = _resumable(folder)
-    if state.position >= seconds:
-        return state
-    if state.steps == 0:
-        for name in ("last.ckpt", "progress.json", "best.safetensors"):
-            (folder / name).unlink(missing_ok=True)
     torch.set_num_threads(training.threads)
     _keep_freed_memory()
+    while True:
+        state = _resumable(training)
+        now = _halved(training, state.halvings)
+        scale = 2**state.halvings if isinstance(training.length, Steps) else 1
+        if state.points and state.position(now.length) >= until * scale:
+            return state
+        try:
+            _fit(now, until * scale, state, listener or Listener())
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if now.recipe.batch < 2 or state.halvings >= _MOST_HALVINGS:
+                raise ModelError(
+                    f"a batch of {now.recipe.batch} does not fit into memory; take a smaller input or network"
+                ) from error
+            _halve_stored(folder, state)
+            gc.collect()
+            continue
+        return state
+
+
+def _fit(training: Training, until: float, state: TrainResult, listener: Listener) -> None:
+    """One call of Lightning's loop."""
+    recipe, data = training.recipe, training.pictures
+    trainer = _trainer(training)
+    weights = None
+    if recipe.balance == "loss":
+        weights = class_weights(torch.from_numpy(data.train_labels), training.classes)
     module = ClassifierModule(
         training.network,
         training.contract,
-        training.recipe,
+        recipe,
+        num_classes=training.classes,
         decay_from=training.decay_from,
         seed=training.seed,
-        teacher=training.teacher,
+        teaching=training.teaching,
+        weights=weights,
     )
-    data = training.pictures
     batches = TrainBatches(
         data.train,
         data.train_labels,
-        batch=training.recipe.batch,
-        chunk=_chunk_steps(module, data, training.recipe.batch, seconds - state.position),
+        batch=recipe.batch,
         seed=training.seed,
         first=lambda: module.updates,
+        shares=balanced_shares(data.train_labels) if recipe.balance == "sampling" else None,
+        rank=trainer.global_rank,
+        world=trainer.world_size,
     )
-    pace = _Pace(training, seconds, state, pulse, tell)
-    trainer = _trainer(training, pace)
+    left = until - state.position(training.length)
+    chunk = _chunk(training, module, batches, trainer.world_size, left)
+    batches.chunk = (
+        -(-chunk // recipe.accumulate) * recipe.accumulate
+    )  # a step is never made of fewer batches
+    pace = Pace(training, until, state, batches, listener)
+    trainer.callbacks.append(pace)  # type: ignore[attr-defined]
+    last = training.folder / "last.ckpt"
     with warnings.catch_warnings(), _interruptible(trainer):
         warnings.simplefilter("ignore")  # Lightning advises on worker counts and log intervals
         trainer.fit(
             module,
             batches,
-            EvalBatches(data.val, data.val_labels),
-            ckpt_path=str(folder / "last.ckpt") if state.steps else None,
+            EvalBatches(data.val, data.val_labels, rank=trainer.global_rank, world=trainer.world_size),
+            ckpt_path=str(last) if state.points else None,
             weights_only=True,
         )
-    return state
+    if trainer.is_global_zero and state.position(training.length) >= training.length.count:
+        save_average(training.folder / "final.safetensors", module.average)
+
+
+def _check_labels(training: Training) -> None:
+    data, classes = training.pictures, training.classes
+    for name, labels in (("training", data.train_labels), ("validation", data.val_labels)):
+        if len(labels) == 0:
+            raise ModelError(
+                f"training needs pictures in both splits, the {name} split is empty; add pictures"
+            )
+        if labels.min() < 0 or labels.max() >= classes:
+            wrong = labels.min() if labels.min() < 0 else labels.max()
+            raise ModelError(
+                f"labels are 0 to {classes - 1} for {classes} classes, the {name} split has {wrong}; check the data"
+            )
+
+
+def _halved(training: Training, halvings: int) -> Training:
+    """The training with its batch halved so often, and as many more steps."""
+    if not halvings:
+        return training
+    times = 2**halvings
+    if training.teaching is not None:
+        training.teaching.drop_cache()
+    recipe = replace(
+        training.recipe,
+        batch=max(1, training.recipe.batch // times),
+        accumulate=training.recipe.accumulate * times,
+    )
+    length = training.length
+    longer = Steps(length.count * times) if isinstance(length, Steps) else length
+    return replace(training, recipe=recipe, length=longer)
+
+
+def _halve_stored(folder: Path, state: TrainResult) -> None:
+    """Begin anew with half the batch: nothing was trained yet, or what was counts other batches."""
+    for name in ("last.ckpt", "best.safetensors", "final.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    from gossamer._files import write_json
+
+    write_json(folder / "progress.json", TrainResult(halvings=state.halvings + 1).to_json())
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error)
+    known = "not enough memory" in text or "DefaultCPUAllocator" in text or "out of memory" in text
+    return isinstance(error, torch.OutOfMemoryError) or known
+
+
+def _resumable(training: Training) -> TrainResult:
+    """Where the folder's training stands; a new result where it holds none that is whole."""
+    import json
+
+    folder = training.folder
+    try:
+        told = TrainResult.from_json(json.loads((folder / "progress.json").read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        told = TrainResult()
+    fresh = TrainResult(halvings=told.halvings)
+    try:
+        checkpoint = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True, mmap=True)
+        found = TrainResult.from_json(checkpoint["callbacks"][STATE_KEY]["result"])
+        stored = {k.removeprefix("network."): tuple(v.shape) for k, v in checkpoint["state_dict"].items()}
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError):
+        for name in ("last.ckpt", "best.safetensors", "final.safetensors"):
+            (folder / name).unlink(missing_ok=True)
+        return fresh
+    except Exception as error:  # unpickling a damaged file raises many kinds
+        if "pickle" not in type(error).__module__ and "Unpickling" not in type(error).__name__:
+            raise
+        (folder / "last.ckpt").unlink()
+        return fresh
+    own = {k: tuple(v.shape) for k, v in training.network.state_dict().items()}
+    if any(stored.get(name) != shape for name, shape in own.items()):
+        name = next(name for name, shape in own.items() if stored.get(name) != shape)
+        raise RunFolderError(
+            f"{folder} holds a checkpoint of another network ({name} differs); train into another folder with --out"
+        )
+    return found if (folder / "best.safetensors").is_file() else fresh
+
+
+def _chunk(
+    training: Training, module: ClassifierModule, batches: TrainBatches, world: int, left: float
+) -> int:
+    """Steps between two validations: a pass, or less where it is long; by the clock where the length is."""
+    if isinstance(training.length, Seconds) and world == 1:
+        return _chunk_by_clock(module, training, left)
+    by_pass = min(_MOST_STEPS, batches.steps_per_pass)
+    if isinstance(training.length, Seconds):
+        return by_pass
+    count = training.length.count
+    return max(1, min(max(by_pass, count // _MOST_VALIDATIONS), -(-count // 4)))
+
+
+def _chunk_by_clock(module: ClassifierModule, training: Training, seconds: float) -> int:
+    """20 seconds' worth of steps, less in a short run, never less than ten validations take."""
+    data, batch = training.pictures, training.recipe.batch
+    probe = TrainBatches(data.train, data.train_labels, batch=batch, chunk=3, seed=0, first=lambda: 0)
+    twin = copy.deepcopy(module.network).train()
+    step_times: list[float] = []
+    score_times: list[float] = []
+    for part in probe:
+        start = time.monotonic()
+        inputs = module.normalised(part.pictures.permute(0, 3, 1, 2).float())
+        nn.functional.cross_entropy(twin(inputs), part.labels).backward()
+        step_times.append(time.monotonic() - start)
+        start = time.monotonic()
+        with torch.no_grad():
+            module.average(inputs)
+        score_times.append(time.monotonic() - start)
+    validation = min(score_times) * len(data.val_labels) / min(batch, len(data.train_labels))
+    wanted = max(min(_CHUNK_SECONDS, seconds / 8), 10 * validation)
+    return max(1, int(wanted / max(1e-4, min(step_times))))
+
+
+def _trainer(training: Training) -> L.Trainer:
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    recipe, processes = training.recipe, training.processes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return L.Trainer(
+            accelerator=processes.accelerator,
+            devices=processes.devices,
+            num_nodes=processes.nodes,
+            strategy=processes.strategy,
+            precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+            accumulate_grad_batches=recipe.accumulate,
+            sync_batchnorm=processes.devices * processes.nodes > 1 and torch.cuda.is_available(),
+            max_epochs=-1,
+            logger=[
+                CSVLogger(training.folder, name="logs", version="csv"),
+                TensorBoardLogger(training.folder, name="logs", version="tensorboard"),
+            ],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            gradient_clip_val=recipe.clip_norm or None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1_000_000,
+            use_distributed_sampler=False,
+        )
 
 
 def _keep_freed_memory() -> None:
@@ -306,63 +294,3 @@ def _interruptible(trainer: L.Trainer) -> Iterator[None]:
             raise
         signal.signal(signal.SIGINT, before)
         raise KeyboardInterrupt from error
-
-
-def _resumable(folder: Path) -> TrainResult:
-    try:
-        document = json.loads((folder / "progress.json").read_text())
-        if not ((folder / "last.ckpt").is_file() and (folder / "best.safetensors").is_file()):
-            return TrainResult()
-        return TrainResult.from_json(document)
-    except (OSError, ValueError, KeyError, TypeError):
-        return TrainResult()
-
-
-def _chunk_steps(module: ClassifierModule, data: Pictures, batch: int, seconds: float) -> int:
-    """Steps between two validations: 20 seconds' worth, less in a short run, never less than ten validations take."""
-    probe = TrainBatches(data.train, data.train_labels, batch=batch, chunk=3, seed=0, first=lambda: 0)
-    twin = copy.deepcopy(module.network).train()
-    step_times: list[float] = []
-    score_times: list[float] = []
-    for pictures, labels in probe:
-        start = time.monotonic()
-        inputs = module._normalised(pictures.permute(0, 3, 1, 2).float())
-        nn.functional.cross_entropy(twin(inputs), labels).backward()
-        step_times.append(time.monotonic() - start)
-        start = time.monotonic()
-        with torch.no_grad():
-            module.average(inputs)
-        score_times.append(time.monotonic() - start)
-    validation = min(score_times) * len(data.val_labels) / min(batch, len(data.train_labels))
-    return max(1, int(max(min(_CHUNK_SECONDS, seconds / 8), 10 * validation) / max(1e-4, min(step_times))))
-
-
-def _trainer(training: Training, pace: _Pace) -> L.Trainer:
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return L.Trainer(
-            accelerator="auto",
-            devices=1,
-            max_epochs=-1,
-            callbacks=[pace],
-            logger=[
-                CSVLogger(training.folder, name="logs", version="csv"),
-                TensorBoardLogger(training.folder, name="logs", version="tensorboard"),
-            ],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            gradient_clip_val=training.recipe.clip_norm,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1_000_000,
-            use_distributed_sampler=False,
-        )
-
-
-def _save_average(path: Path, network: nn.Module) -> None:
-    from safetensors.torch import save_file
-
-    with atomic_path(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, temporary)

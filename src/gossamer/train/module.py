@@ -6,29 +6,31 @@ import copy
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.data.augment import augment
+from gossamer.data.batches import Batch
+from gossamer.data.draws import Draws
 from gossamer.deploy.contract import InputContract
-from gossamer.nn.network import last_layer
+from gossamer.train.mixing import mix, soft_cross_entropy
+from gossamer.train.optimisers import make_optimiser, set_rates
 from gossamer.train.recipe import Recipe
+from gossamer.train.teachers import Teaching
 
-__all__ = ["ClassifierModule", "distillation_loss"]
+__all__ = ["ClassifierModule"]
 
-
-def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """KL divergence of softened scores (B, K), times the temperature squared (Hinton et al., 1503.02531, section 2)."""
-    log_student = F.log_softmax(student / temperature, 1)
-    log_teacher = F.log_softmax(teacher / temperature, 1)
-    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class ClassifierModule(L.LightningModule):
-    """Trains `network` on batches (pictures (B, H, W, 3) uint8, labels (B,)); validates its moving average.
+    """Trains `network` on batches of uint8 pictures; validates its moving average.
 
     `progress` (0 to 1) is set from outside before each step: by seconds or by steps, whichever the run is bounded by.
+    `updates` counts batches, and every random draw is a function of it.
     """
 
     def __init__(
@@ -37,52 +39,102 @@ class ClassifierModule(L.LightningModule):
         contract: InputContract,
         recipe: Recipe,
         *,
-        decay_from: float,
-        seed: int,
-        teacher: nn.Module | None = None,
-        average: nn.Module | None = None,
+        num_classes: int,
+        decay_from: float = 0.0,
+        seed: int = 0,
+        teaching: Teaching | None = None,
+        weights: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=layout)
+        self._layout = layout
         for part in self.network.modules():
-            if isinstance(part, nn.BatchNorm2d) and part.momentum is not None:
+            if isinstance(part, _NORMS) and part.momentum is not None:
                 part.momentum = max(part.momentum, recipe.norm_momentum)
-        self.average = copy.deepcopy(self.network) if average is None else average
+        self.average = copy.deepcopy(self.network)
         self.average.requires_grad_(False).eval()
-        self.teacher = None if teacher is None else teacher.requires_grad_(False).eval()
-        self.contract = contract
-        self.recipe = recipe
-        self.decay_from = decay_from
-        self.seed = seed
+        if recipe.freeze_norm:
+            for norm in self._norms():
+                norm.requires_grad_(False)
+        self.teaching = teaching
+        self.contract, self.recipe, self.num_classes = contract, recipe, num_classes
+        self.decay_from, self.seed = decay_from, seed
         self.progress = 0.0
         self.updates = 0
+        self.confusion: NDArray[np.int64] = np.zeros((num_classes, num_classes), np.int64)
+        """Of the last validation: rows are the labels, columns what was said."""
+        self._callable = (torch.compile(self.network) if recipe.compile else self.network,)
+        self.register_buffer("weights", weights, persistent=False)
         self.register_buffer("mean", torch.tensor(contract.mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(contract.std).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("_found", torch.zeros(num_classes, num_classes), persistent=False)
+        self.register_buffer("_loss_sum", torch.zeros(()), persistent=False)
+        self.train()  # Lightning leaves modes as they are, and a network that was loaded is in eval mode
 
-    def _normalised(self, pictures: Tensor) -> Tensor:
+    def _norms(self) -> list[nn.Module]:
+        return [part for part in self.network.modules() if isinstance(part, _NORMS)]
+
+    def train(self, mode: bool = True) -> ClassifierModule:
+        """As torch's; the average, the teacher and frozen norms stay in eval mode."""
+        super().train(mode)
+        self.average.eval()
+        if self.teaching is not None:
+            self.teaching.teacher.eval()
+        if self.recipe.freeze_norm:
+            for norm in self._norms():
+                norm.eval()
+        return self
+
+    def normalised(self, pictures: Tensor) -> Tensor:
+        """(B, bands, H, W) of 0 to 255 -> what the network takes."""
         scaled = pictures * self.contract.scale + self.contract.offset
-        return ((scaled - self.mean) / self.std).contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
+        return ((scaled - self.mean) / self.std).contiguous(memory_format=self._layout)  # type: ignore[operator]
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        pictures, labels = batch
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.updates) % 2**63)
-        size = self.recipe.resolution(self.progress, pictures.shape[1])
-        moved = augment(pictures.permute(0, 3, 1, 2).float(), self.recipe.augmentation, generator, size=size)
-        inputs = self._normalised(moved)
-        scores = self.network(inputs)
-        loss = F.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
-        if self.teacher is not None:
-            with torch.no_grad():
-                target = self.teacher(inputs)
-            follow = distillation_loss(scores, target, self.recipe.temperature)
-            loss = (1 - self.recipe.teacher_weight) * loss + self.recipe.teacher_weight * follow
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
-        return loss
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        draws = self._draws(batch)
+        moved = augment(
+            batch.pictures.permute(0, 3, 1, 2).float(),
+            self.recipe.augmentation,
+            draws,
+            size=self._side(batch.pictures.shape[1], draws),
+        )
+        inputs, targets = mix(
+            self.normalised(moved),
+            batch.labels,
+            self.num_classes,
+            mixup=self.recipe.mixup,
+            cutmix=self.recipe.cutmix,
+            smoothing=self.recipe.label_smoothing,
+            draws=draws,
+        )
+        if self.teaching is None:
+            losses = soft_cross_entropy(self._callable[0](inputs), targets, self.weights)  # type: ignore[arg-type]
+        else:
+            mostly = targets.argmax(1)
+            scores, follow = self.teaching.follow(
+                self._callable[0], inputs, mostly, self.updates, batch.start
+            )
+            own = soft_cross_entropy(scores, targets, self.weights)  # type: ignore[arg-type]
+            losses = self.recipe.distillation.labels * own + follow
+        return losses.sum() * (self.trainer.world_size / batch.whole)
+
+    def _draws(self, batch: Batch) -> Draws:
+        """All random numbers of this step; dropped paths and units draw from torch's own generator."""
+        seed = (self.seed * 1_000_003 + self.updates) % 2**62
+        torch.manual_seed(seed + self.trainer.global_rank)
+        part = slice(batch.start, batch.start + len(batch.labels))
+        return Draws(torch.Generator().manual_seed(seed), batch.whole, part)
+
+    def _side(self, full: int, draws: Draws) -> int:
+        side = self.recipe.resolution(self.progress, full)
+        if not self.recipe.multi_scale:
+            return side
+        share = self.recipe.multi_scale
+        return max(32, round(side * draws.shared(1 - share, 1 + share) / 16) * 16)
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
-        share = self.recipe.rate(self.progress, decay_from=self.decay_from)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = group["base_lr"] * share
+        set_rates(self.trainer.optimizers[0], self.recipe, self.progress, self.decay_from)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
         self.updates += 1
@@ -94,40 +146,41 @@ class ClassifierModule(L.LightningModule):
             for key in ours.keys() - set(moving):
                 ours[key].copy_(theirs[key])
 
+    def on_validation_epoch_start(self) -> None:
+        self._found.zero_()  # type: ignore[operator]
+        self._loss_sum.zero_()  # type: ignore[operator]
+
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         pictures, labels = batch
-        scores = self.average(self._normalised(pictures.permute(0, 3, 1, 2).float()))
-        count = len(labels)
-        self.log("val_loss", F.cross_entropy(scores, labels), batch_size=count)
-        self.log("val_accuracy", (scores.argmax(1) == labels).float().mean(), batch_size=count)
+        scores = self.average(self.normalised(pictures.permute(0, 3, 1, 2).float()))
+        ones = torch.ones(len(labels), device=labels.device)
+        self._found.index_put_((labels, scores.argmax(1)), ones, accumulate=True)  # type: ignore[operator]
+        self._loss_sum.add_(F.cross_entropy(scores.float(), labels, reduction="sum"))  # type: ignore[operator]
+
+    def on_validation_epoch_end(self) -> None:
+        found = self.trainer.strategy.reduce(self._found, reduce_op="sum")
+        loss = self.trainer.strategy.reduce(self._loss_sum, reduce_op="sum")
+        self.confusion = found.cpu().numpy().astype(np.int64)
+        there = self.confusion.sum(1) > 0
+        recall = np.diag(self.confusion)[there] / self.confusion.sum(1)[there]
+        count = max(1, int(self.confusion.sum()))
+        self.log("val_loss", loss / count, rank_zero_only=True)
+        self.log("val_accuracy", float(np.trace(self.confusion)) / count, rank_zero_only=True)
+        self.log("val_balanced", float(recall.mean()) if len(recall) else 0.0, rank_zero_only=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        head = {id(p) for p in last_layer(self.network)[1].parameters()}
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for parameter in self.network.parameters():
-            groups.setdefault((id(parameter) in head, parameter.ndim > 1), []).append(parameter)
-        rate, decay = self.recipe.learning_rate, self.recipe.weight_decay
-        return torch.optim.AdamW(
-            [
-                {
-                    "params": parameters,
-                    "lr": rate * (1.0 if is_head else self.recipe.body_rate),
-                    "base_lr": rate * (1.0 if is_head else self.recipe.body_rate),
-                    "weight_decay": decay if decays else 0.0,
-                }
-                for (is_head, decays), parameters in groups.items()
-            ],
-            fused=True,
-        )
+        extra = None if self.teaching is None else self.teaching.adaptors
+        return make_optimiser(self.network, self.recipe, extra=extra)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["updates"] = self.updates
-        if self.teacher is not None:
-            checkpoint["state_dict"] = {
-                k: v for k, v in checkpoint["state_dict"].items() if not k.startswith("teacher.")
-            }
+        checkpoint["state_dict"] = {
+            k: v for k, v in checkpoint["state_dict"].items() if not k.startswith("teaching.teacher.")
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.updates = int(checkpoint["updates"])
-        if self.teacher is not None:
-            checkpoint["state_dict"] |= {f"teacher.{k}": v for k, v in self.teacher.state_dict().items()}
+        if self.teaching is not None:
+            checkpoint["state_dict"] |= {
+                f"teaching.teacher.{k}": v for k, v in self.teaching.teacher.state_dict().items()
+            }

@@ -97,7 +97,7 @@ def test_another_command_does_not_resume(run):
     other = CONFIG.model_copy(update={"within": "size<=2MB", "seed": 1})
     with pytest.raises(
         RunFolderError,
-        match=r"^--resume continues the same command, within, seed changed in .*; start a new run with another --out$",
+        match=r"^--resume continues the same command, seed, within changed in .*; start a new run with another --out$",
     ):
         RunFolder(run.path, other, resume=True)
     assert [e["event"] for e in _events(run.path)] == ["started"]

@@ -1,0 +1,62 @@
+"""The decoded pictures of a split, kept in the run folder and mapped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer.data.cache import load_pictures
+from gossamer.data.check import CheckReport
+from gossamer.data.dataset import SplitName
+from gossamer.errors import DataError
+from gossamer.fit.reporter import Quiet, Reporter
+
+__all__ = ["SplitPictures", "split_pictures"]
+
+
+class HasPath(Protocol):
+    """A run's folder, or what stands for it in a process that may not write there."""
+
+    path: Path
+
+
+class SplitPictures(NamedTuple):
+    """Pictures (N, S, S, 3) uint8 and labels (N,); `lost` are files that could no longer be read."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    lost: list[str]
+
+
+def split_pictures(
+    report: CheckReport, split: SplitName, size: int, run: HasPath, reporter: Reporter | None = None
+) -> SplitPictures:
+    """Decode the split at a size, once a run.
+
+    Raises:
+        DataError: none of its pictures can be read any more.
+        RunFolderError: the cache cannot be written.
+    """
+    dataset = report.dataset
+    samples = [dataset.samples[i] for i in report.split.of(split)]
+    with (reporter or Quiet()).bar(f"decoding {split} at {size} px", len(samples)) as bar:
+        array = load_pictures(
+            [s.path for s in samples],
+            size,
+            run.path / "cache",
+            key=report.fingerprint,
+            tick=lambda done, _total: bar.update(done),
+        )
+    labels = np.array([s.label for s in samples], np.int64)
+    if not array.lost:
+        return SplitPictures(array.pixels, labels, [])
+    keep = np.setdiff1d(np.arange(len(samples)), np.array(array.lost))  # a lost picture is a row of zeros
+    if not len(keep):
+        raise DataError(
+            f"no picture of the {split} split can be read any more in {dataset.root}; check the folder"
+        )
+    lost = [dataset.relative(samples[i]) for i in array.lost]
+    return SplitPictures(array.pixels[keep], labels[keep], lost)

@@ -1,0 +1,106 @@
+"""A network before training: where it starts from, what it is looked at with, and the recipe that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from gossamer.cost.meter import measure
+from gossamer.data.augment import View
+from gossamer.data.check import CheckReport
+from gossamer.deploy.bundle import load
+from gossamer.deploy.contract import InputContract
+from gossamer.fit.candidates import Candidate, resolutions_for
+from gossamer.fit.config import TrainConfig
+from gossamer.fit.training import view_of
+from gossamer.nn.adapt import adapt
+from gossamer.train.recipe import Recipe, changed
+from gossamer.train.recipes import named_recipe
+from gossamer.zoo.build import build
+from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.spec import parse_model
+from gossamer.zoo.weights import find_source
+
+__all__ = ["Start", "recipe_name", "recipe_of"]
+
+
+def recipe_name(model: str, recipe: str | None) -> str:
+    """The recipe asked for, else the one that goes with a start from weights or from nothing."""
+    if recipe is not None:
+        return recipe
+    trained = (Path(model) / "model.json").is_file() or "@" in model
+    return "small-data" if trained else "from-scratch"
+
+
+def recipe_of(
+    model: str, recipe: str | None, settings: Sequence[str], *, view: View = "ground", pictures: int = 0
+) -> Recipe:
+    """The recipe with its settings.
+
+    Raises:
+        GossamerError: no such recipe, key or value.
+    """
+    return changed(named_recipe(recipe_name(model, recipe), view=view, pictures=pictures), list(settings))
+
+
+class Start:
+    """The network before training, the contract it is looked at with, and the recipe."""
+
+    def __init__(self, config: TrainConfig, report: CheckReport) -> None:
+        classes = len(report.dataset.labels)
+        self.recipe = recipe_of(
+            config.model,
+            config.recipe,
+            config.settings,
+            view=view_of(config, report),
+            pictures=len(report.split.train),
+        )
+        if (Path(config.model) / "model.json").is_file():
+            bundle = load(config.model)
+            size = config.size or bundle.contract.size.height
+            network = bundle.network()
+            if len(bundle.labels) != classes:
+                adapt(network, num_classes=classes)
+            spec = type(bundle.spec)(
+                bundle.spec.name, {**bundle.spec.arguments, "num_classes": classes}, bundle.spec.edits
+            )
+            self.contract = _resized(bundle.contract, size)
+            self.pretrained, preprocessing, arguments = True, None, dict(bundle.spec.arguments)
+            weights: str | None = str(Path(config.model))
+        else:
+            spec, weights = parse_model(config.model)
+            size = config.size or _size_for(spec.name, report.short_side)
+            source = find_source(spec.name, weights)[1] if weights is not None else None
+            preprocessing = "imagenet" if source is None else source.preprocessing
+            arguments = {**spec.arguments, **({} if source is None else source.arguments)}
+            network = build(config.model, num_classes=classes, seed=config.seed)
+            self.contract = InputContract.of(preprocessing, size)
+            self.pretrained = weights is not None
+        self.network: nn.Module = network
+        cost = measure(network, self.contract.shape)
+        self.candidate = Candidate(
+            name=spec.label,
+            size=size,
+            weights=weights,
+            preprocessing=preprocessing or "imagenet",
+            contract=self.contract.to_json(),
+            arguments={k: v for k, v in arguments.items() if k != "num_classes"},
+            edits=[dict(edit) for edit in spec.edits],
+            params=cost.params,
+            macs=cost.macs,
+            promise=0.0,
+        )
+
+
+def _resized(contract: InputContract, size: int) -> InputContract:
+    document = {**contract.to_json(), "size": [size, size]}
+    return InputContract.from_json(document)
+
+
+def _size_for(name: str, short_side: int) -> int:
+    """The size of the pictures, at most the network's own where it has one."""
+    fitting = resolutions_for(short_side)
+    own = CATALOGUE[name].input if name in CATALOGUE else max(fitting)
+    return max([size for size in fitting if size <= own], default=min(own, max(32, short_side)))

@@ -1,0 +1,178 @@
+"""A closed-form linear probe on a network's features: in seconds, the figure that training must beat.
+
+Linear probes: Alain and Bengio, 1610.01644. Ridge regression on class indicators with the leave-one-out error in
+closed form: Rifkin and Lippert, Notes on Regularized Least Squares, MIT-CSAIL-TR-2007-025, sections 3 and 4 (the
+error itself is Allen's PRESS, Technometrics 16, 1974).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gossamer.deploy.contract import InputContract
+from gossamer.errors import DataError
+from gossamer.nn.network import Network, last_layer
+
+__all__ = ["RIDGES", "Probe", "Ridge", "fit_ridge", "linear_probe"]
+
+RIDGES = tuple(10.0**power for power in range(-4, 4))
+"""Tried for every probe: weights of the squared norm against the mean squared error over pictures."""
+
+_BATCH = 64
+_MOST_PICTURES = 20_000
+_CONSTANT = 1e-6
+"""Deviation over mean below which a feature is constant: float32 sums differ by as much with the batch."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the probe found."""
+
+    accuracy: float
+    """On the validation pictures, a share."""
+    seconds: float
+    ridge: float
+    """Of `RIDGES`."""
+    dimensions: int
+    """Features a picture."""
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Scores are (features - mean) * scale @ weights + bias."""
+
+    mean: Tensor
+    """(D,)"""
+    scale: Tensor
+    """(D,): 1 over the deviation, 0 of constant features."""
+    weights: Tensor
+    """(D, K)"""
+    bias: Tensor
+    """(K,)"""
+    ridge: float
+    errors: tuple[float, ...]
+    """Mean squared leave-one-out error a picture, summed over classes, for each of `RIDGES`."""
+
+    def scores(self, features: Tensor) -> Tensor:
+        """(N, D) -> (N, K)."""
+        return (features.double() - self.mean) * self.scale @ self.weights + self.bias
+
+
+def linear_probe(
+    network: nn.Module,
+    contract: InputContract,
+    pictures: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    val_pictures: NDArray[np.uint8],
+    val_labels: NDArray[np.int64],
+    *,
+    num_classes: int,
+    seed: int = 0,
+) -> Probe:
+    """Accuracy on validation pictures (M, S, S, bands) of ridge regression on features of (N, S, S, bands).
+
+    Features are the means of the last map of a `Network`, and what the last layer of another module takes. Of more
+    than 20,000 pictures so many are drawn by `seed`. The network stays as it is.
+
+    Raises:
+        DataError: fewer than two pictures to learn from, or none to validate on.
+    """
+    if len(labels) < 2 or not len(val_labels):
+        raise DataError(
+            "a linear probe needs two training pictures and one to validate on, got "
+            f"{len(labels)} and {len(val_labels)}; give it more pictures"
+        )
+    began = time.perf_counter()
+    chosen = np.arange(len(labels))
+    if len(labels) > _MOST_PICTURES:
+        generator = np.random.default_rng(seed)
+        chosen = np.sort(generator.choice(len(labels), _MOST_PICTURES, replace=False))
+    features = _features(network, contract, pictures, chosen)
+    fitted = fit_ridge(features, torch.from_numpy(labels[chosen]), num_classes)
+    found = fitted.scores(_features(network, contract, val_pictures, np.arange(len(val_labels)))).argmax(1)
+    accuracy = float((found.numpy() == val_labels).mean())
+    return Probe(accuracy, time.perf_counter() - began, fitted.ridge, features.shape[1])
+
+
+def fit_ridge(features: Tensor, labels: Tensor, num_classes: int) -> Ridge:
+    """Ridge regression from standardised features (N, D) to centred class indicators (N, K), in float64.
+
+    The ridge is that of `RIDGES` with the least leave-one-out error, for which the mean and scale of the features stay
+    and the bias is fitted anew. With X = U S V' the fitted targets are U S^2 / (S^2 + N ridge) U' Y, so U and S^2 from
+    the smaller of X'X and XX' are all that is needed.
+    """
+    features, targets = features.double(), F.one_hot(labels, num_classes).double()
+    mean, bias = features.mean(0), targets.mean(0)
+    deviation = features.std(0, correction=0)
+    scale = torch.where(deviation > _CONSTANT * mean.abs(), 1 / deviation, 0.0)
+    inputs, centred = (features - mean) * scale, targets - bias
+    left, squares = _left_vectors(inputs)
+    projected = left.T @ centred
+    count = len(labels)
+    powers = left.square()
+    errors = []
+    for ridge in RIDGES:
+        kept = squares / (squares + count * ridge)
+        residuals = centred - left @ (kept[:, None] * projected)
+        influence = 1 / count + powers @ kept
+        errors.append(float((residuals / (1 - influence)[:, None]).square().sum() / count))
+    ridge = RIDGES[int(np.argmin(errors))]
+    weights = inputs.T @ (left @ (projected / (squares + count * ridge)[:, None]))
+    return Ridge(mean, scale, weights, bias, ridge, tuple(errors))
+
+
+def _left_vectors(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Left singular vectors (N, R) and squares of the R singular values of (N, D) that are not 0."""
+    count, dimensions = inputs.shape
+    wide = count <= dimensions
+    squares, vectors = torch.linalg.eigh(inputs @ inputs.T if wide else inputs.T @ inputs)
+    there = squares > squares[-1] * max(count, dimensions) * torch.finfo(squares.dtype).eps
+    squares, vectors = squares[there], vectors[:, there]
+    return (vectors if wide else inputs @ vectors / squares.sqrt()), squares
+
+
+def _features(
+    network: nn.Module, contract: InputContract, pictures: NDArray[np.uint8], chosen: NDArray[np.int64]
+) -> Tensor:
+    """Features (N, D) of the pictures `chosen`, float32 on the CPU."""
+    device = next(network.parameters()).device
+    rows = []
+    with _evaluating(network), torch.no_grad():
+        for start in range(0, len(chosen), _BATCH):
+            part = contract.normalise(pictures[chosen[start : start + _BATCH]])
+            rows.append(_pooled(network, torch.from_numpy(part).to(device)).float().cpu())
+    return torch.cat(rows)
+
+
+def _pooled(network: nn.Module, inputs: Tensor) -> Tensor:
+    """(B, bands, H, W) -> (B, D)."""
+    if isinstance(network, Network):
+        return network.features(inputs)[-1].mean((2, 3))
+    taken: list[Tensor] = []
+    hook = last_layer(network)[1].register_forward_pre_hook(lambda _, given: taken.append(given[0]))
+    try:
+        network(inputs)
+    finally:
+        hook.remove()
+    return taken[0].mean((2, 3)) if taken[0].ndim == 4 else taken[0].flatten(1)
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """In eval mode inside; every module in its own mode again after."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

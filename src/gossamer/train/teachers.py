@@ -1,0 +1,306 @@
+"""Teachers: one or several, frozen, from a bundle or a name; what a student is told by them at each step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gossamer.compress.distill import (
+    attention,
+    channel_wise,
+    correlated,
+    decoupled,
+    hint,
+    relational,
+    soft_scores,
+)
+from gossamer.deploy.bundle import load
+from gossamer.deploy.contract import InputContract
+from gossamer.errors import GossamerError, ModelError
+from gossamer.nn.network import Network
+from gossamer.train.recipe import Distillation
+from gossamer.train.score_cache import ScoreCache
+from gossamer.train.taps import Site, dry_run, tapped
+from gossamer.types import Size
+from gossamer.zoo.build import build
+from gossamer.zoo.catalogue import find_entry
+from gossamer.zoo.spec import parse_model
+from gossamer.zoo.weights import find_source
+
+__all__ = ["Ensemble", "ScoreCache", "Teaching", "load_teacher"]
+
+_MAP_LOSSES = ("hints", "attention", "relational", "channel")
+
+
+class Teaching(nn.Module):
+    """What a frozen teacher tells a student, weighed by `how`: losses on scores, and on maps where `how` asks for them.
+
+    Hints, `channel` and `relational` look at the last map of both networks (`relational` at its mean over places),
+    `attention` at every resolution that both have and at the last; its distances are summed, as the paper does.
+    `adaptors` are the 1x1 convolutions from the student's channels to the teacher's; they are trained with the
+    student. `correlated` and `relational` compare the pictures of this process's part of a batch.
+
+    The teacher gets the student's pictures, normalised as its own contract says and in the bands that it names. They
+    keep the student's size, smaller than the teacher was trained at or not, since convolutions take any; only below
+    the teacher's `min_input` are they enlarged to the size of its contract.
+
+    Of a `cache`, which is for losses on scores alone, the scores of steps that it holds are taken.
+    """
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        student: nn.Module,
+        how: Distillation,
+        *,
+        num_classes: int,
+        contract: InputContract,
+        teacher_contract: InputContract | None = None,
+        cache: ScoreCache | None = None,
+    ) -> None:
+        """The dry run is in eval mode and leaves both networks' statistics and modes as they are.
+
+        Raises:
+            ModelError: the teacher has other classes or bands, cannot take the pictures, or a loss on maps is asked
+                for where there are none.
+        """
+        super().__init__()
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.adaptors = nn.ModuleDict()
+        self.how = how
+        self._entrance = _Entrance(contract, teacher_contract or contract, teacher)
+        self._pairs: list[tuple[Site, Site]] = []
+        asked = [name for name in _MAP_LOSSES if getattr(how, name)]
+        self._cache = None if asked else cache
+        theirs = self._meet(torch.zeros(contract.shape, device=_device(teacher)), num_classes)
+        if not asked:
+            return
+        if isinstance(teacher, Ensemble):
+            raise ModelError(
+                f"{', '.join(asked)} follow the maps of one teacher, got {len(teacher.members)} teachers; "
+                "set them to 0 or give one teacher"
+            )
+        _, ours = dry_run(student, torch.zeros(contract.shape, device=_device(student)))
+        for network, sites, role in ((student, ours, "student"), (teacher, theirs, "teacher")):
+            if not sites:
+                raise ModelError(
+                    f"{', '.join(asked)} follow maps (B, C, H, W), the {role} {type(network).__name__} has none; "
+                    "set them to 0 or take a convolutional network"
+                )
+        self._pair(ours, theirs)
+
+    def drop_cache(self) -> None:
+        """Ask the teacher from now on: steps no longer have the pictures that were kept."""
+        self._cache = None
+
+    def _meet(self, example: Tensor, num_classes: int) -> dict[int, Site]:
+        """The teacher's maps, after seeing that it can be one."""
+        try:
+            scores, sites = dry_run(self.teacher, self._entrance.to(example.device)(example))
+        except (RuntimeError, AssertionError, ValueError, GossamerError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(
+                f"a teacher takes the student's pictures {tuple(example.shape)}, this one does not: {first}; "
+                "train one at this size"
+            ) from error
+        if tuple(scores.shape) != (1, num_classes):
+            raise ModelError(_other_classes("the teacher", int(scores.shape[-1]), num_classes))
+        return sites
+
+    def _pair(self, ours: dict[int, Site], theirs: dict[int, Site]) -> None:
+        last = ours[max(ours)], theirs[max(theirs)]
+        if self.how.attention:
+            self._pairs = [(ours[level], theirs[level]) for level in sorted(ours.keys() & theirs.keys())]
+        self._pairs = [pair for pair in self._pairs if pair != last] + [last]
+        channels = last[0].channels, last[1].channels
+        if self.how.hints or (self.how.channel and channels[0] != channels[1]):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                self.adaptors["last"] = nn.Conv2d(*channels, 1)
+
+    def train(self, mode: bool = True) -> Teaching:
+        """As torch's; the teacher stays in eval mode."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def follow(
+        self, run: Callable[[Tensor], Tensor], inputs: Tensor, labels: Tensor, step: int, start: int
+    ) -> tuple[Tensor, Tensor]:
+        """The student's scores (B, K) and what it is told (B,), for the pictures of a step from the `start`-th on.
+
+        `run` is the student, compiled or wrapped or neither; inputs (B, bands, H, W) are normalised for it; labels (B,).
+        """
+        if not self._pairs:
+            scores = run(inputs)
+            return scores, self._on_scores(scores, self._scores(inputs, step, start), labels)
+        ours, theirs = ([pair[i].module for pair in self._pairs] for i in (0, 1))
+        with tapped(ours) as our_maps:
+            scores = run(inputs)
+        with tapped(theirs) as their_maps, torch.no_grad():
+            wanted = self.teacher(self._entrance(inputs))
+        maps = [(our_maps[i], their_maps[i]) for i in range(len(self._pairs))]
+        return scores, self._on_scores(scores, wanted, labels) + self._on_maps(maps)
+
+    @torch.no_grad()
+    def _scores(self, inputs: Tensor, step: int, start: int) -> Tensor:
+        cache = self._cache
+        kept = None if cache is None else cache.read(step, start, len(inputs))
+        if kept is not None:
+            return torch.from_numpy(kept).to(inputs.device)
+        scores: Tensor = self.teacher(self._entrance(inputs)).float()
+        if cache is None:
+            return scores
+        return torch.from_numpy(cache.write(step, start, scores.cpu().numpy())).to(inputs.device)
+
+    def _on_scores(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+        how, total = self.how, torch.zeros(len(student), device=student.device)
+        if how.logits:
+            total = total + how.logits * soft_scores(student, teacher, how.temperature)
+        if how.dkd:
+            total = total + how.dkd * decoupled(student, teacher, labels, how.temperature, how.dkd_beta)
+        if how.dist:
+            total = total + how.dist * correlated(student, teacher, how.temperature)
+        return total
+
+    def _on_maps(self, maps: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        how, (ours, theirs) = self.how, maps[-1]
+        total = torch.zeros(len(ours), device=ours.device)
+        adapted = self.adaptors["last"](ours) if "last" in self.adaptors else ours
+        if how.hints:
+            total = total + how.hints * hint(adapted, theirs)
+        if how.channel:
+            same = ours.shape[1] == theirs.shape[1]
+            total = total + how.channel * channel_wise(ours if same else adapted, theirs, how.temperature)
+        if how.relational:
+            total = total + how.relational * relational(
+                ours.float().mean((2, 3)), theirs.float().mean((2, 3))
+            )
+        if how.attention:
+            total = total + how.attention * torch.stack([attention(*pair) for pair in maps]).sum(0)
+        return total
+
+
+class Ensemble(nn.Module):
+    """Several teachers of the same classes as one: (B, bands, H, W) -> (B, K), the log of the mean of their softmaxes.
+
+    The mean of the predictions is what an ensemble predicts (scores of different networks have different scales, and
+    their mean would follow the loudest); its log turns it into scores again, whose softmax is that mean.
+
+    Pictures come as the first teacher's contract says; each teacher gets them as its own says.
+    """
+
+    def __init__(self, members: Sequence[tuple[nn.Module, InputContract]]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(network for network, _ in members)
+        self._entrances = nn.ModuleList(
+            _Entrance(members[0][1], contract, network) for network, contract in members
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = zip(self.members, self._entrances, strict=True)
+        logs = [network(entrance(x)).float().log_softmax(1) for network, entrance in pairs]
+        counts = sorted({each.shape[1] for each in logs})
+        if len(counts) > 1:
+            raise ModelError(
+                f"teachers of an ensemble know the same classes, got {counts} of them; leave some out"
+            )
+        return torch.stack(logs).logsumexp(0) - math.log(len(logs))
+
+
+class _Entrance(nn.Module):
+    """Pictures normalised as one contract says -> as `network`, of contract `taken`, takes them."""
+
+    gain: Tensor
+    shift: Tensor
+
+    def __init__(self, given: InputContract, taken: InputContract, network: nn.Module) -> None:
+        super().__init__()
+        if missing := [band for band in taken.bands if band not in given.bands]:
+            raise ModelError(
+                f"a teacher sees bands of the pictures, this one also wants {', '.join(missing)} beside {', '.join(given.bands)}; "
+                "train one on these bands"
+            )
+        order = [given.bands.index(band) for band in taken.bands]
+        self._order = None if taken.bands == given.bands else order
+        mean, std = np.array(given.mean)[order], np.array(given.std)[order]
+        gain = std / given.scale * taken.scale / taken.std
+        shift = ((mean - given.offset) / given.scale * taken.scale + taken.offset - taken.mean) / taken.std
+        self._same = bool(np.allclose(gain, 1) and np.allclose(shift, 0))
+        for name, values in (("gain", gain), ("shift", shift)):
+            column = torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
+            self.register_buffer(name, column, persistent=False)
+        self._least = network.min_input if isinstance(network, Network) else 0
+        self._size = [max(self._least, side) for side in taken.size]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._order is not None:
+            x = x[:, self._order]
+        if not self._same:
+            x = x * self.gain + self.shift
+        if min(x.shape[2:]) < self._least:
+            x = F.interpolate(x, self._size, mode="bilinear", align_corners=False)
+        return x
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+
+
+def _other_classes(who: str, has: int, wanted: int) -> str:
+    return (
+        f"a teacher tells the student's {wanted} classes apart, {who} has {has}; "
+        "train it on these data first, `gossamer train DATA --model NAME`, and give its bundle"
+    )
+
+
+def load_teacher(
+    text: str, *, num_classes: int, size: int, online: bool = False
+) -> tuple[nn.Module, InputContract]:
+    """A teacher and its contract: a bundle's folder, or NAME@WEIGHTS as `zoo.build` reads it; joined by + an `Ensemble`.
+
+    A named network's contract has the given `size`. Weights that lie on a hub are fetched only `online`.
+
+    Raises:
+        ModelError: other classes, an untrained network, weights on a hub, or what `zoo.build` raises.
+        BundleError: the folder is no whole bundle.
+    """
+    parts = [text] if Path(text).is_dir() else text.split("+")
+    members = [_load_one(part.strip(), num_classes, size, online=online) for part in parts]
+    return members[0] if len(members) == 1 else (Ensemble(members), members[0][1])
+
+
+def _load_one(text: str, num_classes: int, size: int, *, online: bool) -> tuple[nn.Module, InputContract]:
+    if Path(text).is_dir():
+        bundle = load(text)
+        if len(bundle.labels) != num_classes:
+            raise ModelError(_other_classes(f"the bundle {text}", len(bundle.labels), num_classes))
+        return bundle.network(), bundle.contract
+    spec, weights = parse_model(text)
+    if weights is None or spec.edits:
+        lacks = "a cut network without a trained head" if spec.edits else "a name without weights"
+        raise ModelError(
+            f"a teacher has been trained, {text!r} is {lacks}; give NAME@WEIGHTS, or train it first, "
+            "`gossamer train DATA --model NAME`, and give its bundle"
+        )
+    classes = 1000 if ":" in spec.name else find_entry(spec.name).num_classes
+    if classes != num_classes:
+        raise ModelError(_other_classes(text, classes, num_classes))
+    source, known = find_source(spec.name, weights)
+    if known is not None and source in ("timm", "torchvision") and not online:
+        raise ModelError(
+            f"the weights {text} lie on a public hub; allow it with --online or give a file, NAME@PATH"
+        )
+    network = build(text).eval()
+    if known is not None:
+        return network, InputContract.of(known.preprocessing, size)
+    trained = getattr(network, "pretrained_cfg", None) or {}  # timm says what its networks were trained with
+    plain = InputContract.of("imagenet", size)
+    mean, std = trained.get("mean", plain.mean), trained.get("std", plain.std)
+    return network, InputContract(Size(size, size), scale=plain.scale, mean=tuple(mean), std=tuple(std))

@@ -1,0 +1,149 @@
+"""What a training is and how it stands: values, no loop."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from gossamer.deploy.contract import InputContract
+from gossamer.train.processes import Processes
+from gossamer.train.recipe import Recipe
+from gossamer.train.teachers import Teaching
+
+__all__ = ["Metric", "Pictures", "Point", "Pulse", "Seconds", "Steps", "TrainResult", "Training"]
+
+Metric = Literal["accuracy", "balanced", "loss"]
+"""What the best weights are chosen by: share right, mean of the classes' recalls, or validation loss."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A run of so many batches: nothing in it depends on the clock."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """A run of so many seconds of training."""
+
+    count: float
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Training and validation pictures of one size, (N, S, S, bands) uint8, with labels (N,)."""
+
+    train: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    val: NDArray[np.uint8]
+    val_labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One validation."""
+
+    seconds: float
+    passes: float
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    val_balanced: float = 0.0
+    """Mean of the recalls of the classes that are there."""
+
+    def worth(self, metric: Metric) -> tuple[float, float]:
+        """Larger is better; the loss decides between equals."""
+        value = {"accuracy": self.val_accuracy, "balanced": self.val_balanced, "loss": -self.val_loss}[metric]
+        return value, -self.val_loss
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """How a running training stands, a few times a second at most: for progress bars."""
+
+    seconds: float
+    steps: int
+    passes: float
+    pictures_per_second: float
+    loss: float
+    val_accuracy: float | None
+    loader_share: float
+    """Of the time, spent in gathering pictures."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One network's training as a whole, of which `train_until` does a piece."""
+
+    network: nn.Module
+    contract: InputContract
+    recipe: Recipe
+    pictures: Pictures
+    folder: Path
+    """Checkpoints and logs."""
+    length: Seconds | Steps
+    """Of the whole schedule."""
+    decay_from: float = 0.0
+    """Share of the schedule after which the rate falls."""
+    seed: int = 0
+    labels: tuple[str, ...] = ()
+    """Names of the classes; without them there are as many as the largest label says."""
+    teaching: Teaching | None = None
+    threads: int = 1
+    metric: Metric = "accuracy"
+    processes: Processes = field(default_factory=Processes)
+
+    @property
+    def classes(self) -> int:
+        """Classes of the network."""
+        found = (self.pictures.train_labels, self.pictures.val_labels)
+        return len(self.labels) or 1 + max(int(labels.max(initial=0)) for labels in found)
+
+
+@dataclass
+class TrainResult:
+    """Where a training stands: the curve so far and the best validation."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    skipped: float = 0.0
+    """Of the schedule, in its unit: what a plateau left out by going straight to the last fifth of the decay."""
+    points: list[Point] = field(default_factory=list)
+    best_at: int = 0
+    """Which of the points is the best."""
+    halvings: int = 0
+    """How often the batch was halved for want of memory."""
+
+    @property
+    def best(self) -> Point:
+        """The best validation; there is one in every result of `train_until`."""
+        return self.points[self.best_at]
+
+    @property
+    def best_accuracy(self) -> float:
+        """Of the best validation, 0 before the first."""
+        return self.best.val_accuracy if self.points else 0.0
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether a plateau shortened the schedule."""
+        return self.skipped > 0
+
+    def position(self, length: Seconds | Steps) -> float:
+        """How far into the schedule, in its unit."""
+        return (self.seconds if isinstance(length, Seconds) else self.steps) + self.skipped
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> TrainResult:
+        """Read what `to_json` wrote."""
+        return cls(**{**document, "points": [Point(**point) for point in document["points"]]})

@@ -1,0 +1,183 @@
+"""The probe: its closed forms against direct solutions and brute force, and what it leaves as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from gossamer.deploy.contract import InputContract
+from gossamer.errors import DataError
+from gossamer.testing.networks import tiny_networks
+from gossamer.train import probe
+from gossamer.train.probe import RIDGES, fit_ridge, linear_probe
+
+SIDE = 33
+CONTRACT = InputContract.of("imagenet", SIDE)
+
+
+def _set(count, dimensions, classes=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % classes
+    features = torch.randn(count, dimensions, generator=generator) * 3 + 1
+    features[:, 0] += labels
+    return features, labels
+
+
+def _direct(features, labels, classes, ridge, mean, scale):
+    """Weights and bias from the normal equations with a bias that is not penalised."""
+    inputs = (features.double() - mean) * scale
+    count, dimensions = inputs.shape
+    extended = torch.cat([inputs, torch.ones(count, 1, dtype=torch.float64)], 1)
+    penalty = torch.diag(torch.tensor([ridge] * dimensions + [0.0], dtype=torch.float64))
+    targets = F.one_hot(labels, classes).double()
+    return torch.linalg.solve(extended.T @ extended + penalty, extended.T @ targets)
+
+
+@pytest.mark.parametrize(("count", "dimensions"), [(40, 6), (12, 12), (10, 25)])
+def test_it_solves_the_normal_equations(count, dimensions):
+    features, labels = _set(count, dimensions)
+    fitted = fit_ridge(features, labels, 3)
+    mean, deviation = features.double().mean(0), features.double().std(0, correction=0)
+    assert torch.allclose(fitted.mean, mean)
+    assert torch.allclose(fitted.scale, 1 / deviation)
+    solution = _direct(features, labels, 3, count * fitted.ridge, mean, 1 / deviation)
+    assert torch.allclose(fitted.weights, solution[:-1], atol=1e-9)
+    assert torch.allclose(fitted.bias, solution[-1], atol=1e-9)
+    scores = (features.double() - mean) / deviation @ solution[:-1] + solution[-1]
+    assert torch.allclose(fitted.scores(features), scores, atol=1e-9)
+
+
+@pytest.mark.parametrize(("count", "dimensions"), [(18, 4), (9, 9), (9, 14)])
+def test_the_leave_one_out_error_is_that_of_leaving_one_out(count, dimensions):
+    features, labels = _set(count, dimensions, seed=2)
+    fitted = fit_ridge(features, labels, 3)
+    targets = F.one_hot(labels, 3).double()
+    for ridge, error in zip(RIDGES, fitted.errors, strict=True):
+        squares = 0.0
+        for left_out in range(count):
+            rest = torch.arange(count) != left_out
+            solution = _direct(features[rest], labels[rest], 3, count * ridge, fitted.mean, fitted.scale)
+            inputs = (features[left_out].double() - fitted.mean) * fitted.scale
+            said = inputs @ solution[:-1] + solution[-1]
+            squares += float((said - targets[left_out]).square().sum())
+        assert error == pytest.approx(squares / count, rel=1e-6)
+    assert fitted.ridge == RIDGES[int(np.argmin(fitted.errors))]
+
+
+def test_noise_wants_a_large_ridge_and_a_clean_signal_a_small_one():
+    noise, labels = _set(60, 50)
+    signal = F.one_hot(labels, 3).float() + 0.01 * noise[:, :3]
+    assert fit_ridge(noise, labels.flip(0), 3).ridge >= 0.1
+    assert fit_ridge(signal, labels, 3).ridge <= 1e-2
+
+
+def test_constant_features_change_nothing():
+    features, labels = _set(30, 4)
+    constant = torch.tensor([0.0, 7.5, 1e4]).expand(30, 3).clone()
+    constant[:, 2] += torch.linspace(-1e-3, 1e-3, 30)
+    with_constants = fit_ridge(torch.cat([constant, features], 1), labels, 3)
+    plain = fit_ridge(features, labels, 3)
+    assert with_constants.scale[:3].tolist() == [0, 0, 0]
+    assert torch.equal(with_constants.weights[:3], torch.zeros(3, 3, dtype=torch.float64))
+    assert torch.allclose(with_constants.weights[3:], plain.weights, atol=1e-12)
+    assert with_constants.errors == pytest.approx(plain.errors)
+
+
+def test_features_that_are_all_constant_say_the_most_frequent_class():
+    fitted = fit_ridge(torch.full((5, 4), 2.0), torch.tensor([1, 1, 0, 1, 2]), 3)
+    assert fitted.scores(torch.randn(6, 4)).argmax(1).tolist() == [1] * 6
+
+
+@given(st.integers(2, 20), st.integers(1, 20), st.integers(0, 50))
+def test_scores_sum_to_one_and_errors_are_finite(count, dimensions, seed):
+    features, labels = _set(count, dimensions, seed=seed)
+    fitted = fit_ridge(features, labels, 4)
+    assert torch.allclose(fitted.scores(features).sum(1), torch.ones(count, dtype=torch.float64))
+    assert np.isfinite(fitted.errors).all()
+
+
+def _pictures(count, seed):
+    """Three colours with noise over them."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 3
+    colours = np.eye(3)[labels][:, None, None] * 60 + 60
+    pixels = np.clip(colours + generator.normal(0, 30, (count, SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+    return pixels, labels
+
+
+def _probe(network, count=90, **options):
+    return linear_probe(network, CONTRACT, *_pictures(count, 0), *_pictures(70, 1), num_classes=3, **options)
+
+
+@pytest.mark.parametrize("name", sorted(tiny_networks()))
+def test_colours_are_told_apart_from_features_of_random_networks(name):
+    network = tiny_networks()[name]
+    found = _probe(network)
+    assert found.accuracy > 0.9
+    assert found.seconds > 0
+    assert found.dimensions == network.channels[-1]
+    assert found.ridge in RIDGES
+
+
+def test_the_features_are_the_means_of_the_last_map():
+    network = tiny_networks()["plain"]
+    pixels, labels = _pictures(90, 0)
+    val_pixels, val_labels = _pictures(70, 1)
+    with torch.no_grad():
+        train, val = (
+            network.features(torch.from_numpy(CONTRACT.normalise(p)))[-1].mean((2, 3))
+            for p in (pixels, val_pixels)
+        )
+    fitted = fit_ridge(train, torch.from_numpy(labels), 3)
+    found = _probe(network)
+    assert found.ridge == fitted.ridge
+    assert found.accuracy == (fitted.scores(val).argmax(1).numpy() == val_labels).mean()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        (nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Dropout(0.5), nn.Linear(6, 3)),
+        (nn.Conv2d(6, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(1)),
+    ],
+)
+def test_of_a_module_that_is_not_ours_it_takes_what_the_last_layer_takes(head):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        foreign = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU(), *head)
+    foreign[1].eval()
+    before = {key: value.clone() for key, value in foreign.state_dict().items()}
+    found = _probe(foreign)
+    assert found.dimensions == 6
+    assert found.accuracy > 0.9
+    assert all(torch.equal(before[key], value) for key, value in foreign.state_dict().items())
+    assert [module.training for module in foreign[:3]] == [True, False, True]
+    assert not any(module._forward_pre_hooks for module in foreign.modules())
+
+
+def test_of_many_pictures_some_are_drawn_by_the_seed(monkeypatch):
+    monkeypatch.setattr(probe, "_MOST_PICTURES", 30)
+    taken = []
+    fit = probe.fit_ridge
+    monkeypatch.setattr(probe, "fit_ridge", lambda *given: taken.append(given[1]) or fit(*given))
+    network = tiny_networks()["plain"]
+    for seed in (0, 0, 1):
+        _probe(network, seed=seed)
+    assert [len(labels) for labels in taken] == [30] * 3
+    assert torch.equal(taken[0], taken[1])
+    assert not torch.equal(taken[0], taken[2])
+
+
+def test_too_few_pictures():
+    pixels, labels = _pictures(2, 0)
+    network = tiny_networks()["plain"]
+    with pytest.raises(
+        DataError,
+        match=r"^a linear probe needs two training pictures and one to validate on, got 1 and 2; give it more pictures$",
+    ):
+        linear_probe(network, CONTRACT, pixels[:1], labels[:1], pixels, labels, num_classes=3)
