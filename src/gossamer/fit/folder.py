@@ -7,6 +7,7 @@ import csv
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -89,6 +90,7 @@ class RunFolder:
         """Take a new run's folder away again: it holds nothing worth keeping."""
         for name in ("config.yaml", "env.json", "events.jsonl", ".lock"):
             (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "stages", ignore_errors=True)
         with contextlib.suppress(OSError):  # not empty: somebody else's files stay
             self.path.rmdir()
 

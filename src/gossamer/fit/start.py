@@ -1,4 +1,4 @@
-"""A network before training: where it starts from, what it is looked at with, and the recipe that goes with it."""
+"""A network before training: where it starts from, what it is looked at with, its recipe and its teacher."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from gossamer.data.augment import View
 from gossamer.data.check import CheckReport
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
+from gossamer.errors import ModelError
 from gossamer.fit.candidates import Candidate, resolutions_for
 from gossamer.fit.config import TrainConfig
 from gossamer.fit.training import view_of
 from gossamer.nn.adapt import adapt
 from gossamer.train.recipe import Recipe, changed
 from gossamer.train.recipes import named_recipe
+from gossamer.train.teachers import load_teacher
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.spec import parse_model
@@ -79,6 +81,10 @@ class Start:
             self.contract = InputContract.of(preprocessing, size)
             self.pretrained = weights is not None
         self.network: nn.Module = network
+        self.teacher: tuple[nn.Module, InputContract] | None = None
+        if config.teacher is not None:
+            _check_teachers(config.teacher, report.dataset.labels)
+            self.teacher = load_teacher(config.teacher, num_classes=classes, size=size, online=config.online)
         cost = measure(network, self.contract.shape)
         self.candidate = Candidate(
             name=spec.label,
@@ -104,3 +110,16 @@ def _size_for(name: str, short_side: int) -> int:
     fitting = resolutions_for(short_side)
     own = CATALOGUE[name].input if name in CATALOGUE else max(fitting)
     return max([size for size in fitting if size <= own], default=min(own, max(32, short_side)))
+
+
+def _check_teachers(text: str, labels: Sequence[str]) -> None:
+    """A bundle must name the classes as the data do: scores are compared by their place."""
+    for path in text.split("+"):
+        if (Path(path) / "model.json").is_file():
+            theirs = load(path).labels
+            if tuple(theirs) != tuple(labels):
+                wrong = next((a for a, b in zip(theirs, labels, strict=False) if a != b), theirs[-1])
+                raise ModelError(
+                    f"a teacher knows the same classes in the same order, {path} has {len(theirs)} of which "
+                    f"{wrong!r} differs from the {len(labels)} here; train it on these data first"
+                )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from gossamer.data.check import CheckReport, check
 from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.errors import GossamerError, ModelError, RunFolderError
+from gossamer.errors import GossamerError, RunFolderError
 from gossamer.fit.api import need_torch
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.checking import checked_data
@@ -39,7 +40,7 @@ from gossamer.train.probe import linear_probe
 from gossamer.train.processes import Processes, rank_here
 from gossamer.train.recipe import Recipe
 from gossamer.train.score_cache import ScoreCache, make_room
-from gossamer.train.teachers import Teaching, load_teacher
+from gossamer.train.teachers import Teaching
 from gossamer.train.training import Pictures, Point, Pulse, Seconds, Training, TrainResult
 from gossamer.train.watch import Problem
 
@@ -196,11 +197,8 @@ def _training(
     steps = steps_of(len(pictures.train_labels), batch=recipe.batch, epochs=epochs)
     length = steps if config.minutes is None else Seconds(60 * config.minutes)
     teaching = None
-    if config.teacher is not None:
-        _check_teachers(config.teacher, report.dataset.labels)
-        teacher, contract = load_teacher(
-            config.teacher, num_classes=classes, size=start.contract.size.height, online=config.online
-        )
+    if start.teacher is not None:
+        teacher, contract = start.teacher
         cache = None
         if config.minutes is None and config.devices * config.nodes == 1:
             key = f"{config.teacher} {recipe.to_json()} {config.seed} {report.fingerprint} {start.contract.to_json()}"
@@ -235,19 +233,6 @@ def _training(
         metric=config.metric,
         processes=Processes(config.strategy, config.devices, config.nodes),
     )
-
-
-def _check_teachers(text: str, labels: Sequence[str]) -> None:
-    """A bundle must name the classes as the data do: scores are compared by their place."""
-    for path in text.split("+"):
-        if (Path(path) / "model.json").is_file():
-            theirs = load(path).labels
-            if tuple(theirs) != tuple(labels):
-                wrong = next((a for a, b in zip(theirs, labels, strict=False) if a != b), theirs[-1])
-                raise ModelError(
-                    f"a teacher knows the same classes in the same order, {path} has {len(theirs)} of which "
-                    f"{wrong!r} differs from the {len(labels)} here; train it on these data first"
-                )
 
 
 def _digest(text: str) -> str:
@@ -312,6 +297,7 @@ class _Run:
         published = run.stage(
             "5-publish", Published, lambda: publish(fit_config, report, outcome, run, command=command)
         )
+        shutil.rmtree(run.path / "cache", ignore_errors=True)
         run.event("done")
         return TrainRun(
             load(run.path / published.bundle),

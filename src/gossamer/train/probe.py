@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
-from gossamer.nn.network import Network, last_layer
+from gossamer.nn.network import last_layer
 
 __all__ = ["RIDGES", "Probe", "Ridge", "fit_ridge", "linear_probe"]
 
@@ -154,9 +154,7 @@ def _features(
 
 
 def _pooled(network: nn.Module, inputs: Tensor) -> Tensor:
-    """(B, bands, H, W) -> (B, D)."""
-    if isinstance(network, Network):
-        return network.features(inputs)[-1].mean((2, 3))
+    """(B, bands, H, W) -> (B, D): what the last layer is given, its mean over places."""
     taken: list[Tensor] = []
     hook = last_layer(network)[1].register_forward_pre_hook(lambda _, given: taken.append(given[0]))
     try:

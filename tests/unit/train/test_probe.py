@@ -12,6 +12,7 @@ from torch import nn
 
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
+from gossamer.nn.network import last_layer
 from gossamer.testing.networks import tiny_networks
 from gossamer.train import probe
 from gossamer.train.probe import RIDGES, fit_ridge, linear_probe
@@ -120,17 +121,20 @@ def test_colours_are_told_apart_from_features_of_random_networks(name):
     found = _probe(network)
     assert found.accuracy > 0.9
     assert found.seconds > 0
-    assert found.dimensions == network.channels[-1]
+    last = last_layer(network)[1]
+    assert found.dimensions == (last.in_features if isinstance(last, nn.Linear) else last.in_channels)
     assert found.ridge in RIDGES
 
 
-def test_the_features_are_the_means_of_the_last_map():
-    network = tiny_networks()["plain"]
+def test_the_features_are_what_the_last_layer_is_given():
+    network = tiny_networks()["plain"].eval()
     pixels, labels = _pictures(90, 0)
     val_pixels, val_labels = _pictures(70, 1)
+    last = last_layer(network)[1]
+    before = network.head[: list(network.head).index(last)]
     with torch.no_grad():
         train, val = (
-            network.features(torch.from_numpy(CONTRACT.normalise(p)))[-1].mean((2, 3))
+            before(network.features(torch.from_numpy(CONTRACT.normalise(p)))[-1])
             for p in (pixels, val_pixels)
         )
     fitted = fit_ridge(train, torch.from_numpy(labels), 3)
