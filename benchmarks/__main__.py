@@ -11,8 +11,9 @@ from benchmarks import (
     guidelines,
     prediction,
     prediction_offline,
+    resume,
     startup,
-    training,
+    train_peers,
 )
 from gossamer._machine import describe_machine, versions
 
@@ -24,7 +25,8 @@ BENCHMARKS = {
     "guidelines": guidelines.run,
     "prediction": prediction.run,
     "prediction_offline": prediction_offline.run,
-    "training": training.run,
+    "resume": resume.run,
+    "train_peers": train_peers.run,
 }
 
 

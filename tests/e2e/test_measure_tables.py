@@ -61,6 +61,14 @@ def test_fused_costs_less_to_move(gossamer):
         ((*TWO, "--sizes", "64", "--input", "3x64x64"), "--sizes and --input both name the input"),
         (("measure", "lcnet_0.25", "--profile", "--on", "openvin"), "openvin"),
         (("measure", "lcnet_0.25", "--roofline", "--on", "torch"), "--roofline is taken on onnxruntime"),
+        (
+            ("measure", "lcnet_0.25", "--predict", "--precision", "int4"),
+            "--precision is one of fp32, int8, got 'int4'",
+        ),
+        (
+            ("measure", "lcnet_0.25", "--precision", "int8"),
+            "--precision is of a prediction, got int8; add --predict",
+        ),
         (("measure", "none.onnx", "--fused"), "--fused is for networks"),
         (("measure", "none.onnx"), "which does not exist; check the path"),
     ],

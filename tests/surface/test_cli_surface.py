@@ -66,6 +66,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--on",
             "--out",
             "--picture",
+            "--precision",
             "--predict",
             "--profile",
             "--roofline",

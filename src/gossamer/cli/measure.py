@@ -13,6 +13,7 @@ from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json
 if TYPE_CHECKING:
     from gossamer.cli._subject import Subject
     from gossamer.cost.figures import Cost
+    from gossamer.types import Precision
 
 __all__ = ["measure_verb"]
 
@@ -74,6 +75,9 @@ def measure_verb(
     table: Annotated[
         Path | None, typer.Option("--table", help="Table of blocks for --predict; the user's cache without.")
     ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="Of the file that --predict predicts: fp32 or int8.")
+    ] = "fp32",
     threads: Annotated[
         int, typer.Option("--threads", help="Threads for --latency, --profile, --roofline and --predict.")
     ] = 1,
@@ -102,6 +106,7 @@ def measure_verb(
         sort, out, "--profile, --roofline, --predict and --layers" if single else None, models, sizes
     )
     latency = _checked_runtime(latency, threads, profiled, limited, on)
+    kind = _checked_precision(precision, predict or calibrate)
     subjects = list(_subjects(models, input, sizes, seed, fused))
     documents = [
         {"model": subject.name, **subject.cost.to_json(layers=layers), "input": list(subject.shape)}
@@ -116,7 +121,7 @@ def measure_verb(
     subject, document = subjects[0], documents[0]
     tables: list[str] = []
     if predict or calibrate:
-        document["prediction"], tables = _prediction(subject, threads, table, calibrate)
+        document["prediction"], tables = _prediction(subject, threads, kind, table, calibrate)
     if profiled:
         objects, more = _profile(subject, on, threads, limited, new_peaks)
         if picture is not None:
@@ -332,8 +337,21 @@ CALIBRATED_ON = (
 """Networks of many sizes and constructions, timed whole by --calibrate."""
 
 
+def _checked_precision(precision: str, predicted: bool) -> Precision:
+    from gossamer.cost.block_times import PRECISIONS
+    from gossamer.errors import GossamerError, nearest
+
+    if precision not in PRECISIONS:
+        raise GossamerError(
+            f"--precision is one of {', '.join(PRECISIONS)}, got {precision!r}; {nearest(precision, PRECISIONS)}"
+        )
+    if precision != "fp32" and not predicted:
+        raise GossamerError(f"--precision is of a prediction, got {precision}; add --predict")
+    return "int8" if precision == "int8" else "fp32"
+
+
 def _prediction(
-    subject: Subject, threads: int, file: Path | None, calibrated: bool
+    subject: Subject, threads: int, precision: Precision, file: Path | None, calibrated: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """(the prediction as JSON, its lines); blocks that the table lacks are timed now."""
     from gossamer.cost.latency_table import LatencyTable, Platform, default_path
@@ -344,9 +362,11 @@ def _prediction(
 
     if subject.network is None:
         raise GossamerError("a prediction is made of a network's blocks, got a file; time it with --latency")
-    table, platform = LatencyTable(file or default_path()), Platform.here(threads=threads)
+    table = LatencyTable(file or default_path())
+    platform = Platform.here(threads=threads, precision=precision)
     if calibrated:
-        say(f"timing {len(CALIBRATED_ON)} networks and their blocks, about a minute")
+        how_long = "about a minute" if precision == "fp32" else "some minutes"
+        say(f"timing {len(CALIBRATED_ON)} networks and their blocks in {precision}, {how_long}")
         sizes = {name: CATALOGUE[name].input for name in CALIBRATED_ON}
         calibrate({name: (build(name), (1, 3, size, size)) for name, size in sizes.items()}, table, platform)
     found = predict(subject.network, (1, *subject.shape), table, platform)
@@ -355,5 +375,5 @@ def _prediction(
     else:
         spread = f"{found.low_ms:.2f} to {found.high_ms:.2f} ms for {100 * found.coverage:.0f} % of networks"
     doubt = "; some blocks are estimates" if found.extrapolated else ""
-    line = f"predicted on onnxruntime, {threads} thread(s), fp32: {found.latency_ms:.2f} ms ({spread}{doubt})"
+    line = f"predicted on onnxruntime, {threads} thread(s), {precision}: {found.latency_ms:.2f} ms ({spread}{doubt})"
     return found.to_json(), [line]

@@ -20,17 +20,21 @@ __all__ = ["COVERAGE", "BlockRegressor"]
 COVERAGE = 0.9
 """Share of networks or blocks whose latency should lie inside an interval."""
 _LEAST_ROWS = 12
-_NEIGHBOURS = 3
 _FOLDS = 10
+_OTHER_KIND = 4.0
+"""Blocks of two classes are as far apart as blocks whose features differ by two standard deviations each."""
+_NOISE = 0.05
+"""Share of the residuals' variance that is chance."""
 
 _Array = NDArray[np.float64]
+_Names = NDArray[np.str_]
 
 
 class BlockRegressor:
-    """Latency of a block from its shape: least squares on logarithms, then what the nearest known blocks missed.
+    """Latency of a block from its shape: least squares on logarithms, then what like blocks missed (Gaussian process).
 
-    The idea of nn-Meter's kernel regressors, on whole blocks. `radius` is the 90 % quantile of its own relative errors
-    under cross-validation.
+    The idea of nn-Meter's kernel regressors, on whole blocks (Rasmussen and Williams 2006, chapter 2, for the second
+    step). `radius` is the 90 % quantile of its own relative errors under cross-validation.
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
@@ -50,18 +54,21 @@ class BlockRegressor:
         self._scale = np.maximum(features.std(0), 1e-9)
         known = (features - self._mean) / self._scale
         times = np.log([row.latency_ms for row in blocks])
-        self._known, self._times = known, times
+        kinds = np.array([row.kind for row in blocks])
+        self._known, self._kinds, self._times = known, kinds, times
         order = np.random.default_rng(0).permutation(len(blocks)) % _FOLDS
         errors = np.empty(len(blocks))
         for fold in range(_FOLDS):
             out = order == fold
-            errors[out] = np.expm1(_estimate(known[~out], times[~out], known[out]) - times[out])
+            guess = _estimate(known[~out], kinds[~out], times[~out], known[out], kinds[out])
+            errors[out] = np.expm1(guess - times[out])
         self.radius = float(np.quantile(np.abs(errors), COVERAGE))
 
     def latency_ms(self, block: Unit | Row) -> float:
         """The estimate for a block."""
         wanted = (np.array([_features(block)]) - self._mean) / self._scale
-        return float(np.exp(_estimate(self._known, self._times, wanted)[0]))
+        kind = np.array([block.kind])
+        return float(np.exp(_estimate(self._known, self._kinds, self._times, wanted, kind)[0]))
 
 
 def _features(block: Unit | Row) -> list[float]:
@@ -76,18 +83,20 @@ def _features(block: Unit | Row) -> list[float]:
     return [*(math.log(size) for size in sizes), *work, *lanes]
 
 
-def _estimate(known: _Array, times: _Array, wanted: _Array) -> _Array:
-    """Log latency (M,) of features (M, F) from those of known blocks (N, F), (N,)."""
+def _estimate(known: _Array, kinds: _Names, times: _Array, wanted: _Array, wanted_kinds: _Names) -> _Array:
+    """Log latency (M,) of features (M, F) and kinds (M,) from those of known blocks (N, F), (N,), (N,)."""
 
     def wide(features: _Array) -> _Array:
         return np.hstack([np.ones((len(features), 1)), features])
+
+    def likeness(features: _Array, of: _Names) -> _Array:
+        distance = ((features[:, None] - known[None]) ** 2).mean(2)
+        return np.asarray(np.exp(-(distance + _OTHER_KIND * (of[:, None] != kinds[None])) / 2))
 
     design = wide(known)
     square = design.T @ design + 0.1 * np.eye(design.shape[1])
     weights = np.linalg.solve(square, design.T @ times)
     missed = times - design @ weights
-    distance = np.sqrt(((wanted[:, None] - known[None]) ** 2).sum(2))
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, :_NEIGHBOURS]
-    weight = 1 / (np.take_along_axis(distance, nearest, 1) + 0.1)
-    estimate: _Array = wide(wanted) @ weights + (weight * missed[nearest]).sum(1) / weight.sum(1)
+    shares = np.linalg.solve(likeness(known, kinds) + _NOISE * np.eye(len(known)), missed)
+    estimate: _Array = wide(wanted) @ weights + likeness(wanted, wanted_kinds) @ shares
     return estimate

@@ -7,11 +7,9 @@ that what a runtime does across their border (operators merged, layouts not chan
 from __future__ import annotations
 
 import copy
-import datetime
-import math
+import hashlib
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,35 +18,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gossamer._machine import load_per_core
-from gossamer.cost.latency_table import LatencyTable, Platform, Row, block_key
+from gossamer import __version__
+from gossamer.cost.latency_table import block_key
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.errors import DataError, ModelError
+from gossamer.errors import ModelError
 from gossamer.nn.fuse import fuse
 from gossamer.nn.network import Network
 from gossamer.types import Size
 
-__all__ = [
-    "Cut",
-    "Job",
-    "Timer",
-    "Timing",
-    "Unit",
-    "measure_units",
-    "time_jobs",
-    "timing_of",
-    "units_of",
-    "whole",
-]
-
-_BATCH = 48
-_ROUNDS = 12
-_ROUND_SECONDS = 0.003
-_MIN_RUNS = 3
-_MAX_SPREAD = 0.1
-_WARM_RUNS = 3
+__all__ = ["Cut", "Outline", "Unit", "cut", "outline", "units_of", "whole"]
 
 
 @dataclass(frozen=True)
@@ -68,26 +48,8 @@ class Unit:
     out_channels: int
     kernel: int
     stride: int
-
-
-class Job(NamedTuple):
-    """A file to be timed."""
-
-    unit: Unit
-    file: Path
-
-
-@dataclass(frozen=True)
-class Timing:
-    """`latency_ms` is the mean of the fastest half of the runs, `spread` how far even and odd rounds differ in it."""
-
-    latency_ms: float
-    spread: float
-    runs: int
-
-
-Timer = Callable[[Sequence[Job], Platform], Sequence[Timing]]
-"""Times the jobs side by side on a platform; one timing a job, in their order."""
+    form: str = ""
+    """Digest of the module's structure and its input's shape, which is known without an export; see `Outline`."""
 
 
 class Cut(NamedTuple):
@@ -95,6 +57,17 @@ class Cut(NamedTuple):
 
     units: list[Unit]
     pairs: list[Unit]
+
+
+class Outline(NamedTuple):
+    """The forms of a network's pieces and of its pairs in the order they run, and the pieces' input shapes."""
+
+    units: list[str]
+    pairs: list[str]
+    shapes: list[tuple[int, ...]]
+
+
+_Shapes = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 def units_of(network: nn.Module, shape: Sequence[int]) -> list[Unit]:
@@ -109,6 +82,45 @@ def cut(network: nn.Module, shape: Sequence[int], *, pairs: bool = True) -> Cut:
         ModelError: the network is not the zoo's, does not run at the shape, cannot be exported, or its blocks take
             more than the map before them (ESPNetv2 looks at the picture again): measure such a network whole.
     """
+    pieces, shapes = _in_pieces(network, shape)
+    done: dict[str, Unit] = {}
+
+    def export(name: str, piece: nn.Module, first: str, last: str, kind: str | None = None) -> Unit:
+        form = _form(piece, shapes[first][0])
+        if form not in done:
+            unit = _export(name, piece, shapes[first][0], shapes[last][1], kind)
+            done[form] = replace(unit, form=form)
+        return replace(done[form], name=name)
+
+    units = [export(name, piece, name, name) for name, piece in pieces.items()]
+    if not pairs:
+        return Cut(units, [])
+    both = [
+        export(f"{one} + {two}", _joined(pieces, one, two), one, two, "pair") for one, two in pairwise(pieces)
+    ]
+    return Cut(units, both)
+
+
+def outline(network: nn.Module, shape: Sequence[int]) -> Outline:
+    """What `cut` would export, named by its forms: nothing is exported, weights are not looked at.
+
+    Raises:
+        ModelError: as of `cut`, but what cannot be exported is not noticed.
+    """
+    pieces, shapes = _in_pieces(network, shape)
+    return Outline(
+        [_form(piece, shapes[name][0]) for name, piece in pieces.items()],
+        [_form(_joined(pieces, one, two), shapes[one][0]) for one, two in pairwise(pieces)],
+        [shapes[name][0] for name in pieces],
+    )
+
+
+def _joined(pieces: Mapping[str, nn.Module], one: str, two: str) -> nn.Module:
+    return nn.Sequential(pieces[one], pieces[two]).eval()
+
+
+def _in_pieces(network: nn.Module, shape: Sequence[int]) -> tuple[dict[str, nn.Module], _Shapes]:
+    """(piece by name, (input shape, output shape) by name) of the fused network."""
     if not isinstance(network, Network):
         raise ModelError(
             f"only networks of the zoo fall into blocks, got {type(network).__name__}; measure it whole"
@@ -120,22 +132,7 @@ def cut(network: nn.Module, shape: Sequence[int], *, pairs: bool = True) -> Cut:
     fused = fuse(network)
     assert isinstance(fused, Network)
     pieces = dict(_pieces(fused))
-    shapes = _shapes(fused, shape, pieces)
-    done: dict[str, Unit] = {}
-
-    def export(name: str, piece: nn.Module, first: str, last: str, kind: str | None = None) -> Unit:
-        sort = f"{shapes[first]} {_structure(piece)}"
-        if sort not in done:
-            done[sort] = _export(name, piece, shapes[first][0], shapes[last][1], kind)
-        return replace(done[sort], name=name)
-
-    units = [export(name, piece, name, name) for name, piece in pieces.items()]
-    if not pairs:
-        return Cut(units, [])
-    both: list[Unit] = []
-    for (one, first), (two, second) in pairwise(pieces.items()):
-        both.append(export(f"{one} + {two}", nn.Sequential(first, second).eval(), one, two, "pair"))
-    return Cut(units, both)
+    return pieces, _shapes(fused, shape, pieces)
 
 
 def whole(network: nn.Module, shape: Sequence[int], name: str) -> Unit:
@@ -169,12 +166,10 @@ def _pieces(network: Network) -> Iterator[tuple[str, nn.Module]]:
     yield "head", network.head
 
 
-def _shapes(
-    network: Network, shape: Sequence[int], pieces: Iterable[str]
-) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+def _shapes(network: Network, shape: Sequence[int], pieces: Iterable[str]) -> _Shapes:
     """Name -> (input shape, output shape), by a run on the meta device."""
     twin = copy.deepcopy(network).to("meta")
-    found: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    found: _Shapes = {}
 
     def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_: nn.Module, arguments: Any, output: Any) -> None:
@@ -191,6 +186,13 @@ def _shapes(
         for handle in handles:
             handle.remove()
     return found
+
+
+def _form(piece: nn.Module, shape: tuple[int, ...]) -> str:
+    """32 hexadecimal digits that tell a graph from others of this version, as its key does, without an export."""
+    return hashlib.sha256(
+        f"{__version__} {torch.__version__} {shape} {_structure(piece)}".encode()
+    ).hexdigest()[:32]
 
 
 def _structure(piece: nn.Module) -> str:
@@ -246,134 +248,3 @@ def _with_values(piece: nn.Module) -> nn.Module:
             else:
                 tensor.zero_()
     return filled
-
-
-def measure_units(
-    units: Iterable[Unit],
-    table: LatencyTable,
-    platform: Platform,
-    *,
-    timer: Timer | None = None,
-    provenance: str = "gossamer",
-) -> int:
-    """Time those units that the table lacks for the platform, each graph once; how many were timed.
-
-    Files are timed in batches, interleaved; every row is committed by itself, so an interruption loses one batch.
-
-    Raises:
-        ModelError: the platform has another precision than fp32.
-        DataError: blocks are missing and the platform is not this machine.
-    """
-    if platform.precision != "fp32":
-        raise ModelError(
-            f"blocks are timed in fp32, got {platform.precision}; measure the whole file instead"
-        )
-    known = {row.key for row in table.rows(platform)}
-    first: dict[str, Unit] = {}
-    for unit in units:
-        first.setdefault(unit.key, unit)
-    missing = [unit for key, unit in first.items() if key not in known]
-    if missing and timer is None:
-        _check_here(platform)
-    timer = timer or time_jobs
-    for start in range(0, len(missing), _BATCH):
-        batch = missing[start : start + _BATCH]
-        with tempfile.TemporaryDirectory() as folder:
-            jobs = [Job(unit, Path(folder, f"{unit.key}.onnx")) for unit in batch]
-            for unit, file in jobs:
-                file.write_bytes(unit.model)
-            timings = timer(jobs, platform)
-        for unit, timing in zip(batch, timings, strict=True):
-            table.put(_row(unit, timing, platform, provenance))
-    return len(missing)
-
-
-def _check_here(platform: Platform) -> None:
-    here = Platform.here(runtime=platform.runtime, threads=platform.threads, precision=platform.precision)
-    if here != platform:
-        raise DataError(
-            f"blocks of {platform} can be timed only there, this machine is {here}; "
-            "fill the table there, or predict with measure_missing=False"
-        )
-
-
-def _row(unit: Unit, timing: Timing, platform: Platform, provenance: str) -> Row:
-    return Row(
-        platform=str(platform),
-        key=unit.key,
-        kind=unit.kind,
-        latency_ms=timing.latency_ms,
-        spread=timing.spread,
-        runs=timing.runs,
-        macs=unit.macs,
-        bytes_moved=unit.bytes_moved,
-        in_channels=unit.shape[1],
-        out_channels=unit.out_channels,
-        height=unit.shape[2],
-        width=unit.shape[3],
-        kernel=unit.kernel,
-        stride=unit.stride,
-        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        provenance=f"{provenance}, load {load_per_core():.2f} a core",
-    )
-
-
-def time_jobs(jobs: Sequence[Job], platform: Platform) -> list[Timing]:
-    """Time files on the platform's runtime in interleaved rounds; those whose rounds disagree are timed once more.
-
-    On one thread the clock is the processor time of that thread, which is wall time on a quiet machine: a long run
-    cannot dodge being interrupted by other processes as a short one can, and their sum would not hold (7 ms in
-    blocks, 14 ms whole, measured on a loaded machine). On several threads it is wall time.
-    """
-    timings = _time_once(jobs, platform)
-    again = [i for i, timing in enumerate(timings) if timing.spread > _MAX_SPREAD]
-    for i, timing in zip(again, _time_once([jobs[i] for i in again], platform), strict=True):
-        if timing.spread < timings[i].spread:
-            timings[i] = timing
-    return timings
-
-
-def _time_once(jobs: Sequence[Job], platform: Platform) -> list[Timing]:
-    import numpy as np
-
-    runtime = get_runtime(platform.runtime)
-    random = np.random.default_rng(0)
-    seconds: list[list[list[float]]] = [[[], []] for _ in jobs]
-    runs = [
-        (
-            runtime.load(file, threads=platform.threads).run,
-            random.standard_normal(unit.shape, dtype=np.float32),
-        )
-        for unit, file in jobs
-    ]
-    counts = [_runs_a_round(run, value) for run, value in runs]
-    clock = time.thread_time if platform.threads == 1 else time.perf_counter
-    for number in range(_ROUNDS):
-        for (run, value), count, heard in zip(runs, counts, seconds, strict=True):
-            for _ in range(count):
-                start = clock()
-                run(value)
-                heard[number % 2].append(clock() - start)
-    return [timing_of(even, odd) for even, odd in seconds]
-
-
-def _runs_a_round(run: Callable[[Any], object], value: Any) -> int:
-    """Warm up, and choose how often to run in a round."""
-    last = 1e-6
-    for _ in range(_WARM_RUNS):
-        start = time.perf_counter()
-        run(value)
-        last = max(time.perf_counter() - start, 1e-6)
-    return max(_MIN_RUNS, math.ceil(_ROUND_SECONDS / last))
-
-
-def timing_of(even: Sequence[float], odd: Sequence[float]) -> Timing:
-    """The figure from the seconds of single runs in even and in odd rounds."""
-    figure = _fast_mean([*even, *odd])
-    spread = abs(_fast_mean(even) - _fast_mean(odd)) / figure
-    return Timing(1e3 * figure, spread, len(even) + len(odd))
-
-
-def _fast_mean(seconds: Sequence[float]) -> float:
-    fastest = sorted(seconds)[: max(1, (len(seconds) + 1) // 2)]
-    return sum(fastest) / len(fastest)

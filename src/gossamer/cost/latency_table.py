@@ -29,7 +29,7 @@ __all__ = ["LatencyTable", "Platform", "Row", "block_key", "default_path"]
 
 _APPLICATION = 0x676F736C
 """`gosl`: what SQLite's header says of a table of ours."""
-_VERSION = 1
+_VERSION = 2
 _WAIT_SECONDS = 60.0
 _ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 """Flags of /proc/cpuinfo that change which kernels a runtime picks; asimd is 64-bit Arm's name for NEON."""
@@ -115,6 +115,7 @@ _SCHEMA = (
     + ", ".join(f"{field.name} {_TYPES[str(field.type)]} NOT NULL" for field in fields(Row))
     + ", PRIMARY KEY (platform, key))",
     "CREATE TABLE IF NOT EXISTS calibrations (platform TEXT PRIMARY KEY, document TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS forms (form TEXT PRIMARY KEY, key TEXT NOT NULL)",
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
 )
@@ -156,6 +157,16 @@ class LatencyTable:
         """Key -> row, for those of the keys that the platform has."""
         wanted = set(keys)
         return {row.key: row for row in self.rows(platform) if row.key in wanted}
+
+    def put_forms(self, forms: Mapping[str, str]) -> None:
+        """Keep the keys of forms (`Unit.form`), so that they can be looked up without an export."""
+        with self._writing() as base:
+            base.executemany("INSERT OR REPLACE INTO forms VALUES (?, ?)", forms.items())
+
+    def forms(self) -> dict[str, str]:
+        """Form -> key, for every form that was ever exported into this table."""
+        with self._reading() as base:
+            return {} if base is None else dict(base.execute("SELECT form, key FROM forms"))
 
     def put_calibration(self, platform: Platform | str, document: Mapping[str, Any]) -> None:
         """Keep a calibration, a JSON object, for a platform; an earlier one gives way."""
@@ -250,7 +261,12 @@ def _is_ours(base: sqlite3.Connection, path: Path) -> bool:
         return False
     if application != _APPLICATION:
         raise DataError(f"{path} is a database of another program, no latency table; name another file")
-    if version != _VERSION:
+    if version < _VERSION:
+        raise DataError(
+            f"{path} is a latency table of the older format {version}, this version writes {_VERSION}; "
+            "delete it and measure again, or name another file"
+        )
+    if version > _VERSION:
         raise DataError(
             f"{path} is a latency table of format {version}, this version knows {_VERSION}; "
             "update gossamer or name another file"

@@ -31,7 +31,8 @@ from gossamer.cost.latency_table import LatencyTable, Platform, Row
 from gossamer.errors import DataError, ModelError
 
 if TYPE_CHECKING:
-    from gossamer.cost.blocks_of import Cut, Timer, Unit
+    from gossamer.cost.block_times import Timer
+    from gossamer.cost.blocks_of import Cut, Unit
 
 __all__ = [
     "COVERAGE",
@@ -41,6 +42,7 @@ __all__ = [
     "Calibration",
     "Prediction",
     "UnitLatency",
+    "assemble",
     "borders_of",
     "calibrate",
     "conformal_radius",
@@ -249,7 +251,8 @@ def calibrate(
         ModelError: a network that cannot be cut into blocks or exported.
         DataError: none or too many networks, or a platform that is not this machine.
     """
-    from gossamer.cost.blocks_of import cut, measure_units, whole
+    from gossamer.cost.block_times import measure_units
+    from gossamer.cost.blocks_of import cut, whole
 
     if not 1 <= len(networks) <= MAX_NETWORKS:
         raise DataError(
@@ -293,16 +296,17 @@ def predict(
         DataError: the table is damaged or too small to estimate from, or blocks would have to be timed on a
             platform that is not this machine.
     """
-    from gossamer.cost.blocks_of import cut, measure_units
+    from gossamer.cost.block_times import measure_units
+    from gossamer.cost.blocks_of import cut
 
     pieces = cut(network, shape)
     if measure_missing:
         measure_units([*pieces.units, *pieces.pairs], table, platform, timer=timer)
     calibration = load_calibration(table, platform) or RAW
-    return _assemble(pieces, table.rows(platform), calibration)
+    return assemble(pieces, table.rows(platform), calibration)
 
 
-def _assemble(pieces: Cut, rows: Sequence[Row], calibration: Calibration) -> Prediction:
+def assemble(pieces: Cut, rows: Sequence[Row], calibration: Calibration) -> Prediction:
     """The prediction from the blocks, the table's rows and the calibration."""
     known = {row.key: row.latency_ms for row in rows}
     estimated = any(unit.key not in known for part in pieces for unit in part)

@@ -18,13 +18,16 @@ from pydantic import BaseModel
 
 from gossamer.compress.precision import convert
 from gossamer.cost.latency import measure_latency
+from gossamer.cost.latency_table import LatencyTable
 from gossamer.cost.memory import measure_memory
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.fit.candidates import Candidate, candidates, resolutions_for, static_excess
 from gossamer.fit.config import FitConfig
+from gossamer.fit.predicted import TooSlow
 from gossamer.fit.reporter import Reporter
+from gossamer.report.document import Origin
 from gossamer.types import Budget, format_quantity
 from gossamer.zoo.build import build
 
@@ -69,6 +72,8 @@ class Refusal(BaseModel):
 
     candidate: Candidate
     reason: str
+    origin: Origin | None = None
+    """Of the figures in the reason; None where it is no figure that refuses."""
 
 
 class Shortlist(BaseModel):
@@ -83,13 +88,21 @@ class Shortlist(BaseModel):
 
 
 def make_shortlist(
-    config: FitConfig, *, short_side: int, num_classes: int, pictures: int, reporter: Reporter
+    config: FitConfig,
+    *,
+    short_side: int,
+    num_classes: int,
+    pictures: int,
+    reporter: Reporter,
+    table: LatencyTable | None = None,
 ) -> Shortlist:
     """Measure candidates in the order of their promise until enough fit, or two do and the stage's time is used.
 
-    The four cheapest are measured first: where none of them fits, none will, and the verdict comes at once.
+    The four cheapest are measured first: where none of them fits, none will, and the verdict comes at once. What a
+    calibrated `table` of blocks (the user's own by default) tells to be too slow is not measured.
     """
     start = time.monotonic()
+    predicted = _predictions(config, table, reporter)
     budget = config.budget
     pool = candidates(short_side=short_side, num_classes=num_classes, pictures=pictures, online=config.online)
     refused, worth = _static(pool, budget)
@@ -116,7 +129,11 @@ def make_shortlist(
                 break
             over = _too_slow_already(candidate, measured, budget)
             if over is not None:
-                refused.append(Refusal(candidate=candidate, reason=over))
+                refused.append(Refusal(candidate=candidate, reason=over, origin="measured"))
+                continue
+            slow = predicted.reason(candidate, num_classes) if predicted is not None else None
+            if slow is not None:
+                refused.append(Refusal(candidate=candidate, reason=slow, origin="predicted"))
                 continue
             measured.append(_measure(candidate, config, num_classes, Path(folder)))
     chosen = _pick([m for m in measured if m.fits], _wanted(config.minutes))
@@ -126,6 +143,15 @@ def make_shortlist(
     )
 
 
+def _predictions(config: FitConfig, table: LatencyTable | None, reporter: Reporter) -> TooSlow | None:
+    """What judges by prediction; a table that cannot be used is said so and does without."""
+    try:
+        return TooSlow(config, table or LatencyTable())
+    except GossamerError as error:
+        reporter.line(f"nothing is predicted: {error}")
+        return None
+
+
 def _static(pool: Sequence[Candidate], budget: Budget) -> tuple[list[Refusal], list[Candidate]]:
     refused: list[Refusal] = []
     worth: list[Candidate] = []
@@ -133,7 +159,7 @@ def _static(pool: Sequence[Candidate], budget: Budget) -> tuple[list[Refusal], l
         excess = static_excess(candidate, budget)
         if excess:
             reason = ", ".join(f"{metric} {ratio:.2f} times the limit" for metric, ratio in excess.items())
-            refused.append(Refusal(candidate=candidate, reason=reason))
+            refused.append(Refusal(candidate=candidate, reason=reason, origin="counted"))
         else:
             worth.append(candidate)
     return refused, worth

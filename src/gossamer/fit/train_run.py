@@ -315,7 +315,7 @@ class _Run:
 
     def _probe(self, start: Start, pictures: Pictures, report: CheckReport) -> _Probed:
         if not start.pretrained:
-            return _Probed(accuracy=None, note="none: the network starts without trained weights")
+            return _Probed(accuracy=None, note="no linear probe: the network starts without trained weights")
         found = linear_probe(
             start.network,
             start.contract,

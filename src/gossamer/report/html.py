@@ -45,6 +45,7 @@ def render(document: FitDocument) -> str:
     """The report as one self-contained HTML page; the same document gives the same text."""
     return _template().render(
         doc=document,
+        verb="train" if document.command.startswith("gossamer train") else "fit",
         chosen=next((row for row in document.tried if row.status == "chosen"), None),
         budget=[_budget_view(line) for line in document.budget],
         columns=_columns(len(document.figures)),

@@ -126,6 +126,12 @@ class Pace(L.Callback):
             float(figures["val_balanced"]),
         )
         self.losses.clear()
+        rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
+        for logger in trainer.loggers:
+            logger.log_metrics(
+                {"train_loss": point.train_loss, "learning_rate": rate, "passes": point.passes},
+                pl_module.updates,
+            )
         state.seconds, state.steps = point.seconds, pl_module.updates
         better = not state.points or point.worth(self.training.metric) > state.best.worth(
             self.training.metric

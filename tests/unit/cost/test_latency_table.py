@@ -252,13 +252,25 @@ def test_a_database_of_another_program_is_left_alone(table):
     assert table.path.read_bytes() == before
 
 
-def test_a_table_of_a_later_version_is_refused(table):
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [(1, "older format 1.*delete it and measure again"), (3, "format 3.*update gossamer")],
+)
+def test_a_table_of_another_version_is_refused(table, version, says):
     table.put(_row())
     with sqlite3.connect(table.path) as base:
-        base.execute("PRAGMA user_version = 2")
+        base.execute(f"PRAGMA user_version = {version}")
     base.close()
-    with pytest.raises(DataError, match=r"format 2.*update gossamer"):
+    with pytest.raises(DataError, match=says):
         table.rows()
+
+
+def test_forms_find_their_keys(table):
+    assert table.forms() == {}
+    table.put_forms({"f": "a", "g": "b"})
+    table.put_forms({"g": "c"})
+    assert table.forms() == {"f": "a", "g": "c"}
+    assert table.rows() == []
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

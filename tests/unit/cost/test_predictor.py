@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.cost import blocks_of
-from gossamer.cost.blocks_of import Timing, cut, measure_units, timing_of, units_of, whole
+from gossamer.cost import block_times
+from gossamer.cost.block_times import Timing, measure_units, timing_of
+from gossamer.cost.blocks_of import cut, outline, units_of, whole
 from gossamer.cost.latency_table import LatencyTable, Platform
 from gossamer.cost.predictor import (
     RAW,
@@ -133,9 +134,44 @@ def test_what_cannot_be_cut_is_refused():
         units_of(_network(), (1, 4, 32, 32))
 
 
-def test_only_fp32_is_timed(table):
-    with pytest.raises(ModelError, match="fp32, got int8"):
-        measure_units([], table, dataclasses.replace(HERE, precision="int8"))
+def test_halves_are_not_timed(table):
+    with pytest.raises(ModelError, match="fp32 or int8, got fp16"):
+        measure_units([], table, dataclasses.replace(HERE, precision="fp16"))
+
+
+def test_in_int8_every_block_is_quantized_and_kept_apart(table):
+    int8 = dataclasses.replace(HERE, precision="int8")
+    units = units_of(_network(1), SHAPE)
+    files = []
+
+    def timer(jobs, platform):
+        assert platform == int8
+        files.extend(job.file.read_bytes() for job in jobs)
+        return [Timing(float(place), 0.0, 36) for place, _ in enumerate(jobs, 1)]
+
+    assert measure_units(units, table, int8, timer=timer) == 3
+    assert len(set(files)) == 3
+    assert all(b"QuantizeLinear" in file for file in files)
+    assert {row.key: row.latency_ms for row in table.rows(int8)} == {
+        unit.key: float(place) for place, unit in enumerate(units, 1)
+    }
+    assert table.rows(HERE) == []
+    trained = units_of(enliven(_network(1), SHAPE[1:], seed=3), SHAPE)
+    assert measure_units(trained, table, int8, timer=timer) == 0, "other ranges, the same key"
+
+
+def test_an_outline_names_what_a_cut_exports(table):
+    with torch.device("meta"):
+        twin = build("mobilenet_v2", num_classes=5, width=0.25).eval()
+    network, shape = build("mobilenet_v2", num_classes=5, width=0.25).eval(), (1, 3, 64, 64)
+    pieces, forms = cut(network, shape), outline(twin, shape)
+    assert forms.units == [unit.form for unit in pieces.units]
+    assert forms.pairs == [pair.form for pair in pieces.pairs]
+    assert forms.shapes == [unit.shape for unit in pieces.units]
+    measure_units([*pieces.units, *pieces.pairs], table, HERE, timer=Clock())
+    known = table.forms()
+    assert [known[form] for form in forms.units] == [unit.key for unit in pieces.units]
+    assert set(outline(twin, (1, 3, 96, 96)).units).isdisjoint(known)
 
 
 def test_another_machine_is_not_timed_here(table):
@@ -168,7 +204,7 @@ def test_each_graph_is_timed_once(table):
 
 
 def test_what_was_measured_before_an_interruption_is_kept(table, monkeypatch):
-    monkeypatch.setattr(blocks_of, "_BATCH", 1)
+    monkeypatch.setattr(block_times, "_BATCH", 1)
     clock = Clock()
 
     def killed(jobs, platform):
@@ -196,9 +232,9 @@ def test_runs_that_disagree_are_timed_again(monkeypatch):
     rounds = [[Timing(1.0, 0.01, 9), Timing(5.0, 0.3, 9), Timing(7.0, 0.2, 9)], [Timing(2.0, 0.05, 9), Timing(9.0, 0.4, 9)]]  # fmt: skip
     asked = []
     monkeypatch.setattr(
-        blocks_of, "_time_once", lambda jobs, platform: (asked.append(jobs), rounds.pop(0))[1]
+        block_times, "_time_once", lambda jobs, platform: (asked.append(jobs), rounds.pop(0))[1]
     )
-    assert [timing.latency_ms for timing in blocks_of.time_jobs(["a", "b", "c"], HERE)] == [1.0, 2.0, 7.0]
+    assert [timing.latency_ms for timing in block_times.time_jobs(["a", "b", "c"], HERE)] == [1.0, 2.0, 7.0]
     assert asked == [["a", "b", "c"], ["b", "c"]]
 
 
@@ -314,6 +350,21 @@ def test_estimates_follow_the_rows_they_learned_from(table):
     assert with_whole.radius == BlockRegressor(before).radius
     for row in before:
         assert with_whole.latency_ms(row) == pytest.approx(row.latency_ms, rel=0.3)
+
+
+def test_estimates_learn_most_from_their_own_kind(table):
+    """Blocks of a second class take three times as long for the same work."""
+    units = [unit for network, shape in _family().values() for unit in units_of(network, shape)]
+    measure_units(units, table, HERE, timer=Clock())
+    first = [row for row in table.rows(HERE) if row.kind == "InvertedResidual"]
+    second = [
+        dataclasses.replace(row, key=f"{row.key}x", kind="Other", latency_ms=3 * row.latency_ms)
+        for row in first
+    ]
+    out = second.pop(len(second) // 2)
+    guess = BlockRegressor([*table.rows(HERE), *second]).latency_ms(out)
+    assert guess == pytest.approx(out.latency_ms, rel=0.3)
+    assert guess > 2 * (out.latency_ms / 3)
 
 
 def _synthetic(count, coefficients=(1.1, 0.05, 0.4), noise=0.0, seed=0):

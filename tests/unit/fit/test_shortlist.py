@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gossamer.errors import DataError
 from gossamer.fit import shortlist as module
 from gossamer.fit import training
 from gossamer.fit.candidates import Candidate
@@ -181,3 +182,26 @@ def test_what_no_processor_of_this_kind_could_run_in_time_is_not_measured(world)
         "larger@64": "90 M macs are too many here, where the best is 20 G macs a second",
     }
     assert found.chosen[0].name == "seen"
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_is_predicted_too_slow_is_not_measured(world, monkeypatch, damaged):
+    slow, fine = _candidate("slow", promise=0.9), _candidate("fine", promise=0.7)
+
+    class Judge:
+        def __init__(self, config, table):
+            if damaged:
+                raise DataError("damaged")
+
+        def reason(self, candidate, num_classes):
+            assert num_classes == 3
+            return "predicted 9.00 ms (8.00 to 10.00) on onnxruntime" if candidate.name == "slow" else None
+
+    monkeypatch.setattr(module, "TooSlow", Judge)
+    asked = world([*FOUR, slow, fine], CHEAP | {"slow@64": (9.0, 10_000), "fine@64": (1.0, 10_000)})
+    found = _make("latency<=5ms")
+    assert ("slow@64" in asked) == damaged
+    assert found.chosen[0].key == "fine@64"
+    refused = [(r.candidate.key, r.reason, r.origin) for r in found.refused]
+    expected = ("slow@64", "predicted 9.00 ms (8.00 to 10.00) on onnxruntime", "predicted")
+    assert refused == ([] if damaged else [expected])
