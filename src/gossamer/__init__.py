@@ -23,6 +23,7 @@ _PUBLIC = {
     "load": "gossamer.deploy.bundle",
     "measure": "gossamer.cost.meter",
     "predict": "gossamer.deploy.predict",
+    "prune": "gossamer.compress.prune.apply",
 }
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "load",
     "measure",
     "predict",
+    "prune",
 ]
 
 

@@ -22,6 +22,7 @@ PUBLIC = [
     "load",
     "measure",
     "predict",
+    "prune",
 ]
 
 

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from gossamer.errors import MissingExtraError, ModelError, nearest
 from gossamer.nn.adapt import Bands, adapt
+from gossamer.nn.channels import keep_channels, read_kept
 from gossamer.nn.fuse import fuse
 from gossamer.nn.network import Network, truncate
 from gossamer.zoo.catalogue import find_entry
@@ -170,4 +171,14 @@ def _edit(network: nn.Module, edit: Mapping[str, Any]) -> nn.Module:
         return truncate(network, int(edit["stages"]))
     if edit.get("edit") == "fuse":
         return fuse(network)
-    raise ModelError(f"unknown structural edit {edit!r}; this version knows: truncate, fuse")
+    if edit.get("edit") == "prune":
+        try:
+            kept = read_kept(edit["kept"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(
+                f"a prune edit tells what is kept, got {edit!r:.80}; write it with PrunePlan.to_json"
+            ) from error
+        return keep_channels(network, kept, edit.get("outputs", {}))
+    raise ModelError(
+        f"unknown structural edit {edit.get('edit')!r}; this version knows: truncate, fuse, prune"
+    )

@@ -159,8 +159,10 @@ def test_cuts_outside_the_network(stages):
 
 def test_unknown_edits_and_origins():
     with pytest.raises(
-        ModelError, match=r"unknown structural edit \{'edit': 'prune'\}; this version knows: truncate, fuse"
+        ModelError, match=r"unknown structural edit 'melt'; this version knows: truncate, fuse, prune"
     ):
+        build(ModelSpec(SMALL, {}, ({"edit": "melt"},)))
+    with pytest.raises(ModelError, match=r"a prune edit tells what is kept, got"):
         build(ModelSpec(SMALL, {}, ({"edit": "prune"},)))
     with pytest.raises(
         ModelError,

@@ -1,0 +1,1 @@
+"""Structured pruning: choose channels (plan), then cut them (apply)."""

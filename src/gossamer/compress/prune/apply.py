@@ -1,0 +1,114 @@
+"""Cutting the channels that a plan leaves out: a new module, checked against the old one with those channels at zero."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gossamer.compress.prune.plan import Importance, PrunePlan, plan_pruning
+from gossamer.errors import ModelError
+from gossamer.nn.channels import keep_channels
+
+__all__ = ["apply_pruning", "check_pruned", "masked", "prune"]
+
+_TOLERANCE = 1e-4
+"""Of scores that differ only in the order of additions, relative to the largest."""
+
+
+def prune(
+    network: nn.Module,
+    example: Sequence[int] | Tensor,
+    *,
+    macs: float | None = None,
+    params: float | None = None,
+    importance: Importance = "l2",
+    scope: Literal["global", "layer"] = "global",
+    multiple: int = 1,
+    floor: float = 0.1,
+    seed: int = 0,
+) -> nn.Module:
+    """A smaller network with at most this share of the macs or params, checked against the masked one.
+
+    See `plan_pruning` for the arguments; the network given is left as it is. Weights are not trained further.
+
+    Raises:
+        GossamerError, ModelError: as `plan_pruning`, and where the pruned network does not give the masked one's scores.
+    """
+    plan = plan_pruning(
+        network,
+        example,
+        macs=macs,
+        params=params,
+        importance=importance,
+        scope=scope,
+        multiple=multiple,
+        floor=floor,
+        seed=seed,
+    )
+    pruned = apply_pruning(network, plan)
+    if not any(tensor.is_meta for tensor in network.parameters()):
+        check_pruned(network, pruned, plan, example.shape if isinstance(example, Tensor) else example)
+    return pruned
+
+
+def apply_pruning(network: nn.Module, plan: PrunePlan) -> nn.Module:
+    """The network without the channels that the plan leaves out; the one given is left as it is.
+
+    Its `spec`, where it has one, tells the edit, so that `build` makes the same network again.
+
+    Raises:
+        ModelError: the plan is of another network.
+    """
+    pruned = keep_channels(network, plan.kept, plan.outputs)
+    spec: Any = getattr(network, "spec", None)
+    if spec is not None:
+        pruned.spec = spec.with_edit(plan.to_json())
+    return pruned
+
+
+def masked(network: nn.Module, plan: PrunePlan) -> nn.Module:
+    """A copy in full size whose removed channels are zero: what the pruned network must equal."""
+    twin = copy.deepcopy(network).eval()
+    tensors: dict[str, Tensor] = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
+    with torch.no_grad():
+        for name, axes in plan.kept.items():
+            if name.endswith("running_var"):
+                continue
+            for axis, places in axes.items():
+                gone = np.setdiff1d(np.arange(tensors[name].shape[axis]), places)
+                tensors[name].index_fill_(axis, torch.from_numpy(gone).to(tensors[name].device), 0.0)
+    return twin
+
+
+def check_pruned(network: nn.Module, pruned: nn.Module, plan: PrunePlan, shape: Sequence[int]) -> None:
+    """Run both on the same random numbers.
+
+    Raises:
+        ModelError: the pruned network does not run, or gives other scores than the masked one.
+    """
+    device = next(network.parameters()).device
+    picture = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0)).to(device)
+    training = pruned.training
+    try:
+        with torch.no_grad():
+            ours, theirs = pruned.eval()(picture), masked(network, plan)(picture)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ModelError(
+            f"{type(network).__name__} cannot be pruned so: its forward has numbers of its own that do not fit ({line}); "
+            "prune a network of the zoo, or keep the layers around them"
+        ) from error
+    finally:
+        pruned.train(training)
+    scale = float(theirs.abs().max()) or 1.0
+    difference = float((ours - theirs).abs().max()) / scale
+    if not difference <= _TOLERANCE:
+        raise ModelError(
+            f"{type(network).__name__} cannot be pruned so: its scores differ by {difference:.2g} of the largest from those "
+            "with the same channels at zero; prune a network of the zoo"
+        )
