@@ -6,13 +6,31 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gossamer.errors import GossamerError
 
-__all__ = ["DebugOption", "JsonOption", "SeedOption", "print_json", "print_lines", "run", "say"]
+__all__ = [
+    "DebugOption",
+    "GroupsOption",
+    "JsonOption",
+    "OnBadOption",
+    "OnlineOption",
+    "OutOption",
+    "ResumeOption",
+    "RuntimeOption",
+    "SeedOption",
+    "ThreadsOption",
+    "ViewOption",
+    "one_of",
+    "print_json",
+    "print_lines",
+    "run",
+    "say",
+]
 
 BAD_USAGE, INTERRUPTED = 2, 130
 _DEBUG_VARIABLE = "GOSSAMER_DEBUG"
@@ -31,6 +49,24 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of whatever the ve
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
 ]
+
+RuntimeOption = Annotated[str, typer.Option("--on", help="Runtime of the exported file.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", help="Threads of the deployed network.")]
+OnBadOption = Annotated[str, typer.Option("--on-bad", help="Bad pictures: skip or stop.")]
+GroupsOption = Annotated[
+    str | None,
+    typer.Option("--groups", help="Keep together: folder, or FILE.csv:COLUMN with a file column."),
+]
+ViewOption = Annotated[str, typer.Option("--view", help="auto, aerial (no up) or ground.")]
+OnlineOption = Annotated[bool, typer.Option("--online", help="Weights may be fetched from public hubs.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+
+
+def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
+    """Raises GossamerError for a value that the option does not take."""
+    if value not in allowed:
+        raise GossamerError(f"{option} is {' or '.join(allowed)}, got {value!r}")
 
 
 def print_json(document: Any) -> None:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
+from gossamer.cli._common import (
+    DebugOption,
+    GroupsOption,
+    JsonOption,
+    OnBadOption,
+    OnlineOption,
+    OutOption,
+    ResumeOption,
+    RuntimeOption,
+    SeedOption,
+    ThreadsOption,
+    ViewOption,
+    one_of,
+    print_json,
+    print_lines,
+)
 
 __all__ = ["train_verb"]
 
@@ -49,39 +63,28 @@ def train_verb(
     metric: Annotated[
         str, typer.Option("--metric", help="What the best weights are chosen by: accuracy, balanced, loss.")
     ] = "accuracy",
-    on: Annotated[str, typer.Option("--on", help="Runtime of the exported file.")] = "onnxruntime",
-    threads: Annotated[int, typer.Option("--threads", help="Threads of the exported file.")] = 1,
-    on_bad: Annotated[str, typer.Option("--on-bad", help="Bad pictures: skip or stop.")] = "skip",
-    groups: Annotated[
-        str | None,
-        typer.Option("--groups", help="Keep together: folder, or FILE.csv:COLUMN with a file column."),
-    ] = None,
-    view: Annotated[str, typer.Option("--view", help="auto, aerial (no up) or ground.")] = "auto",
-    online: Annotated[
-        bool, typer.Option("--online", help="Weights may be fetched from public hubs.")
-    ] = False,
+    on: RuntimeOption = "onnxruntime",
+    threads: ThreadsOption = 1,
+    on_bad: OnBadOption = "skip",
+    groups: GroupsOption = None,
+    view: ViewOption = "auto",
+    online: OnlineOption = False,
     strategy: Annotated[str, typer.Option("--strategy", help="auto, or ddp for several processes.")] = "auto",
     devices: Annotated[int, typer.Option("--devices", help="Processes, one a GPU, on each machine.")] = 1,
     nodes: Annotated[int, typer.Option("--nodes", help="Machines, started by torchrun or SLURM.")] = 1,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    out: OutOption = None,
+    resume: ResumeOption = False,
     seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
     """Train one network on labelled pictures, by a recipe whose every number can be seen and set; a bundle comes out."""
-    from gossamer.errors import GossamerError
-
-    for option, value, allowed in (
-        ("--on-bad", on_bad, ("skip", "stop")),
-        ("--view", view, ("auto", "aerial", "ground")),
-        ("--metric", metric, ("accuracy", "balanced", "loss")),
-        ("--strategy", strategy, ("auto", "ddp")),
-        ("--find", find, (None, "rate", "batch")),
-    ):
-        if value not in allowed:
-            names = " or ".join(each for each in allowed if each is not None)
-            raise GossamerError(f"{option} is {names}, got {value!r}")
+    one_of("--on-bad", on_bad, ("skip", "stop"))
+    one_of("--view", view, ("auto", "aerial", "ground"))
+    one_of("--metric", metric, ("accuracy", "balanced", "loss"))
+    one_of("--strategy", strategy, ("auto", "ddp"))
+    if find is not None:
+        one_of("--find", find, ("rate", "batch"))
     from gossamer.fit.api import need_torch
 
     need_torch()

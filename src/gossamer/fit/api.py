@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.util
 import time
 from collections.abc import Mapping
@@ -12,14 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gossamer._files import folder_error
 from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GoalNotMetError, GossamerError, MissingExtraError
 from gossamer.fit.checking import checked_data
 from gossamer.fit.config import FitConfig, parse_share
-from gossamer.fit.folder import RunFolder, default_folder
+from gossamer.fit.folder import RunFolder, open_run
 from gossamer.fit.reporter import Quiet, Reporter
 
 __all__ = ["FitResult", "fit", "need_torch"]
@@ -116,17 +114,8 @@ def fit(
     ).checked()
     get_runtime(config.on)
     need_torch()
-    name = open_dataset(data).name
-    folder = Path(out) if out is not None else Path("runs") / name if resume else default_folder(name)
-    run = RunFolder(folder, config, resume=resume)
-    try:
+    with open_run(config, open_dataset(data).name, out, resume=resume) as run:
         return _Fit(config, run, reporter or Quiet()).go()
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise folder_error(error, folder) from error
-        raise
-    finally:
-        run.close()
 
 
 def need_torch() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import fcntl
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from gossamer._machine import describe_machine, versions
 from gossamer.errors import RunFolderError
 from gossamer.fit.config import RunConfig
 
-__all__ = ["RunFolder", "default_folder"]
+__all__ = ["RunFolder", "default_folder", "open_run"]
 
 Result = TypeVar("Result", bound=BaseModel)
 _METRICS = ("time", "network", "seconds", "passes", "train_loss", "val_loss", "val_accuracy")
@@ -35,6 +36,25 @@ def default_folder(name: str) -> Path:
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder
+
+
+@contextlib.contextmanager
+def open_run(config: RunConfig, name: str, out: str | Path | None, *, resume: bool) -> Iterator[RunFolder]:
+    """The run's folder, by default one of the data's `name`, open for as long as the context lasts.
+
+    Raises:
+        RunFolderError: as `RunFolder`, and where the disk fills up on the way.
+    """
+    folder = Path(out) if out is not None else Path("runs") / name if resume else default_folder(name)
+    run = RunFolder(folder, config, resume=resume)
+    try:
+        yield run
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise folder_error(error, folder) from error
+        raise
+    finally:
+        run.close()
 
 
 class RunFolder:

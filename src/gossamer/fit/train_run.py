@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from gossamer._files import cache_folder, folder_error
+from gossamer._files import cache_folder
 from gossamer.data.check import CheckReport, check
 from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
@@ -25,7 +24,7 @@ from gossamer.fit.candidates import Candidate
 from gossamer.fit.checking import checked_data
 from gossamer.fit.compression import Compressed
 from gossamer.fit.config import FitConfig, TrainConfig
-from gossamer.fit.folder import RunFolder, default_folder
+from gossamer.fit.folder import RunFolder, open_run
 from gossamer.fit.page import Outcome
 from gossamer.fit.pictures import split_pictures
 from gossamer.fit.publish import Published, metadata_of, publish
@@ -148,18 +147,9 @@ def train_network(
     if rank_here() > 0:
         _follow(config, out)
         return None
-    label = open_dataset(data).name
-    folder = Path(out) if out is not None else Path("runs") / label if resume else default_folder(label)
-    run = RunFolder(folder, config, resume=resume)
-    os.environ[_RUN_VARIABLE] = str(folder.resolve())
-    try:
+    with open_run(config, open_dataset(data).name, out, resume=resume) as run:
+        os.environ[_RUN_VARIABLE] = str(run.path.resolve())
         return _Run(config, run, reporter or Quiet()).go()
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise folder_error(error, folder) from error
-        raise
-    finally:
-        run.close()
 
 
 def _follow(config: TrainConfig, out: str | Path | None) -> None:

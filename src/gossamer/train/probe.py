@@ -8,8 +8,6 @@ error itself is Allen's PRESS, Technometrics 16, 1974).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
+from gossamer.nn.modes import in_eval
 from gossamer.nn.network import last_layer
 
 __all__ = ["RIDGES", "Probe", "Ridge", "fit_ridge", "linear_probe"]
@@ -146,7 +145,7 @@ def _features(
     """Features (N, D) of the pictures `chosen`, float32 on the CPU."""
     device = next(network.parameters()).device
     rows = []
-    with _evaluating(network), torch.no_grad():
+    with in_eval(network), torch.no_grad():
         for start in range(0, len(chosen), _BATCH):
             part = contract.normalise(pictures[chosen[start : start + _BATCH]])
             rows.append(_pooled(network, torch.from_numpy(part).to(device)).float().cpu())
@@ -162,15 +161,3 @@ def _pooled(network: nn.Module, inputs: Tensor) -> Tensor:
     finally:
         hook.remove()
     return taken[0].mean((2, 3)) if taken[0].ndim == 4 else taken[0].flatten(1)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """In eval mode inside; every module in its own mode again after."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gossamer.nn.modes import in_eval
 from gossamer.nn.network import Network, Stage
 
 __all__ = ["Site", "dry_run", "tapped"]
@@ -54,7 +55,7 @@ def dry_run(network: nn.Module, inputs: Tensor) -> tuple[Any, dict[int, Site]]:
         places = [(0, stage[-1]) for stage in network.stages if isinstance(stage, Stage)]
     else:
         places = [(name.count("."), module) for name, module in network.named_modules() if name]
-    with _in_eval(network), torch.no_grad(), tapped([module for _, module in places]) as outputs:
+    with in_eval(network), torch.no_grad(), tapped([module for _, module in places]) as outputs:
         result = network(inputs)
     found: dict[int, tuple[int, Site]] = {}
     for index, output in outputs.items():
@@ -72,14 +73,3 @@ def _halvings(inputs: Tensor, output: Any, *, one_place: bool) -> int | None:
         return None
     down, across = (round(math.log2(inputs.shape[i] / output.shape[i])) for i in (2, 3))
     return down if down == across and down >= 0 else None
-
-
-@contextlib.contextmanager
-def _in_eval(network: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

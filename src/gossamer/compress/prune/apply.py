@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gossamer.compress.prune.plan import Importance, PrunePlan, plan_pruning
 from gossamer.errors import ModelError
 from gossamer.nn.channels import keep_channels
+from gossamer.nn.modes import in_eval
 
 __all__ = ["apply_pruning", "check_pruned", "masked", "prune"]
 
@@ -93,18 +94,15 @@ def check_pruned(network: nn.Module, pruned: nn.Module, plan: PrunePlan, shape: 
     """
     device = next(network.parameters()).device
     picture = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0)).to(device)
-    training = pruned.training
     try:
-        with torch.no_grad():
-            ours, theirs = pruned.eval()(picture), masked(network, plan)(picture)
+        with torch.no_grad(), in_eval(pruned):
+            ours, theirs = pruned(picture), masked(network, plan)(picture)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(
             f"{type(network).__name__} cannot be pruned so: its forward has numbers of its own that do not fit ({line}); "
             "prune a network of the zoo, or keep the layers around them"
         ) from error
-    finally:
-        pruned.train(training)
     scale = float(theirs.abs().max()) or 1.0
     difference = float((ours - theirs).abs().max()) / scale
     if not difference <= _TOLERANCE:
