@@ -11,6 +11,7 @@ from benchmarks import (
     guidelines,
     prediction,
     prediction_offline,
+    prune_peers,
     resume,
     startup,
     train_peers,
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "guidelines": guidelines.run,
     "prediction": prediction.run,
     "prediction_offline": prediction_offline.run,
+    "prune_peers": prune_peers.run,
     "resume": resume.run,
     "train_peers": train_peers.run,
 }

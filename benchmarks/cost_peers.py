@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-peers"
-PEERS = ("fvcore", "ptflops", "thop", "torchinfo", "calflops", "transformers")
+PEERS = ("fvcore", "ptflops", "thop", "torchinfo", "calflops", "transformers", "torch-pruning")
 """transformers is what calflops imports and does not ask for."""
 NETWORKS = ("mobilenet_v3_large@224", "efficientnet_b4@380", "shufflenet_v2_1.0@224", "vgg16@224")
 TARGETS = {"mobilenet_v3_large": 1.0, "efficientnet_b4": 3.0}
@@ -23,7 +23,7 @@ TARGETS = {"mobilenet_v3_large": 1.0, "efficientnet_b4": 3.0}
 
 def run() -> Iterator[str]:
     """One line a network and counter, with the ratio of macs and of processor time to ours."""
-    python = _environment()
+    python = environment()
     done = subprocess.run(
         [str(python), "-m", "benchmarks._cost_peers", *NETWORKS],
         capture_output=True,
@@ -51,13 +51,15 @@ def run() -> Iterator[str]:
             yield f"  {times:.1f} times faster than the fastest of them ({times / TARGETS[name]:.2f} of the target)"
 
 
-def _environment() -> Path:
-    python = ENVIRONMENT / "bin" / "python"
-    if not (ENVIRONMENT / ".installed").exists():
+def environment() -> Path:
+    """The peers' Python, made where it is not there; torch is borrowed from ours."""
+    python, marker = ENVIRONMENT / "bin" / "python", ENVIRONMENT / ".installed"
+    wanted = " ".join(PEERS)
+    if not marker.exists() or marker.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
         here = sysconfig.get_path("purelib")
         theirs = next((ENVIRONMENT / "lib").glob("python*/site-packages"))
         (theirs / "torch_of_gossamer.pth").write_text(f"{here}\n{ROOT / 'src'}\n")
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS], check=True)
-        (ENVIRONMENT / ".installed").touch()
+        marker.write_text(wanted)
     return python

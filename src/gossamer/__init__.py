@@ -24,6 +24,7 @@ _PUBLIC = {
     "measure": "gossamer.cost.meter",
     "predict": "gossamer.deploy.predict",
     "prune": "gossamer.compress.prune.apply",
+    "train_network": "gossamer.fit.train_run",
 }
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "measure",
     "predict",
     "prune",
+    "train_network",
 ]
 
 

@@ -23,6 +23,7 @@ PUBLIC = [
     "measure",
     "predict",
     "prune",
+    "train_network",
 ]
 
 
