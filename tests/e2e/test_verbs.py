@@ -21,6 +21,7 @@ MEASURE = [
     "peak_bytes",
     "uncounted",
 ]
+MORE = ["elementwise", "receptive_field", "notes", "intensity"]
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_zoo_of_one(document):
 
 def test_measure(document):
     found = document("measure", "shufflenet_v2_0.25", "--input", "4x64x96")
-    assert list(found) == MEASURE
+    assert list(found) == [*MEASURE, *MORE]
     assert found["model"] == "shufflenet_v2_0.25"
     assert found["input"] == [4, 64, 96]
     assert found["uncounted"] == []
@@ -102,7 +103,7 @@ def test_measure_layers_and_latency(document):
     found = document(
         "measure", "shufflenet_v2_0.25[:1]", "--input", "3x64x64", "--layers", "--latency", "onnxruntime"
     )
-    assert set(found) == {*MEASURE, "layers", "latency"}
+    assert set(found) == {*MEASURE, *MORE, "layers", "operators", "latency"}
     assert sum(layer["macs"] for layer in found["layers"]) == found["macs"]
     figure = found["latency"]
     assert {"runtime", "threads", "precision", "p50_ms", "p95_ms", "runs", "state"} <= set(figure)

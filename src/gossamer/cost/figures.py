@@ -87,8 +87,10 @@ class Cost:
         document = {k: v for k, v in asdict(self).items() if k not in ("layers", "operators")}
         for name in ("input", "uncounted", "notes"):
             document[name] = list(document[name])
-        document["receptive_field"] = None if self.receptive_field is None else list(self.receptive_field)
-        document["intensity"] = self.intensity
+        field = None if self.receptive_field is None else list(self.receptive_field)
+        for name in ("elementwise", "receptive_field", "notes"):
+            document[name] = document.pop(name)  # behind the keys that scripts have relied on
+        document |= {"receptive_field": field, "intensity": self.intensity}
         if layers:
             document["layers"] = [layer.to_json() for layer in self.layers]
             document["operators"] = [asdict(operator) for operator in self.operators]
