@@ -108,7 +108,7 @@ class Watch:
             "overfitting",
             f"the validation loss rose from {best.val_loss:.3g} (pass {best.passes:.1f}) to {seen.val_loss:.3g} (pass "
             f"{seen.passes:.1f}) while the training loss fell from {best.train_loss:.3g} to {seen.train_loss:.3g}; the "
-            "best weights are kept; use `--recipe small-data`, or more augmentation, e.g. "
+            "best weights are kept; augment more, e.g. "
             "`--set augmentation.randaugment=2`",
         )
 

@@ -69,7 +69,7 @@ def test_overfitting_is_three_validations_in_a_row():
         Problem(
             "overfitting",
             "the validation loss rose from 0.8 (pass 1.0) to 1.3 (pass 7.0) while the training loss fell from 1 to 0.1; "
-            "the best weights are kept; use `--recipe small-data`, or more augmentation, e.g. "
+            "the best weights are kept; augment more, e.g. "
             "`--set augmentation.randaugment=2`",
         )
     ]
