@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from gossamer._files import cache_folder
+from gossamer._files import cache_folder, sha256, write_text
 from gossamer.data.check import CheckReport, check
 from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
@@ -191,7 +192,7 @@ def _training(
         teacher, contract = start.teacher
         cache = None
         if config.minutes is None and config.devices * config.nodes == 1:
-            key = f"{config.teacher} {recipe.to_json()} {config.seed} {report.fingerprint} {start.contract.to_json()}"
+            key = f"{_teacher_digest(config.teacher or '')} {recipe.to_json()} {config.seed} {report.fingerprint} {start.contract.to_json()}"
             make_room(cache_folder() / "teachers")
             cache = ScoreCache(
                 cache_folder() / "teachers" / _digest(key),
@@ -225,9 +226,17 @@ def _training(
     )
 
 
-def _digest(text: str) -> str:
-    import hashlib
+def _teacher_digest(text: str) -> str:
+    """What the teachers are, not only what they are called: a bundle may be trained again under its name."""
+    found = []
+    for part in [text] if Path(text).is_dir() else text.split("+"):
+        name = part.strip()
+        files = (Path(name, "weights.safetensors"), Path(name.partition("@")[2] or "."))
+        found.append(f"{name} {next((sha256(file) for file in files if file.is_file()), '')}")
+    return " + ".join(found)
 
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -299,8 +308,6 @@ class _Run:
         )
 
     def _write_recipe(self, recipe: Recipe) -> None:
-        from gossamer._files import write_text
-
         write_text(self.run.path / "recipe.yaml", recipe.to_yaml())
 
     def _probe(self, start: Start, pictures: Pictures, report: CheckReport) -> _Probed:
@@ -352,8 +359,6 @@ class _Run:
         path = folder / f"fp32{runtime.suffix}"
         module = load_trained(self.run.path, network, len(report.dataset.labels))
         runtime.export(module, network.candidate.input_contract(), path)
-        from gossamer._files import sha256
-
         return Compressed(
             network=network.candidate.key,
             precision="fp32",

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import ctypes
 import gc
+import json
 import logging
 import signal
 import time
@@ -19,6 +20,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 
+from gossamer._files import write_json
 from gossamer.data.batches import EvalBatches, TrainBatches, balanced_shares
 from gossamer.errors import ModelError, RunFolderError
 from gossamer.train.mixing import class_weights
@@ -164,8 +166,6 @@ def _halve_stored(folder: Path, state: TrainResult) -> None:
     """Begin anew with half the batch: nothing was trained yet, or what was counts other batches."""
     for name in ("last.ckpt", "best.safetensors", "final.safetensors"):
         (folder / name).unlink(missing_ok=True)
-    from gossamer._files import write_json
-
     write_json(folder / "progress.json", TrainResult(halvings=state.halvings + 1).to_json())
 
 
@@ -177,8 +177,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _resumable(training: Training) -> TrainResult:
     """Where the folder's training stands; a new result where it holds none that is whole."""
-    import json
-
     folder = training.folder
     try:
         told = TrainResult.from_json(json.loads((folder / "progress.json").read_text()))
