@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gossamer.compress.prune.apply import prune
+from gossamer.compress.prune.targets import prune
 from gossamer.cost.meter import measure
 from gossamer.nn.network import last_layer
 from gossamer.zoo.build import build

@@ -23,7 +23,7 @@ _PUBLIC = {
     "load": "gossamer.deploy.bundle",
     "measure": "gossamer.cost.meter",
     "predict": "gossamer.deploy.predict",
-    "prune": "gossamer.compress.prune.apply",
+    "prune": "gossamer.compress.prune.targets",
     "train_network": "gossamer.fit.train_run",
 }
 

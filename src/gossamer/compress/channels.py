@@ -150,6 +150,10 @@ class Channels:
         """How many sets may be removed."""
         return int(self.sets.max(initial=-1)) + 1
 
+    def set_of(self, labels: Labels) -> Labels:
+        """The set of each label, -1 where it is frozen or no channel."""
+        return np.where(labels < 0, -1, self.sets[np.maximum(labels, 0)]) if len(self.sets) else labels
+
     def kept_labels(self, kept_sets: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """By label, from what is kept by set; frozen labels are."""
         found: NDArray[np.bool_] = np.where(

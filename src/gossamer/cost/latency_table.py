@@ -56,6 +56,11 @@ class Platform:
         cpu = str(describe_machine()["cpu"])
         return cls(cpu, _instructions(), runtime, versions([runtime]).get(runtime, "?"), threads, precision)
 
+    @property
+    def channel_block(self) -> int:
+        """Channels that kernels work on at once: other widths are filled up to it, or leave the fast kernels."""
+        return 16 if "avx512" in self.isa else 8
+
     def __str__(self) -> str:
         isa = "+".join(self.isa) or "-"
         runtime = f"{self.runtime} {self.runtime_version}"

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from gossamer.errors import MissingExtraError, ModelError, nearest
 from gossamer.nn.adapt import Bands, adapt
 from gossamer.nn.channels import keep_channels, read_kept
+from gossamer.nn.factorise import factor_layers, read_layers
 from gossamer.nn.fuse import fuse
 from gossamer.nn.network import Network, truncate
 from gossamer.zoo.catalogue import find_entry
@@ -179,6 +180,8 @@ def _edit(network: nn.Module, edit: Mapping[str, Any]) -> nn.Module:
                 f"a prune edit tells what is kept, got {edit!r:.80}; write it with PrunePlan.to_json"
             ) from error
         return keep_channels(network, kept, edit.get("outputs", {}))
+    if edit.get("edit") == "factorise":
+        return factor_layers(network, read_layers(edit))
     raise ModelError(
-        f"unknown structural edit {edit.get('edit')!r}; this version knows: truncate, fuse, prune"
+        f"unknown structural edit {edit.get('edit')!r}; this version knows: truncate, fuse, prune, factorise"
     )

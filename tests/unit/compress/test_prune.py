@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.compress.prune.apply import apply_pruning, check_pruned, masked, prune
-from gossamer.compress.prune.plan import PrunePlan, plan_pruning
+from gossamer.compress.prune.apply import apply_pruning, check_pruned, masked
+from gossamer.compress.prune.plan import PrunePlan
+from gossamer.compress.prune.targets import plan_pruning, prune
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError, ModelError
 from gossamer.testing.networks import enliven
@@ -128,12 +129,16 @@ def test_a_plan_survives_json():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, r"^a plan has one target, macs or params, got 0"),
-        ({"macs": 0.5, "params": 0.5}, r"^a plan has one target, macs or params, got 2"),
-        ({"macs": 0.0}, r"^a target is a share above 0 and at most 1 of what stays, got 0"),
-        ({"macs": 1.5}, r"^a target is a share above 0 and at most 1 of what stays, got 1.5"),
+        ({}, r"^a plan has one target of macs, params, bytes, got 0"),
+        ({"macs": 0.5, "params": 0.5}, r"^a plan has one target of macs, params, bytes, got 2"),
+        ({"macs": 0.0}, r"^a target is a share above 0 and at most 1 of what stays, .* got 0;"),
+        ({"macs": 1.5}, r"^a target is a share above 0 and at most 1 of what stays, .* got 1.5;"),
+        ({"macs": 1e12}, r"^the network has .* macs and the target is 1000000000000: there is nothing"),
+        ({"macs": 0.5, "keep": ["nowhere.*"]}, r"^no layer that can be pruned matches 'nowhere"),
+        ({"macs": 0.5, "importance": "taylor"}, r"^importance 'taylor' is told from pictures"),
+        ({"macs": 0.5, "importance": "l3"}, r"^importance is one of l1, l2"),
         ({"macs": 0.5, "multiple": 0}, r"^multiple is at least 1"),
-        ({"macs": 0.01, "floor": 0.5}, r"^1% cannot be reached: .* stays with every layer at its least"),
+        ({"macs": 0.01, "floor": 0.5}, r"^1% of the macs cannot be reached: .* stays with every layer at its least"),
     ],
 )
 def test_targets_that_cannot_be(arguments, message):

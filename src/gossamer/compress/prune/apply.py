@@ -4,57 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.compress.prune.plan import Importance, PrunePlan, plan_pruning
+from gossamer.compress.prune.plan import PrunePlan
 from gossamer.errors import ModelError
 from gossamer.nn.channels import keep_channels
 from gossamer.nn.modes import in_eval
 
-__all__ = ["apply_pruning", "check_pruned", "masked", "prune"]
+__all__ = ["apply_pruning", "check_pruned", "masked"]
 
 _TOLERANCE = 1e-4
 """Of scores that differ only in the order of additions, relative to the largest."""
-
-
-def prune(
-    network: nn.Module,
-    example: Sequence[int] | Tensor,
-    *,
-    macs: float | None = None,
-    params: float | None = None,
-    importance: Importance = "l2",
-    scope: Literal["global", "layer"] = "global",
-    multiple: int = 1,
-    floor: float = 0.1,
-    seed: int = 0,
-) -> nn.Module:
-    """A smaller network with at most this share of the macs or params, checked against the masked one.
-
-    See `plan_pruning` for the arguments; the network given is left as it is. Weights are not trained further.
-
-    Raises:
-        GossamerError, ModelError: as `plan_pruning`, and where the pruned network does not give the masked one's scores.
-    """
-    plan = plan_pruning(
-        network,
-        example,
-        macs=macs,
-        params=params,
-        importance=importance,
-        scope=scope,
-        multiple=multiple,
-        floor=floor,
-        seed=seed,
-    )
-    pruned = apply_pruning(network, plan)
-    if not any(tensor.is_meta for tensor in network.parameters()):
-        check_pruned(network, pruned, plan, example.shape if isinstance(example, Tensor) else example)
-    return pruned
 
 
 def apply_pruning(network: nn.Module, plan: PrunePlan) -> nn.Module:

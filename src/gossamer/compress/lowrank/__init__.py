@@ -1,0 +1,1 @@
+"""Low-rank factorisation: choose layers, kinds and ranks (plan), then put factors in their place (apply)."""

@@ -1,0 +1,173 @@
+"""Pruning to a measured latency: each try is exported and timed beside the whole network.
+
+Channels are ranked by importance per millisecond, told from a profile of the whole network; the ranking is followed
+until the file is fast enough. (NetAdapt, 1804.03230, goes by measurements layer by layer: `compress.auto`.)
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from gossamer.compress.prune.apply import apply_pruning
+from gossamer.compress.prune.plan import PrunePlan
+from gossamer.compress.prune.prunable import Prunable, Scope
+from gossamer.cost.latency import compare, measure_latency
+from gossamer.cost.profile import profile_file
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes import get_runtime, onnxruntime
+from gossamer.errors import GossamerError, ModelError
+from gossamer.types import Size
+
+__all__ = ["LatencyTry", "plan_latency"]
+
+_TRIES = 9
+_NEAR = 0.02
+"""A share of the latency within this below the target ends the search."""
+
+
+@dataclass(frozen=True)
+class LatencyTry:
+    """One network that was timed: its share of macs, and of the whole network's latency in the same rounds."""
+
+    macs_share: float
+    told: float
+    """The share of the layers' milliseconds that was asked for."""
+    latency_share: float
+    p50_ms: float
+
+
+def plan_latency(
+    network: nn.Module,
+    prunable: Prunable,
+    shape: Sequence[int],
+    target: float,
+    *,
+    on: str = "onnxruntime",
+    threads: int = 1,
+    scope: Scope = "global",
+    seconds: float = 0.6,
+    tick: Callable[[LatencyTry], None] | None = None,
+) -> tuple[PrunePlan, list[LatencyTry]]:
+    """The plan with most macs whose exported fp32 file takes at most this share of the whole network's median latency.
+
+    A `target` above 1 is milliseconds. Both files are timed in turns, so that a busy machine slows both.
+
+    Raises:
+        GossamerError: a target that is not above 0.
+        ModelError: the target is not met with every layer at its least.
+    """
+    if not 0 < target < float("inf"):
+        raise GossamerError(
+            f"a latency target is a share above 0 and at most 1, or milliseconds above 1, got {target:g}; give e.g. 0.7"
+        )
+    timer = _Timer(network, shape, on, threads, seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        timer.open(Path(folder))
+        prunable.layer_ms = timer.layer_ms()
+        wanted = target if target <= 1 else target / timer.whole_ms
+        low, high, share = 0.0, 1.0, min(wanted, 1.0)
+        tries: list[LatencyTry] = []
+        best: PrunePlan | None = None
+        for _ in range(_TRIES):
+            plan, share = _nearest(prunable, share, scope)
+            found = timer.time(apply_pruning(network, plan), plan.macs / plan.macs_before, share)
+            tries.append(found)
+            if tick is not None:
+                tick(found)
+            reached = (found.latency_share if target <= 1 else found.p50_ms / timer.whole_ms) / wanted
+            if reached <= 1:
+                best, low = plan, max(low, share)
+                if reached > 1 - _NEAR or plan.macs == plan.macs_before:
+                    break
+            else:
+                high = min(high, share)
+            if high - low < _NEAR / 4:
+                break
+            share = _next(tries, wanted, low, high)
+        if best is None:
+            least = min(tries, key=lambda each: each.latency_share)
+            raise ModelError(
+                f"{target:g} of the latency cannot be reached: {least.latency_share:.2f} ({least.p50_ms:.2f} ms) is left at "
+                f"{least.macs_share:.0%} of the macs; lower floor or multiple, or ask for more"
+            )
+        return best, tries
+
+
+def _nearest(prunable: Prunable, share: float, scope: Scope) -> tuple[PrunePlan, float]:
+    """The plan at this share of the told milliseconds, or at the least one above it that there is."""
+    while True:
+        try:
+            return prunable.plan(prunable.choose(share, what="milliseconds", scope=scope)), share
+        except ModelError:
+            share = min(1.0, share + 0.05)
+
+
+def _next(tries: Sequence[LatencyTry], target: float, low: float, high: float) -> float:
+    """Between the bounds: where the line through the two nearest tries meets the target, else the middle."""
+    near = sorted(tries, key=lambda each: abs(each.latency_share - target))[:2]
+    middle = (low + high) / 2
+    if len(near) == 2 and near[0].latency_share != near[1].latency_share:
+        slope = (near[1].told - near[0].told) / (near[1].latency_share - near[0].latency_share)
+        guess = near[0].told + slope * (target * (1 - _NEAR / 2) - near[0].latency_share)
+        margin = 0.1 * (high - low)
+        return float(np.clip(guess, low + margin, high - margin))
+    return middle
+
+
+class _Timer:
+    """The whole network's session, and every other's beside it."""
+
+    def __init__(
+        self, network: nn.Module, shape: Sequence[int], on: str, threads: int, seconds: float
+    ) -> None:
+        self._runtime, self._threads, self._seconds = get_runtime(on), threads, seconds
+        self._network = network
+        bands = int(shape[1])
+        self._contract = InputContract(
+            Size(int(shape[2]), int(shape[3])),
+            tuple(f"band {i + 1}" for i in range(bands)),
+            mean=(0.0,) * bands,
+            std=(1.0,) * bands,
+        )
+        self._picture = np.random.default_rng(0).standard_normal(self._contract.shape).astype(np.float32)
+        self.whole_ms = 0.0
+
+    def open(self, folder: Path) -> None:
+        """Export the whole network and time it once."""
+        self._folder = folder
+        self._whole = self._load(self._network, "whole")
+        self.whole_ms = measure_latency({"whole": self._whole}, seconds=0.3, threads=self._threads)[
+            "whole"
+        ].p50_ms
+
+    def _load(self, network: nn.Module, name: str) -> Callable[[], object]:
+        path = self._folder / f"{name}{self._runtime.suffix}"
+        self._runtime.export(network, self._contract, path)
+        session = self._runtime.load(path, threads=self._threads)
+        return lambda: session.run(self._picture)
+
+    def layer_ms(self) -> dict[str, float]:
+        """Milliseconds of each layer of the whole network on ONNX Runtime, which stands for other runtimes as well."""
+        path = self._folder / "named.onnx"
+        onnxruntime.export(self._network, self._contract, path, names=True)
+        names = [name for name, module in self._network.named_modules() if hasattr(module, "weight")]
+        profile = profile_file(path, threads=self._threads, runs=15, layers=names)
+        found: dict[str, float] = {}
+        for node in profile.nodes:
+            if node.layer is not None:
+                found[node.layer] = found.get(node.layer, 0.0) + node.ms
+        return found
+
+    def time(self, network: nn.Module, macs_share: float, told: float) -> LatencyTry:
+        """One network beside the whole one."""
+        runs = {"whole": self._whole, "cut": self._load(network, "cut")}
+        figures = measure_latency(runs, seconds=self._seconds, threads=self._threads)
+        return LatencyTry(
+            macs_share, told, compare(figures["cut"], figures["whole"]).ratio, figures["cut"].p50_ms
+        )

@@ -1,0 +1,153 @@
+"""Pruning as a method: `prune:macs=50%`, `prune:latency=70%,multiple=8`, `prune:params=1M,importance=taylor`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from torch import nn
+
+from gossamer.compress.method import Plan, Proposal, Work
+from gossamer.compress.prune.apply import apply_pruning, check_pruned
+from gossamer.compress.prune.latency import plan_latency
+from gossamer.compress.prune.plan import PrunePlan
+from gossamer.compress.prune.prunable import Kept, Prunable, Scope
+from gossamer.compress.prune.repair import reestimate_norms, repair
+from gossamer.compress.prune.scores import FROM_PICTURES, Importance
+from gossamer.compress.prune.targets import one_target
+from gossamer.cost.latency_table import Platform
+
+__all__ = ["Prune"]
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Structured pruning to one target; see `plan_pruning` for what the others mean."""
+
+    macs: float | None = None
+    params: float | None = None
+    bytes: float | None = None
+    latency: float | None = None
+    importance: Importance | Literal["auto"] = "auto"
+    scope: Scope = "global"
+    multiple: int | None = None
+    floor: float = 0.1
+    keep: tuple[str, ...] = ()
+    name: str = "prune"
+
+    def _prunable(self, network: nn.Module, work: Work) -> Prunable:
+        importance: Importance = self.importance if self.importance != "auto" else "l2"
+        if self.importance == "auto" and work.batches:
+            importance = "reconstruction"
+        multiple = self.multiple
+        if multiple is None:
+            multiple = Platform.here(runtime=work.on).channel_block if self.latency is not None else 1
+        return Prunable(
+            network,
+            work.shape,
+            importance=importance,
+            batches=work.batches if importance in FROM_PICTURES else (),
+            multiple=multiple,
+            floor=self.floor,
+            keep=self.keep,
+            seed=work.seed,
+        )
+
+    def propose(self, network: nn.Module, work: Work) -> Proposal:
+        """Parts are the layers that lose channels."""
+        given = {
+            "macs": self.macs,
+            "params": self.params,
+            "bytes": self.bytes,
+            "latency": self.latency,
+        }
+        what, target = one_target(given, least_number=1.0 if self.latency is not None else 1000.0)
+        prunable = self._prunable(network, work)
+        notes: list[str] = []
+        if what == "latency":
+            plan, tries = plan_latency(
+                network,
+                prunable,
+                work.shape,
+                target,
+                on=work.on,
+                threads=work.threads,
+                scope=self.scope,
+                tick=lambda each: work.tell(
+                    f"{each.macs_share:.0%} of the macs take {each.latency_share:.0%} of the latency"
+                ),
+            )
+            kept = _kept_of(prunable, plan)
+            share = plan.macs / plan.macs_before
+            last = next(each for each in reversed(tries) if each.macs_share == share)
+            notes.append(
+                f"{last.latency_share:.0%} of the latency on {work.on}, measured ({len(tries)} tries)"
+            )
+        else:
+            kept = prunable.reach(what, target, network, scope=self.scope)
+        parts = tuple(layer.name for layer in prunable.layers if not kept[list(layer.sets)].all())
+
+        def plan_of(chosen: Sequence[str]) -> PrunePlan:
+            return prunable.plan(_restored(prunable, kept, chosen))
+
+        whole = plan_of(parts)
+        frozen = sum(whole.frozen.values())
+        notes.append(
+            f"{whole.macs / whole.macs_before:.1%} of the macs and {whole.params / whole.params_before:.1%} of the params "
+            f"stay; {len(parts)} layers lose channels, {frozen} channels may not go"
+        )
+        return Proposal(parts, plan_of, tuple(notes), {"frozen": dict(whole.frozen)})
+
+    def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
+        """Cut, checked against the masked network, repaired; norms estimated anew where the metric is better with it."""
+        assert isinstance(plan, PrunePlan)
+        cut = apply_pruning(network, plan).eval()
+        check_pruned(network, cut, plan, work.shape)
+        fixed = repair(network, cut, plan, work.shape, batches=work.batches)
+        if work.metric is None or not work.batches:
+            return fixed
+        forms = [fixed, reestimate_norms(fixed, work.batches), reestimate_norms(cut, work.batches)]
+        worth = [work.metric(form) for form in forms]
+        return forms[int(np.argmax(worth))]
+
+    def read(self, document: Mapping[str, Any]) -> Plan:
+        """See `PrunePlan`."""
+        return PrunePlan.from_json(document)
+
+    def milder(self, share: float) -> Prune:
+        """A target nearer to the whole network: this share of the way."""
+        given = {
+            name: 1 - (1 - value) * share
+            for name, value in (
+                ("macs", self.macs),
+                ("params", self.params),
+                ("bytes", self.bytes),
+                ("latency", self.latency),
+            )
+            if value is not None and value <= 1
+        }
+        return replace(self, **given)  # type: ignore[arg-type]
+
+
+def _restored(prunable: Prunable, kept: Kept, chosen: Sequence[str]) -> Kept:
+    """Layers that were not chosen get all their channels back."""
+    found = kept.copy()
+    for layer in prunable.layers:
+        if layer.name not in chosen:
+            found[list(layer.sets)] = True
+    return found
+
+
+def _kept_of(prunable: Prunable, plan: PrunePlan) -> Kept:
+    """The sets that a plan of this network keeps."""
+    kept = prunable.whole
+    for slot in prunable.channels.slots:
+        places = plan.kept.get(slot.name, {}).get(slot.axis)
+        if places is None:
+            continue
+        gone = np.setdiff1d(np.arange(len(slot.labels)), places)
+        sets = prunable.channels.set_of(slot.labels[gone])
+        kept[sets[sets >= 0]] = False
+    return kept
