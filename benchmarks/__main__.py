@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks import (
+    auto_ratios,
     building,
     cost_peers,
     export,
@@ -13,12 +14,14 @@ from benchmarks import (
     prediction_offline,
     prune_peers,
     resume,
+    squeezenet_file,
     startup,
     train_peers,
 )
 from gossamer._machine import describe_machine, versions
 
 BENCHMARKS = {
+    "auto_ratios": auto_ratios.run,
     "startup": startup.run,
     "building": building.run,
     "cost_peers": cost_peers.run,
@@ -28,6 +31,7 @@ BENCHMARKS = {
     "prediction_offline": prediction_offline.run,
     "prune_peers": prune_peers.run,
     "resume": resume.run,
+    "squeezenet_file": squeezenet_file.run,
     "train_peers": train_peers.run,
 }
 

@@ -23,6 +23,8 @@ SHELL = [
     "gossamer._files",
     "gossamer._machine",
     "gossamer.cli",
+    "gossamer.compress.codebook.packed",
+    "gossamer.compress.codebook.steps",
     "gossamer.compress.precision",
     "gossamer.compress.quantize.onnx_post_training",
     "gossamer.cost._node_times",
