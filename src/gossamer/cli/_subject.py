@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gossamer.cost.figures import Cost
     from gossamer.deploy.contract import InputContract
 
-__all__ = ["Subject", "at_sizes", "load_network", "plain_contract", "subject_of"]
+__all__ = ["Subject", "at_sizes", "input_shape", "load_network", "plain_contract", "subject_of"]
 
 
 class Subject(NamedTuple):
@@ -57,7 +57,7 @@ def _file_subject(path: Path, input: str | None) -> Subject:
         raise GossamerError(
             f"a model is a name, a bundle or a file, got {path}, which does not exist; check the path"
         )
-    cost = count_onnx(path, None if input is None else (1, *_input_shape(input)))
+    cost = count_onnx(path, None if input is None else (1, *input_shape(input)))
     return Subject(str(path), cost, cost.input[1:], path=path)
 
 
@@ -87,15 +87,20 @@ def load_network(model: str, input: str | None, seed: int) -> tuple[Any, tuple[i
 
     if (Path(model) / "model.json").is_file():
         bundle = load(model)
-        shape = bundle.contract.shape[1:] if input is None else _input_shape(input)
+        shape = bundle.contract.shape[1:] if input is None else input_shape(input)
         return bundle.network(), shape
     spec, _ = parse_model(model)
     size = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
-    shape = (3, size, size) if input is None else _input_shape(input)
+    shape = (3, size, size) if input is None else input_shape(input)
     return build(model, seed=seed, in_channels=None if shape[0] == 3 else shape[0]), shape
 
 
-def _input_shape(text: str) -> tuple[int, int, int]:
+def input_shape(text: str) -> tuple[int, int, int]:
+    """(bands, H, W) of `3x224x224`.
+
+    Raises:
+        GossamerError: it reads otherwise.
+    """
     from gossamer.errors import GossamerError
 
     try:

@@ -474,7 +474,11 @@ class _Tracer(TorchDispatchMode):
             self.freeze(self.of(args[0]), "cut at fixed places")
 
     def _as_labels(self, value: Any) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(self.of(value))) if isinstance(value, Tensor) else value
+        return (
+            torch.from_numpy(np.require(self.of(value), requirements=["C", "W"]))
+            if isinstance(value, Tensor)
+            else value
+        )
 
     def _take(self, moved: Any, output: Any) -> None:
         for ours, theirs in zip(tree_leaves(moved), tree_leaves(output), strict=True):
@@ -490,7 +494,9 @@ class _Tracer(TorchDispatchMode):
         """Pieces of one size come of a rule such as `chunk`: they must stay of one size."""
         axis = int(args[2] if len(args) > 2 else kwargs.get("dim", 0))
         labels = self.of(args[0])
-        self._take(func(torch.from_numpy(np.ascontiguousarray(labels)), *args[1:], **kwargs), output)
+        self._take(
+            func(torch.from_numpy(np.require(labels, requirements=["C", "W"])), *args[1:], **kwargs), output
+        )
         sizes = {tuple(piece.shape) for piece in output}
         if func.overloadpacket is _aten.split and axis in (1, 1 - labels.ndim) and len(sizes) == 1:
             first, *rest = (self.of(piece) for piece in output)

@@ -35,6 +35,8 @@ class Work:
     on: str = "onnxruntime"
     threads: int = 1
     seed: int = 0
+    thorough: bool = True
+    """Whether a result is kept: tries that are only compared may be repaired in a quicker way."""
     tell: Callable[[str], None] = field(default=lambda _line: None)
     """Takes a line on how long work stands."""
 

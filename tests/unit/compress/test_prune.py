@@ -138,7 +138,10 @@ def test_a_plan_survives_json():
         ({"macs": 0.5, "importance": "taylor"}, r"^importance 'taylor' is told from pictures"),
         ({"macs": 0.5, "importance": "l3"}, r"^importance is one of l1, l2"),
         ({"macs": 0.5, "multiple": 0}, r"^multiple is at least 1"),
-        ({"macs": 0.01, "floor": 0.5}, r"^1% of the macs cannot be reached: .* stays with every layer at its least"),
+        (
+            {"macs": 0.01, "floor": 0.5},
+            r"^1% of the macs cannot be reached: .* stays with every layer at its least",
+        ),
     ],
 )
 def test_targets_that_cannot_be(arguments, message):

@@ -50,7 +50,7 @@ def plan_latency(
     *,
     on: str = "onnxruntime",
     threads: int = 1,
-    scope: Scope = "global",
+    scope: Scope = "auto",
     seconds: float = 0.6,
     tick: Callable[[LatencyTry], None] | None = None,
 ) -> tuple[PrunePlan, list[LatencyTry]]:

@@ -18,6 +18,7 @@ from gossamer.compress.prune.repair import reestimate_norms, repair
 from gossamer.compress.prune.scores import FROM_PICTURES, Importance
 from gossamer.compress.prune.targets import one_target
 from gossamer.cost.latency_table import Platform
+from gossamer.errors import GossamerError
 
 __all__ = ["Prune"]
 
@@ -31,7 +32,7 @@ class Prune:
     bytes: float | None = None
     latency: float | None = None
     importance: Importance | Literal["auto"] = "auto"
-    scope: Scope = "global"
+    scope: Scope = "auto"
     multiple: int | None = None
     floor: float = 0.1
     keep: tuple[str, ...] = ()
@@ -102,9 +103,12 @@ class Prune:
 
     def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
         """Cut, checked against the masked network, repaired; norms estimated anew where the metric is better with it."""
-        assert isinstance(plan, PrunePlan)
+        if not isinstance(plan, PrunePlan):
+            raise GossamerError(f"prune applies plans of its own, got a {type(plan).__name__}")
         cut = apply_pruning(network, plan).eval()
         check_pruned(network, cut, plan, work.shape)
+        if work.batches and not work.thorough:
+            return reestimate_norms(cut, work.batches)
         fixed = repair(network, cut, plan, work.shape, batches=work.batches)
         if work.metric is None or not work.batches:
             return fixed

@@ -25,7 +25,8 @@ from gossamer.errors import GossamerError, ModelError
 
 __all__ = ["Prunable", "PrunableLayer", "Scope"]
 
-Scope = Literal["global", "layer"]
+Scope = Literal["auto", "global", "layer"]
+"""Channels of all layers compared, or the same share of each; auto compares where the importance is comparable."""
 Kept = NDArray[np.bool_]
 """Of every set, whether it stays."""
 
@@ -85,9 +86,10 @@ class Prunable:
                 f"multiple is at least 1 and floor from 0 to below 1, got {multiple} and {floor:g}; give e.g. 8 and 0.1"
             )
         self.channels = find_channels(network, example)
+        self.comparable = importance in COMPARABLE
         self.scores = self._scored(network, importance, batches, seed)
         self.layers = [
-            _layer(self.channels, sets, self.scores, multiple, floor, alike=importance not in COMPARABLE)
+            _layer(self.channels, sets, self.scores, multiple, floor, alike=not self.comparable)
             for sets in _alike(self.channels)
         ]
         self.layer_ms: Mapping[str, float] | None = None
@@ -147,7 +149,7 @@ class Prunable:
             kept[list(layers[name].sets[: len(layers[name].sets) - count])] = False
         return kept
 
-    def reach(self, what: str, target: float, network: nn.Module, *, scope: Scope = "global") -> Kept:
+    def reach(self, what: str, target: float, network: nn.Module, *, scope: Scope = "auto") -> Kept:
         """As `choose`, where a target above 1 is a number of `what`: macs, params or bytes of weights.
 
         Raises:
@@ -167,14 +169,17 @@ class Prunable:
             )
         return self.choose(share, what=quantity, scope=scope)
 
-    def choose(self, target: float, *, what: Quantity = "macs", scope: Scope = "global") -> Kept:
+    def choose(self, target: float, *, what: Quantity = "macs", scope: Scope = "auto") -> Kept:
         """Sets leave, the least important per saving first, until at most this share is left; the last percent is filled.
 
-        `scope` "global" compares all layers' channels, "layer" takes the same share of each.
+        `scope` "global" compares all layers' channels, "layer" takes the same share of each. Norms of weights tell little
+        between layers: half of ResNet-56's macs gone by them globally leaves 11 % accuracy, evenly 58 %.
 
         Raises:
             ModelError: the share cannot be reached.
         """
+        if scope == "auto":
+            scope = "global" if self.comparable else "layer"
         budget = Budget(self.channels, what, self.layer_ms)
         whole = budget.total
         limit = whole * target * (1 + _TOLERANCE)

@@ -37,7 +37,7 @@ def plan_pruning(
     params: float | None = None,
     bytes: float | None = None,
     importance: Importance = "l2",
-    scope: Scope = "global",
+    scope: Scope = "auto",
     multiple: int = 1,
     floor: float = 0.1,
     keep: Sequence[str] = (),
@@ -47,7 +47,7 @@ def plan_pruning(
     """Choose channels to keep so that macs, params or bytes of weights are at most the target, and close to it.
 
     A target up to 1 is a share of what there was, from 1000 on a number. `scope` "global" compares all layers' channels,
-    "layer" takes the same share of each. Layers keep a `multiple` of channels (where they have that many), and a share
+    "layer" takes the same share of each, "auto" does what the importance is fit for. Layers keep a `multiple` of channels (where they have that many), and a share
     of at least `floor`; `keep` names layers (or patterns of names) to leave whole. `batches` are pictures for the
     importances that need them.
 

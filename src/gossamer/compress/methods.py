@@ -1,0 +1,121 @@
+"""Every compression method by the name that a person types; this table is the only place that names them all.
+
+`NAME:key=value,key=value`: shares as 50%, numbers as 1M or 400k, several values joined by +. The keys of a method are
+the fields of its class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from gossamer.compress.method import Method, Plan
+from gossamer.errors import GossamerError, nearest
+
+__all__ = ["METHODS", "parse_method", "read_plan"]
+
+METHODS: Mapping[str, str] = {
+    "prune": "gossamer.compress.prune.method:Prune",
+    "factorise": "gossamer.compress.lowrank.method:Factorise",
+    "auto": "gossamer.compress.auto.method:Auto",
+}
+"""Name -> where its class stands. A method is a frozen dataclass that is a `Method`."""
+
+_UNITS = {"%": 0.01, "k": 1e3, "kB": 1e3, "K": 1e3, "M": 1e6, "MB": 1e6, "G": 1e9, "ms": 1.0}
+
+
+def parse_method(text: str) -> Method:
+    """Read e.g. `prune:macs=50%,importance=l1`.
+
+    Raises:
+        GossamerError: an unknown method, key or value.
+    """
+    name, _, rest = text.strip().partition(":")
+    if name not in METHODS:
+        raise GossamerError(
+            f"methods are {', '.join(METHODS)}; got {name!r}; {nearest(name, METHODS)}, as in prune:macs=50%"
+        )
+    module, _, cls = METHODS[name].partition(":")
+    kind = getattr(importlib.import_module(module), cls)
+    hints = get_type_hints(kind)
+    known = {field.name: hints[field.name] for field in fields(kind) if field.name != "name"}
+    values: dict[str, Any] = {}
+    for pair in filter(None, (part.strip() for part in rest.split(","))):
+        key, equals, value = pair.partition("=")
+        key = key.strip()
+        if not equals or key not in known:
+            raise GossamerError(
+                f"{name} takes key=value with {', '.join(known)}; got {pair!r}; {nearest(key, known)}"
+            )
+        if key in values:
+            raise GossamerError(f"{name} takes {key} once, got it again in {text!r}; leave one out")
+        values[key] = _value(value.strip(), known[key], f"{name}: {key}")
+    made: Method = kind(**values)
+    return made
+
+
+def read_plan(file: Path) -> tuple[Method, Plan]:
+    """A plan that was written, and the method that applies it.
+
+    Raises:
+        GossamerError: the file is no plan.
+    """
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        edit = document["edit"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GossamerError(
+            f"{file} is no plan ({type(error).__name__}: {error}); write one with gossamer compress --plan"
+        ) from error
+    name = {"prune": "prune", "factorise": "factorise"}.get(str(edit))
+    if name is None:
+        raise GossamerError(f"{file} holds the edit {edit!r}; plans of prune and factorise can be applied")
+    method = parse_method(name)
+    return method, method.read(document)
+
+
+def _value(text: str, kind: Any, what: str) -> Any:
+    """Text as the field's type; unions are tried in order, None aside."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        problems = []
+        for each in (each for each in get_args(kind) if each is not type(None)):
+            try:
+                return _value(text, each, what)
+            except GossamerError as error:
+                problems.append(error)
+        raise problems[0]
+    if origin is Literal:
+        if text not in get_args(kind):
+            raise GossamerError(
+                f"{what} is one of {', '.join(map(str, get_args(kind)))}; got {text!r}; {nearest(text, map(str, get_args(kind)))}"
+            )
+        return text
+    if origin is tuple:
+        return tuple(_value(part, get_args(kind)[0], what) for part in text.split("+"))
+    if kind is bool:
+        if text not in ("yes", "no"):
+            raise GossamerError(f"{what} is yes or no, got {text!r}")
+        return text == "yes"
+    if kind in (int, float):
+        number = _number(text, what)
+        if kind is int and number != int(number):
+            raise GossamerError(f"{what} is a whole number, got {text!r}")
+        return kind(number)
+    return text
+
+
+def _number(text: str, what: str) -> float:
+    unit = next((u for u in sorted(_UNITS, key=len, reverse=True) if text.endswith(u)), "")
+    digits = text.removesuffix(unit)
+    try:
+        return float(digits) * _UNITS.get(unit, 1.0)
+    except ValueError as error:
+        raise GossamerError(
+            f"{what} is a number such as 50%, 0.5, 400k or 1M; got {text!r}; write e.g. 50%"
+        ) from error

@@ -1,0 +1,46 @@
+"""What `gossamer compress` was asked for."""
+
+from __future__ import annotations
+
+from gossamer.compress.methods import parse_method
+from gossamer.errors import GossamerError
+from gossamer.fit.config import RunConfig
+
+__all__ = ["CompressConfig"]
+
+
+class CompressConfig(RunConfig):
+    """The arguments of `gossamer compress`; `data` is empty where there are no pictures."""
+
+    model: str
+    methods: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+    """Plan files to apply as they are, instead of methods."""
+    max_drop: float = 0.01
+    minutes: float = 0.0
+    """Of fine-tuning, shared by the methods."""
+    input: tuple[int, int, int] | None = None
+    """(bands, H, W) where the network's own is not wanted."""
+
+    def checked(self) -> CompressConfig:
+        """The same, or an error where a value makes no sense.
+
+        Raises:
+            GossamerError: one line for a person.
+        """
+        self.check_common()
+        if bool(self.methods) == bool(self.plans):
+            raise GossamerError(
+                f"give methods or plans to apply, got {len(self.methods)} and {len(self.plans)}; e.g. --method prune:macs=50%"
+            )
+        for text in self.methods:
+            parse_method(text)
+        if not 0 <= self.max_drop < 1:
+            raise GossamerError(f"max_drop is from 0 to below 1, got {self.max_drop:g}; write e.g. 1%")
+        if not 0 <= self.minutes <= 60 * 24 * 7:
+            raise GossamerError(
+                f"minutes is between 0 and 10,080 (a week), got {self.minutes:g}; use e.g. --minutes 5"
+            )
+        if self.minutes and not self.data:
+            raise GossamerError("fine-tuning needs labelled pictures, none were given; add --data FOLDER")
+        return self

@@ -1,0 +1,288 @@
+"""One method after the other, each guarded: what it made is written before the next begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from gossamer._files import write_json
+from gossamer.compress.guard import Refused, guarded
+from gossamer.compress.method import Method, Plan, Work
+from gossamer.compress.methods import parse_method, read_plan
+from gossamer.cost.meter import measure
+from gossamer.errors import GossamerError
+from gossamer.fit.compress_config import CompressConfig
+from gossamer.fit.compress_subject import Judge, Subject
+from gossamer.fit.folder import RunFolder
+from gossamer.fit.reporter import Bar, Reporter
+from gossamer.train.loop import train_until
+from gossamer.train.pace import Listener, save_average
+from gossamer.train.recipes import named_recipe
+from gossamer.train.teachers import Teaching
+from gossamer.train.training import Pictures, Pulse, Seconds, Training
+from gossamer.zoo.build import build
+from gossamer.zoo.checkpoints import read_checkpoint
+from gossamer.zoo.spec import ModelSpec
+
+__all__ = ["Step", "Steps", "network_after"]
+
+_MILDER = (1.0, 0.6, 0.3)
+"""Shares of a method's ambition that are tried where training follows, until the guard is content."""
+
+
+class RefusedPart(BaseModel):
+    """A part that the guard did not let through."""
+
+    part: str
+    reason: str
+
+
+class Step(BaseModel):
+    """What one method came to."""
+
+    method: str
+    spec: dict[str, Any]
+    weights: str
+    """Below the run folder."""
+    plan: str
+    """Below the run folder; the plan as it was applied."""
+    macs: tuple[int, int]
+    """After, before."""
+    params: tuple[int, int]
+    metric: tuple[float, float] | None
+    """After, and of the uncompressed network, on the validation split; None where nothing was measured."""
+    cut: float | None = None
+    """The metric before fine-tuning."""
+    refused: list[RefusedPart] = []
+    ambition: float = 1.0
+    evaluations: int = 0
+    met: bool = True
+    notes: list[str] = []
+    seconds: float = 0.0
+
+
+class Steps:
+    """Runs the methods of a configuration on a subject."""
+
+    def __init__(
+        self,
+        config: CompressConfig,
+        subject: Subject,
+        judge: Judge | None,
+        run: RunFolder,
+        reporter: Reporter,
+    ) -> None:
+        self.config, self.subject, self.judge = config, subject, judge
+        self.run, self.reporter = run, reporter
+        self.work = Work(
+            shape=subject.contract.shape,
+            batches=() if judge is None else judge.batches(config.seed),
+            metric=None if judge is None else judge.metric,
+            on=config.on,
+            threads=config.threads,
+            seed=config.seed,
+            tell=lambda line: reporter.line(line, style="dim"),
+        )
+
+    def all(self) -> list[Step]:
+        """Every method in turn, finished ones read back."""
+        done: list[Step] = []
+        network = self.subject.network
+        jobs = [(text, None) for text in self.config.methods] + [("plan", Path(p)) for p in self.config.plans]
+        for number, (text, file) in enumerate(jobs, 1):
+            self.reporter.heading(f"{number} of {len(jobs)}  {text if file is None else file}")
+            job = self._make(number, text, network) if file is None else self._replay(number, file, network)
+            step = self.run.stage(f"2-step-{number}", Step, job)
+            for note in step.notes:
+                self.reporter.line(note)
+            done.append(step)
+            network = network_after(self.run.path, step)
+        return done
+
+    # one method
+
+    def _make(self, number: int, text: str, network: nn.Module) -> Callable[[], Step]:
+        def job() -> Step:
+            method, start = parse_method(text), time.monotonic()
+            if self.judge is not None and self.config.minutes and self.judge.labelled:
+                step = self._trained(number, text, method, network, self.judge)
+            else:
+                step = self._guarded(number, text, method, network)
+            return step.model_copy(update={"seconds": round(time.monotonic() - start, 1)})
+
+        return job
+
+    def _guarded(self, number: int, text: str, method: Method, network: nn.Module) -> Step:
+        """As many parts as the guard lets through; all of them where there is nothing to judge by."""
+        proposal = method.propose(network, self.work)
+        for note in proposal.notes:
+            self.reporter.line(note, style="dim")
+
+        def make(parts: Sequence[str]) -> nn.Module:
+            thorough = len(parts) == len(proposal.parts)
+            return method.apply(network, proposal.plan(parts), replace(self.work, thorough=thorough))
+
+        notes = list(proposal.notes)
+        refused: Sequence[Refused] = ()
+        parts, evaluations, score = proposal.parts, 0, None
+        if self.judge is None:
+            made = make(parts)
+            notes.append("nothing was judged: there are no pictures (--data)")
+        else:
+            found = guarded(
+                network, parts, make, self.judge.metric, max_drop=self.config.max_drop, base=self.judge.base
+            )
+            made, parts, refused = found.network, found.parts, found.refused
+            evaluations, score = found.evaluations, found.score
+            if parts and refused:  # parts were tried with a quick repair
+                better = method.apply(network, proposal.plan(parts), self.work)
+                if (again := self.judge.metric(better)) > score:
+                    made, score = better, again
+            notes.append(_judged(self.judge, score, len(refused), len(proposal.parts)))
+        plan = proposal.plan(parts)
+        return self._step(
+            str(number), text, network, made, plan, score, refused, notes, evaluations=evaluations
+        )
+
+    def _trained(self, number: int, text: str, method: Method, network: nn.Module, judge: Judge) -> Step:
+        """The whole method, then distillation from the uncompressed network; milder while too much is lost."""
+        seconds = 60 * self.config.minutes / len(self.config.methods)
+        tried: list[tuple[bool, float, Step]] = []
+        for attempt, ambition in enumerate(_MILDER, 1):
+            milder = method if ambition == 1 else method.milder(ambition)
+            proposal = milder.propose(network, self.work)
+            plan = proposal.plan(proposal.parts)
+            made = milder.apply(network, plan, self.work)
+            cut = judge.metric(made)
+            self.reporter.line(f"{100 * cut:.1f} % before fine-tuning", style="dim")
+            score = self._fine_tune(made, f"{number}-{attempt}", seconds, judge)
+            notes = [*proposal.notes, f"fine-tuned from {100 * cut:.1f} %: {_judged(judge, score, 0, 0)}"]
+            within = judge.base - score <= self.config.max_drop + 1e-9
+            step = self._step(f"{number}-{attempt}", text, network, made, plan, score, (), notes)
+            told = {"cut": cut, "ambition": ambition, "evaluations": attempt, "met": within and ambition == 1}
+            tried.append((within, score, step.model_copy(update=told)))
+            if within:
+                break
+            self.reporter.line(notes[-1], style="yellow")
+        return max(tried, key=lambda each: each[:2])[2]
+
+    def _fine_tune(self, network: nn.Module, name: str, seconds: float, judge: Judge) -> float:
+        """Train in place for so long; the metric afterwards."""
+        recipe = named_recipe(
+            "finetune-compressed",
+            view="ground" if self.config.view == "auto" else self.config.view,
+            pictures=len(judge.train.labels),
+        )
+        teaching = Teaching(
+            self.subject.network,
+            network,
+            recipe.distillation,
+            num_classes=len(judge.labels),
+            contract=judge.contract,
+        )
+        training = Training(
+            network=network,
+            contract=judge.contract,
+            recipe=recipe,
+            pictures=Pictures(judge.train.pixels, judge.train.labels, judge.val.pixels, judge.val.labels),
+            folder=self.run.path / "train" / name,
+            length=Seconds(seconds),
+            seed=self.config.seed,
+            labels=judge.labels,
+            teaching=teaching,
+            threads=torch.get_num_threads(),
+        )
+        with self.reporter.bar("fine-tuning", seconds) as bar:
+            train_until(training, seconds, listener=_Follow(bar))
+        network.load_state_dict(read_checkpoint(training.folder / "best.safetensors"))
+        network.eval()
+        return judge.metric(network)
+
+    # a plan that somebody wrote or edited
+
+    def _replay(self, number: int, file: Path, network: nn.Module) -> Callable[[], Step]:
+        def job() -> Step:
+            method, plan = read_plan(file)
+            made = method.apply(network, plan, self.work)
+            score = None if self.judge is None else self.judge.metric(made)
+            notes = [] if score is None or self.judge is None else [_judged(self.judge, score, 0, 0)]
+            step = self._step(str(number), str(file), network, made, plan, score, (), notes)
+            lost = 0.0 if score is None or self.judge is None else self.judge.base - score
+            return step.model_copy(update={"met": lost <= self.config.max_drop + 1e-9})
+
+        return job
+
+    # results
+
+    def _step(
+        self,
+        name: str,
+        text: str,
+        before: nn.Module,
+        after: nn.Module,
+        plan: Plan,
+        score: float | None,
+        refused: Sequence[Refused],
+        notes: list[str],
+        *,
+        evaluations: int = 0,
+    ) -> Step:
+        folder = self.run.path / "steps" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        weights, document = folder / "best.safetensors", folder / "plan.json"
+        save_average(weights, after)
+        write_json(document, plan.to_json())
+        costs = [measure(each, self.work.shape) for each in (after, before)]
+        spec: ModelSpec = getattr(after, "spec", None) or self.subject.spec
+        return Step(
+            method=text,
+            spec=spec.to_json(),
+            weights=weights.relative_to(self.run.path).as_posix(),
+            plan=document.relative_to(self.run.path).as_posix(),
+            macs=(costs[0].macs, costs[1].macs),
+            params=(costs[0].params, costs[1].params),
+            metric=None if score is None or self.judge is None else (score, self.judge.base),
+            refused=[RefusedPart(part=each.part, reason=each.reason) for each in refused],
+            evaluations=evaluations,
+            met=not refused,
+            notes=notes,
+        )
+
+
+def _judged(judge: Judge, score: float, refused: int, parts: int) -> str:
+    told = f"{100 * score:.1f} % {judge.what} of {100 * judge.base:.1f} % on validation"
+    return told + (f"; {refused} of {parts} parts refused" if refused else "")
+
+
+class _Follow(Listener):
+    """Moves the bar."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+
+    def pulse(self, now: Pulse) -> None:
+        accuracy = "" if now.val_accuracy is None else f"  val {100 * now.val_accuracy:.1f} %"
+        self.bar.update(now.seconds, text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}")
+
+
+def network_after(run: Path, step: Step) -> nn.Module:
+    """The network that a step left, rebuilt from its spec.
+
+    Raises:
+        GossamerError: its weights are not those of the spec.
+    """
+    network = build(ModelSpec.from_json(step.spec))
+    try:
+        network.load_state_dict(read_checkpoint(run / step.weights))
+    except RuntimeError as error:
+        raise GossamerError(
+            f"{run / step.weights} is not of the network in {step.plan}; start the run again in another folder"
+        ) from error
+    return network.eval()
