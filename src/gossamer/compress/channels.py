@@ -13,6 +13,7 @@ known here. Sets that reach a network's outputs or such an operator are frozen, 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -185,8 +186,8 @@ def find_channels(network: nn.Module, example: Sequence[int] | Tensor) -> Channe
     shape = tuple(int(side) for side in (example.shape if isinstance(example, Tensor) else example))
     handles: list[Any] = []
     try:
-        twin = copy.deepcopy(network).to("meta").eval()
-        tracer = _Tracer(twin)
+        twin = _on_meta(network)
+        tracer = _Tracer(twin, _shared(network))
         picture = torch.empty((1, *shape[1:]), device="meta")
         tracer.label(picture, np.full(picture.shape, -1, np.int64))
         handles += list(tracer.listen(twin))
@@ -205,12 +206,37 @@ def find_channels(network: nn.Module, example: Sequence[int] | Tensor) -> Channe
     return tracer.channels()
 
 
+def _shared(network: nn.Module) -> set[str]:
+    every = list(network.named_parameters(remove_duplicate=False))
+    counts = Counter(id(parameter) for _, parameter in every)
+    return {name for name, parameter in every if counts[id(parameter)] > 1}
+
+
+def _on_meta(network: nn.Module) -> nn.Module:
+    """A copy without values.
+
+    Raises:
+        ModelError: hooks make its weights anew, as torch.nn.utils.weight_norm does.
+    """
+    try:
+        return copy.deepcopy(network).to("meta").eval()
+    except RuntimeError as error:
+        if "deepcopy" not in str(error):
+            raise
+        raise ModelError(
+            f"{type(network).__name__} has weights that a hook makes anew and that cannot be copied; take the hook off first, "
+            "e.g. torch.nn.utils.remove_weight_norm, or use torch.nn.utils.parametrizations"
+        ) from error
+
+
 class _Tracer(TorchDispatchMode):
     """Runs the labels beside the network."""
 
-    def __init__(self, twin: nn.Module) -> None:
+    def __init__(self, twin: nn.Module, shared: set[str]) -> None:
+        """`shared` are parameters that several modules have: on the meta device they are apart."""
         super().__init__()
         self._names = {id(tensor): name for name, tensor in [*twin.named_parameters(), *twin.named_buffers()]}
+        self._shared = shared
         self._shapes = {name: tuple(p.shape) for name, p in twin.named_parameters()}
         self._labels: dict[int, Labels] = {}
         self._alive: list[Tensor] = []
@@ -268,6 +294,8 @@ class _Tracer(TorchDispatchMode):
 
     def slot(self, name: str, axis: int, labels: Labels) -> Labels:
         """Say which channels the places of a parameter's axis are; used twice, both are joined."""
+        if name in self._shared:
+            self.freeze(labels, "of a weight that several layers share")
         before = self._slots.get((name, axis))
         if before is None:
             self._slots[name, axis] = labels.copy()
@@ -421,6 +449,31 @@ class _Tracer(TorchDispatchMode):
                 self.slot(self._names[id(tensor)], 0, channel)
         self.label(output[0], self.of(args[0]))
 
+    def group_norm(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        """(x, weight, bias, N, C, places, groups, eps): a group is normalised as one, so that it stays or goes whole."""
+        channel = self.by_channel(self.of(args[0]))
+        names = [self._names.get(id(each)) for each in args[1:3] if isinstance(each, Tensor)]
+        if channel is None or len(names) != 2 or None in names:
+            self._unknown("a group norm without weights", args, output)
+            return
+        rows = channel.reshape(int(args[6]), -1)
+        for place in range(1, rows.shape[1]):
+            self.join(rows[:, 0], rows[:, place])
+        for name in names:
+            self.slot(str(name), 0, channel)
+        self.label(output[0], self.of(args[0]))
+
+    def pixel_shuffle(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> None:
+        """(B, C r r, H, W) -> (B, C, H r, W r): the r r channels that become one stay or go together."""
+        channel = self.by_channel(self.of(args[0]))
+        if channel is None:
+            self._unknown("a pixel shuffle of more than channels", args, output)
+            return
+        rows = channel.reshape(output.shape[1], -1)
+        for place in range(1, rows.shape[1]):
+            self.join(rows[:, 0], rows[:, place])
+        self._spread(rows[:, 0], output)
+
     def pointwise(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         """Labels stay where they are; a PReLU's slopes go with their channels."""
         first = output[0] if isinstance(output, (tuple, list)) else output
@@ -556,6 +609,8 @@ _HANDLERS: dict[str, Callable[..., None]] = {
     "split_with_sizes": _Tracer.splits,
     "_prelu_kernel": _Tracer.slopes,
     "prelu": _Tracer.slopes,
+    "native_group_norm": _Tracer.group_norm,
+    "pixel_shuffle": _Tracer.pixel_shuffle,
     **dict.fromkeys(_NORMS, _Tracer.norm),
     **dict.fromkeys(_POINTWISE, _Tracer.pointwise),
     **dict.fromkeys(_JOINS, _Tracer.joins),

@@ -46,12 +46,16 @@ class Candidate(BaseModel):
     """Input contract where it is not that of `preprocessing`."""
     params: int
     macs: int
+    variant: str = ""
+    """What sets it apart from the network of this name: `pruned`."""
+    start: str | None = None
+    """Weights of the edited network that training starts from, below the run folder."""
     promise: float
     """Order in which candidates are tried: ImageNet top-1 expected from cost, plus 1 where weights are published."""
 
     @property
     def key(self) -> str:
-        return f"{self.name}@{self.size}"
+        return f"{self.name}{'-' * bool(self.variant)}{self.variant}@{self.size}"
 
     def spec(self, num_classes: int) -> ModelSpec:
         """The network as a value, for so many classes."""

@@ -116,7 +116,7 @@ def make_shortlist(
         cheapest = sorted(worth, key=lambda c: (c.macs, c.params))[:_PROBES]
         for index, candidate in enumerate(cheapest):
             bar.update(index, text=candidate.key)
-            measured.append(_measure(candidate, config, num_classes, Path(folder)))
+            measured.append(measure_candidate(candidate, config, num_classes, Path(folder)))
         worth = [c for c in worth if c not in cheapest] if any(m.fits for m in measured) else []
         for index, candidate in enumerate(worth):
             bar.update(_PROBES + index, text=candidate.key)
@@ -135,7 +135,7 @@ def make_shortlist(
             if slow is not None:
                 refused.append(Refusal(candidate=candidate, reason=slow, origin="predicted"))
                 continue
-            measured.append(_measure(candidate, config, num_classes, Path(folder)))
+            measured.append(measure_candidate(candidate, config, num_classes, Path(folder)))
     chosen = _pick([m for m in measured if m.fits], _wanted(config.minutes))
     verdict = "" if chosen else _verdict(budget, pool, measured, resolutions_for(short_side))
     return Shortlist(
@@ -195,8 +195,10 @@ def _best_rate(candidate: Candidate, measured: Sequence[Measured]) -> tuple[floa
     return best * (_RATE_MARGIN if near else _FAR_RATE_MARGIN), f"{best / 1e6:.0f} G macs a second"
 
 
-def _measure(candidate: Candidate, config: FitConfig, num_classes: int, folder: Path) -> Measured:
+def measure_candidate(candidate: Candidate, config: FitConfig, num_classes: int, folder: Path) -> Measured:
+    """Export the network untrained to the folder, in fp32 and int8, time both files, and hold them against the budget."""
     runtime = get_runtime(config.on)
+    folder.mkdir(parents=True, exist_ok=True)
     contract = InputContract.of(candidate.preprocessing, candidate.size)
     network = build(candidate.spec(num_classes), seed=config.seed).eval()
     generator = np.random.default_rng(config.seed)

@@ -19,6 +19,7 @@ from gossamer.fit.config import FitConfig, RunConfig
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.pictures import split_pictures
 from gossamer.fit.reporter import Bar, Reporter
+from gossamer.fit.rival import Rival, cut_to_budget
 from gossamer.train.loop import train_until
 from gossamer.train.pace import Listener
 from gossamer.train.recipe import Recipe
@@ -42,6 +43,8 @@ _TEACHER_SHARE = 0.3
 _TEACHER_GAIN = 0.01
 _TEACHER_MINUTES = 8.0
 _TEACHER_MACS = 1.3
+_TRIAL_SHARE = 0.2
+"""Of the last rung, in which the teacher cut to the budget shows whether it is ahead of the shortlist's best."""
 
 
 class CurvePoint(BaseModel):
@@ -113,7 +116,15 @@ class Trainer:
             if number == len(rungs) and teacher is not None:
                 teaching = self._teaching(teacher, seconds - for_students, survivors[0], results)
             spent += share
+            lost = 0.0
+            if number == len(rungs) and teaching is not None and teaching.used:
+                won, lost = self._against_rival(
+                    teaching.teacher, survivors[0], results, for_students * share, number
+                )
+                survivors = won
             for candidate in survivors:
+                if candidate.start is not None:
+                    continue
                 training = self._training(
                     candidate,
                     for_students * whole,
@@ -122,7 +133,7 @@ class Trainer:
                     if teaching is not None and teaching.used
                     else None,
                 )
-                result = self._rung(candidate, training, for_students * spent)
+                result = self._rung(candidate, training, for_students * spent - lost)
                 results[candidate.key] = (candidate, result, number)
             survivors.sort(key=lambda c: results[c.key][1].best.worth("accuracy"), reverse=True)
             ranking = {c.key: results[c.key][1].best_accuracy for c in survivors}
@@ -138,6 +149,48 @@ class Trainer:
             lost=sorted(self.lost),
             view=self.view,
             pictures_per_second=round(self.speed, 1),
+        )
+
+    def _against_rival(
+        self,
+        teacher: TrainedNetwork,
+        student: Candidate,
+        results: dict[str, tuple[Candidate, TrainResult, int]],
+        seconds: float,
+        rung: int,
+    ) -> tuple[list[Candidate], float]:
+        """(who is trained to the end, seconds that finding out took off the student's time).
+
+        The teacher cut to the budget is fine-tuned for a share of the last rung; where it is ahead of the student by
+        then it gets the rest as well.
+        """
+        rival = self.run.stage("3-rival", Rival, functools.partial(self._rival, teacher))
+        self.reporter.line(rival.note)
+        if rival.candidate is None:
+            return [student], 0.0
+        training = self._training(rival.candidate, seconds, decay_from=0.0, teacher=self._network(teacher))
+        tried = self._rung(rival.candidate, training, _TRIAL_SHARE * seconds)
+        ahead = tried.best.worth("accuracy") >= results[student.key][1].best.worth("accuracy")
+        self.reporter.line(
+            f"{rival.candidate.key} {100 * tried.best_accuracy:.1f} %, {student.key} "
+            f"{100 * results[student.key][1].best_accuracy:.1f} % so far: {(rival.candidate if ahead else student).key} goes on"
+        )
+        if not ahead:
+            results[rival.candidate.key] = (rival.candidate, tried, rung - 1)
+            return [student], _TRIAL_SHARE * seconds
+        result = self._rung(rival.candidate, training, seconds)
+        results[rival.candidate.key] = (rival.candidate, result, rung)
+        return [rival.candidate], 0.0
+
+    def _rival(self, teacher: TrainedNetwork) -> Rival:
+        return cut_to_budget(
+            self._network(teacher),
+            teacher.candidate,
+            self.config,
+            split_pictures(self.report, "train", teacher.candidate.size, self.run, self.reporter),
+            self.run.path / "train" / "rival",
+            num_classes=len(self.report.dataset.labels),
+            below=lambda path: path.relative_to(self.run.path).as_posix(),
         )
 
     def _teaching(
@@ -175,6 +228,8 @@ class Trainer:
         contract = candidate.input_contract()
         labels, recipe = self.report.dataset.labels, self._recipe(candidate)
         network = build(candidate.spec(len(labels)), weights=candidate.weights, seed=self.config.seed)
+        if candidate.start is not None:
+            network.load_state_dict(read_checkpoint(self.run.path / candidate.start))
         teaching = None
         if teacher is not None:
             teaching = Teaching(
@@ -187,7 +242,7 @@ class Trainer:
             pictures=self._pictures(candidate.size),
             folder=self._folder(candidate),
             length=Seconds(total),
-            decay_from=max(decay_from, 0.3),
+            decay_from=decay_from if candidate.start is not None else max(decay_from, 0.3),
             seed=self.config.seed,
             labels=tuple(labels),
             teaching=teaching,
@@ -196,6 +251,8 @@ class Trainer:
 
     def _recipe(self, candidate: Candidate) -> Recipe:
         name = "from-scratch" if candidate.weights is None else "small-data"
+        if candidate.start is not None:
+            name = "finetune-compressed"
         return named_recipe(name, view=self.view, pictures=len(self.report.split.train))
 
     def _folder(self, candidate: Candidate) -> Path:

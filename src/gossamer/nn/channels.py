@@ -112,6 +112,9 @@ def _renumber(module: nn.Module, was_depthwise: bool) -> None:
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
         module.num_features = len(module.running_mean)
+    elif isinstance(module, nn.GroupNorm) and module.affine:
+        module.num_groups = len(module.weight) * module.num_groups // module.num_channels
+        module.num_channels = len(module.weight)
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
 

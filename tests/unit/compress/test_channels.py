@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from gossamer.compress.channels import find_channels
+from gossamer.compress.prune.targets import plan_pruning, prune
 from gossamer.cost.meter import measure
 from gossamer.errors import ModelError
 from gossamer.zoo.build import build
@@ -129,3 +131,53 @@ def test_costs_of_the_whole_are_the_meters(name):
     whole = np.ones(channels.count, np.bool_)
     assert channels.macs(whole) == measure(network, shape).macs
     assert channels.params(whole) == sum(p.numel() for p in network.parameters())
+
+
+class _Shared(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(n, 8, 3, padding=1) for n in (3, 8, 8))
+        self.c.weight = self.b.weight
+        self.d, self.head = nn.Conv2d(8, 16, 1), nn.Conv2d(16, 5, 1)
+
+    def forward(self, x):
+        return self.head(self.d(self.c(self.b(self.a(x))))).mean((2, 3))
+
+
+def test_a_weight_that_layers_share_is_frozen_by_name():
+    found = find_channels(_Shared(), (1, 3, 8, 8))
+    assert found.frozen["of a weight that several layers share"] == 24
+    assert set(plan_pruning(_Shared(), (1, 3, 8, 8), params=0.9).removed) == {"d"}
+
+
+def test_a_group_of_a_group_norm_goes_whole():
+    network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.GroupNorm(4, 16), nn.Conv2d(16, 5, 1)).eval()
+    pruned = prune(network, (1, 3, 8, 8), macs=0.6)
+    assert (pruned[1].num_groups, pruned[1].num_channels, pruned[0].out_channels) == (2, 8, 8)
+
+
+def test_channels_of_a_pixel_shuffle_go_by_the_square():
+    network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.PixelShuffle(2), nn.Conv2d(4, 5, 1)).eval()
+    pruned = prune(network, (1, 3, 8, 8), macs=0.6)
+    assert (pruned[0].out_channels, pruned[2].in_channels) == (8, 2)
+
+
+@pytest.mark.parametrize("wrap", [parametrizations.weight_norm, parametrizations.spectral_norm])
+def test_weights_that_are_made_anew_are_frozen_by_name(wrap):
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), wrap(nn.Conv2d(8, 8, 3)), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 5, 1)
+    )
+    plan = plan_pruning(network, (1, 3, 9, 9), macs=0.95)
+    assert plan.frozen["into a convolution whose weight or input is no plain one"] == 8
+    assert set(plan.removed) == {"2"}
+
+
+def test_hooks_of_the_old_weight_norm_are_told_to_be_taken_off():
+    with pytest.warns(FutureWarning):
+        layer = torch.nn.utils.weight_norm(nn.Conv2d(3, 8, 3))
+    with pytest.raises(
+        ModelError, match=r"take the hook off first, e\.g\. torch.nn.utils.remove_weight_norm"
+    ):
+        find_channels(nn.Sequential(layer, nn.Conv2d(8, 5, 1)), (1, 3, 9, 9))

@@ -47,7 +47,7 @@ def world(monkeypatch):
             return Measured(candidate=candidate, files=files, fits=fits)
 
         monkeypatch.setattr(module, "candidates", lambda **_: sorted(pool, key=lambda c: -c.promise))
-        monkeypatch.setattr(module, "_measure", measure)
+        monkeypatch.setattr(module, "measure_candidate", measure)
         return asked
 
     return make
