@@ -7,14 +7,17 @@ the file nearest to the budget is kept and the run says so.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from pydantic import BaseModel
+from torch import nn
 
 from gossamer._files import sha256
 from gossamer.compress.precision import INT8_LADDER, FileScore, convert, preferred
+from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.onnx_post_training import Calibration
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
@@ -31,6 +34,7 @@ from gossamer.types import Precision
 __all__ = ["Compressed", "Row", "compress"]
 
 _CALIBRATION_PICTURES = 256
+_EDIT_PICTURES = 32
 _METADATA_BYTES = 6_000
 
 
@@ -163,15 +167,16 @@ class _Files:
         self.calibration = [self.contract.normalise(train[i : i + 1]) for i in sorted(order.tolist())]
 
     def scored(self) -> list[FileScore]:
-        """fp32 and int8 on their own files; int8 settings backed off while the guard refuses; fp16 where it fits."""
+        """fp32 and int8 on their own files; int8 backed off while the guard refuses, last to the edited network; fp16 where
+        it fits."""
         runtime = get_runtime(self.config.on)
         source = self.folder / f"fp32{runtime.suffix}"
         network = load_trained(self.run.path, self.network, len(self.report.dataset.labels))
         runtime.export(network, self.contract, source)
         exact = self._score("fp32", source, "as trained", None)
         scores = [exact]
-        for how in INT8_LADDER:
-            int8 = self._converted(source, "int8", how, exact)
+        for made_of, how, edited in self._int8_trials(network, source):
+            int8 = self._converted(made_of, "int8", how, exact, edited)
             if int8 is None:
                 break
             if int8.drop <= self.config.max_drop:
@@ -189,15 +194,29 @@ class _Files:
         """Whether the latest file of each precision keeps the budget."""
         return {row.precision: row.fits for row in self.rows}
 
+    def _int8_trials(self, network: nn.Module, source: Path) -> Iterator[tuple[Path, Calibration, str]]:
+        """(fp32 file, setting, edits) in order: the plain file at every setting, then that of the edited network."""
+        yield from ((source, how, "") for how in INT8_LADDER)
+        edits, edited = Edits(), source.parent / "edited" / source.name
+        try:
+            pictures = torch.from_numpy(np.concatenate(self.calibration[:_EDIT_PICTURES]))
+            made = edit_for_int8(network, pictures, edits)
+            get_runtime(self.config.on).export(made, self.contract, edited)
+        except ModelError as error:
+            self.reporter.line(str(error), style="yellow")
+            return
+        yield edited, INT8_LADDER[0], edits.label
+
     def _converted(
-        self, source: Path, precision: Precision, how: Calibration, exact: FileScore
+        self, source: Path, precision: Precision, how: Calibration, exact: FileScore, edited: str = ""
     ) -> FileScore | None:
         try:
             path = convert(source, precision, self.calibration, how)
         except ModelError as error:
             self.reporter.line(str(error), style="yellow")
             return None
-        return self._score(precision, path, how.label if precision == "int8" else "halves", exact)
+        setting = ", ".join(filter(None, (how.label, edited))) if precision == "int8" else "halves"
+        return self._score(precision, path, setting, exact)
 
     def _score(self, precision: Precision, path: Path, setting: str, exact: FileScore | None) -> FileScore:
         runtime = get_runtime(self.config.on)

@@ -28,7 +28,9 @@ __all__ = ["Rival", "cut_to_budget"]
 _PICTURES, _BATCH = 256, 32
 _FILE_BYTES = 60_000
 """Of an int8 file beside its weights, about."""
-_TRIES = 4
+_TRIES = 5
+_HEADROOM = 0.98
+"""Of the size limit: what the shortlist leaves, and a little more."""
 _MULTIPLE = 8
 _LEAST = 0.1
 """Below this share of the teacher's params nothing of it is left worth keeping."""
@@ -80,15 +82,23 @@ def cut_to_budget(
             made = found.candidate.model_copy(update={"start": below(folder / "start.safetensors")})
             note = f"{made.key}: {teacher.key} cut to {made.params / 1e6:.2f} M params and {made.macs / 1e6:.0f} M macs"
             return Rival(candidate=made, note=note)
-        share *= 0.75
+        share *= _shrink(found, config)
     return Rival(candidate=None, note=f"{teacher.key} does not fit the budget at a tenth of its params")
+
+
+def _shrink(found: Measured, config: FitConfig) -> float:
+    """By how much the next try is smaller: as far as the size is over its limit, at least a little."""
+    limit = config.budget.limit("size")
+    least = min((file.size_bytes for file in found.files), default=0)
+    over = limit is not None and least > _HEADROOM * limit.value
+    return 0.99 * _HEADROOM * limit.value / least if limit is not None and over else 0.8
 
 
 def _params_share(config: FitConfig, teacher: Candidate) -> float:
     """Where the limits of size and params put it, at one byte a weight."""
     shares = [0.9]
     if (size := config.budget.limit("size")) is not None:
-        shares.append((0.97 * size.value - _FILE_BYTES) / teacher.params)
+        shares.append((_HEADROOM * size.value - _FILE_BYTES) / teacher.params)
     if (params := config.budget.limit("params")) is not None:
         shares.append(params.value / teacher.params)
     return min(shares)

@@ -43,7 +43,7 @@ _TEACHER_SHARE = 0.3
 _TEACHER_GAIN = 0.01
 _TEACHER_MINUTES = 8.0
 _TEACHER_MACS = 1.3
-_TRIAL_SHARE = 0.2
+_TRIAL_SHARE = 0.25
 """Of the last rung, in which the teacher cut to the budget shows whether it is ahead of the shortlist's best."""
 
 
