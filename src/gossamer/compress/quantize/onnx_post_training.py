@@ -20,31 +20,45 @@ from typing import Literal
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from gossamer._files import write_bytes
 from gossamer.deploy.onnx_file import compact
 from gossamer.errors import ModelError
 
-__all__ = ["Calibration", "to_fp16", "to_int8"]
+__all__ = ["MINMAX", "Calibration", "PreparedGraph", "prepared_graph", "to_fp16", "to_int8"]
+
+_QUANTIZED = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
+)
 
 
 @dataclass(frozen=True)
 class Calibration:
     """How activation ranges are set, and what stays float."""
 
-    ranges: Literal["minmax", "percentile"]
+    ranges: Literal["minmax", "percentile", "entropy"]
     keep_ends: bool = False
     """Leave the first convolution and the last matrix product or convolution in fp32."""
+    per_channel: bool = True
+    """One scale an output channel of a weight; one a weight where not."""
 
     @property
     def label(self) -> str:
-        return self.ranges + (", first and last layer fp32" if self.keep_ends else "")
+        ends = ", first and last layer fp32" if self.keep_ends else ""
+        return self.ranges + ends + ("" if self.per_channel else ", per tensor")
 
     @property
     def slug(self) -> str:
         """The same, for the name of a file."""
-        return self.ranges + ("-ends-fp32" if self.keep_ends else "")
+        return (
+            self.ranges
+            + ("-ends-fp32" if self.keep_ends else "")
+            + ("" if self.per_channel else "-per-tensor")
+        )
+
+
+MINMAX = Calibration("minmax")
 
 
 class _Reader:
@@ -61,45 +75,124 @@ def to_int8(
     source: Path,
     target: Path,
     calibration: Sequence[NDArray[np.float32]],
-    how: Calibration = Calibration("minmax"),
+    how: Calibration = MINMAX,
+    *,
+    keep: Sequence[str] = (),
 ) -> None:
-    """Static int8 in QDQ form, activation ranges from the calibration inputs.
+    """Static int8 in QDQ form, activation ranges from the calibration inputs; `source` is only read.
 
-    `calibration` holds prepared inputs (1, bands, H, W) of the training split.
+    `calibration` holds prepared inputs (1, bands, H, W) of the training split. `keep` are nodes that stay fp32, by the
+    names of `prepared_graph`.
 
     Raises:
-        ModelError: no calibration inputs, or the quantizer refuses the graph.
+        ModelError: no calibration inputs or of another shape, weights that are not finite, a graph that is quantized
+            already, a target that is the source, or a graph that the quantizer refuses.
+        RunFolderError: the target cannot be written.
     """
-    if not calibration:
-        raise ModelError("int8 needs calibration inputs, got none; give some training pictures")
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    if target.resolve() == source.resolve():
+        raise ModelError(f"the int8 file goes beside its source, got {source} for both; name another target")
+    with prepared_graph(source, calibration) as prepared:
+        ends = _ends(prepared.nodes) if how.keep_ends else []
+        model = prepared.quantized(how, keep=[*ends, *keep])
+    compact(model)
+    write_bytes(target, model.SerializeToString())
 
-    methods = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
-    with tempfile.TemporaryDirectory(prefix="gossamer-int8-") as folder, _quiet():
-        prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
-        try:
-            name = onnx.load(source, load_external_data=False).graph.input[0].name
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-            named = _name_nodes(prepared)
+
+class PreparedGraph:
+    """An fp32 graph with named nodes and measured activation ranges, quantized as often as one likes."""
+
+    def __init__(self, source: Path, folder: Path, calibration: Sequence[NDArray[np.float32]]) -> None:
+        self._source, self._folder, self._calibration = source, folder, calibration
+        self.path = folder / "prepared.onnx"
+        with _quiet(), _refusals(source):
+            from onnxruntime.quantization.shape_inference import quant_pre_process
+
+            self._input = onnx.load(source, load_external_data=False).graph.input[0].name
+            quant_pre_process(str(source), str(self.path), skip_symbolic_shape=True)
+        self.nodes: Sequence[NodeProto] = _name_nodes(self.path)
+
+    def quantized(
+        self, how: Calibration, *, keep: Sequence[str] = (), only: Sequence[str] | None = None
+    ) -> ModelProto:
+        """The int8 graph without the nodes `keep`, or of the nodes `only`; names as in the prepared graph.
+
+        Raises:
+            ModelError: the quantizer refuses the graph.
+        """
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+        methods = {
+            "minmax": CalibrationMethod.MinMax,
+            "percentile": CalibrationMethod.Percentile,
+            "entropy": CalibrationMethod.Entropy,
+        }
+        target = self._folder / "int8.onnx"
+        with _quiet(), _refusals(self._source):
             quantize_static(
-                str(prepared),
-                str(quantized),
-                _Reader(name, calibration),
+                str(self.path),
+                str(target),
+                _Reader(self._input, self._calibration),
                 quant_format=QuantFormat.QDQ,
-                per_channel=True,
+                per_channel=how.per_channel,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=methods[how.ranges],
-                nodes_to_exclude=_ends(named) if how.keep_ends else [],
+                nodes_to_exclude=list(keep),
+                nodes_to_quantize=None if only is None else list(only),
+                calibration_cache_path=self._folder / f"ranges-{how.ranges}.json",
             )
-        except Exception as error:  # the quantizer raises many kinds for graphs it does not know
+        return onnx.load(target)
+
+
+@contextlib.contextmanager
+def prepared_graph(source: Path, calibration: Sequence[NDArray[np.float32]]) -> Iterator[PreparedGraph]:
+    """Optimise an fp32 file for quantizing, in a folder that is gone afterwards; the file itself is only read.
+
+    Raises:
+        ModelError: as `to_int8`.
+    """
+    if not calibration:
+        raise ModelError("int8 needs calibration inputs, got none; give some training pictures")
+    _check_source(source, calibration)
+    with tempfile.TemporaryDirectory(prefix="gossamer-int8-") as folder:
+        yield PreparedGraph(source, Path(folder), calibration)
+
+
+def _check_source(source: Path, calibration: Sequence[NDArray[np.float32]]) -> None:
+    with _refusals(source):
+        graph = onnx.load(source).graph
+    done = sorted(
+        {node.op_type for node in graph.node if node.op_type in _QUANTIZED or "QLinear" in node.op_type}
+    )
+    if done:
+        raise ModelError(
+            f"int8 is made of an fp32 file, {source.name} is quantized already ({', '.join(done)}); give the fp32 file"
+        )
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and not np.isfinite(numpy_helper.to_array(tensor)).all():
             raise ModelError(
-                f"cannot quantize {source.name} to int8: {_one_line(error)}; keep fp32"
-            ) from error
-        model = onnx.load(quantized)
-    compact(model)
-    write_bytes(target, model.SerializeToString())
+                f"weights to be quantized are finite, {source.name} holds NaN or infinity in {tensor.name}; "
+                "train or load them again"
+            )
+    wanted = [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim]
+    for value in calibration:
+        fits = value.ndim == len(wanted) and all(
+            w in (0, s) for w, s in zip(wanted, value.shape, strict=True)
+        )
+        if not fits:
+            raise ModelError(
+                f"cannot quantize {source.name} to int8: it takes inputs of shape {tuple(wanted)}, calibration has "
+                f"{value.shape}; keep fp32 or prepare the pictures at that size"
+            )
+
+
+@contextlib.contextmanager
+def _refusals(source: Path) -> Iterator[None]:
+    """One error for the many kinds that the quantizer raises for graphs it does not know."""
+    try:
+        yield
+    except Exception as error:
+        raise ModelError(f"cannot quantize {source.name} to int8: {_one_line(error)}; keep fp32") from error
 
 
 def _name_nodes(path: Path) -> list[NodeProto]:
