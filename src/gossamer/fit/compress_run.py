@@ -282,10 +282,9 @@ class _Run:
 
 
 def _layer_rows(before: nn.Module, after: nn.Module, shape: Sequence[int]) -> list[dict[str, Any]]:
-    """A row a layer with weights: channels, macs, params, after and before; what one of them lacks is empty."""
+    """A row a layer that multiplies: channels, macs, params, after and before; what one of them lacks is empty."""
     costs = [
-        {layer.name: layer for layer in measure(each, shape).layers if layer.params}
-        for each in (after, before)
+        {layer.name: layer for layer in measure(each, shape).layers if layer.macs} for each in (after, before)
     ]
     rows = []
     for name in dict.fromkeys([*costs[1], *costs[0]]):

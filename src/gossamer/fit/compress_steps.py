@@ -79,6 +79,12 @@ class Steps:
         run: RunFolder,
         reporter: Reporter,
     ) -> None:
+        """Raises: GossamerError: fine-tuning is asked for, and the data do not have the network's classes."""
+        if config.minutes and judge is not None and not judge.labelled:
+            raise GossamerError(
+                f"fine-tuning needs pictures of the network's own classes, those in {config.data} are of others; "
+                "leave out --minutes, or give a bundle trained on them"
+            )
         self.config, self.subject, self.judge = config, subject, judge
         self.run, self.reporter = run, reporter
         self.work = Work(
@@ -111,7 +117,7 @@ class Steps:
     def _make(self, number: int, text: str, network: nn.Module) -> Callable[[], Step]:
         def job() -> Step:
             method, start = parse_method(text), time.monotonic()
-            if self.judge is not None and self.config.minutes and self.judge.labelled:
+            if self.judge is not None and self.config.minutes:
                 step = self._trained(number, text, method, network, self.judge)
             else:
                 step = self._guarded(number, text, method, network)
@@ -157,6 +163,8 @@ class Steps:
         tried: list[tuple[bool, float, Step]] = []
         for attempt, ambition in enumerate(_MILDER, 1):
             milder = method if ambition == 1 else method.milder(ambition)
+            if ambition < 1 and milder == method:
+                break  # a target that is a number stays what it is
             proposal = milder.propose(network, self.work)
             plan = proposal.plan(proposal.parts)
             made = milder.apply(network, plan, self.work)
@@ -177,7 +185,7 @@ class Steps:
         """Train in place for so long; the metric afterwards."""
         recipe = named_recipe(
             "finetune-compressed",
-            view="ground" if self.config.view == "auto" else self.config.view,
+            view=judge.view,
             pictures=len(judge.train.labels),
         )
         teaching = Teaching(

@@ -19,6 +19,7 @@ from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.pictures import SplitPictures, split_pictures
 from gossamer.fit.reporter import Reporter
+from gossamer.fit.training import view_of
 from gossamer.types import Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
@@ -100,7 +101,7 @@ class Judge:
         reporter: Reporter,
     ) -> None:
         """Raises: ModelError: the data have other classes than the bundle."""
-        self.contract = subject.contract
+        self.contract, self.view = subject.contract, view_of(config, report)
         theirs = tuple(report.dataset.labels)
         if subject.named and subject.labels != theirs:
             raise ModelError(
