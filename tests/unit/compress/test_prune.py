@@ -111,7 +111,7 @@ def test_channels_of_zeros_go_first_and_change_nothing():
     network = enliven(build("mobilenet_v1_0.25", num_classes=10), SHAPE[1:])
     dead = plan_pruning(network, SHAPE, macs=0.7, importance="random", seed=3)
     zeroed = masked(network, dead)
-    pruned = prune(zeroed, SHAPE, macs=0.7, importance="l2", floor=0.0)
+    pruned = prune(zeroed, SHAPE, macs=0.7, importance="l2", scope="global", floor=0.0)
     picture = torch.randn(SHAPE)
     with torch.no_grad():
         assert torch.allclose(pruned.eval()(picture), zeroed(picture), atol=1e-4)

@@ -27,7 +27,7 @@ class Auto:
     """Structured pruning to a share of the macs, with ratios that a driver searches on the work's metric."""
 
     macs: float = 0.5
-    driver: DriverName = "integer"
+    driver: DriverName = "amc"
     evaluations: int = 100
     importance: Importance | Literal["auto"] = "auto"
     multiple: int = 1

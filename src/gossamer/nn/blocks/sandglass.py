@@ -53,7 +53,7 @@ class Sandglass(nn.Module):
         y: Tensor = self.last(self.expand(self.reduce(self.first(x))))
         if not self.residual:
             return y
-        if self.identity_channels == x.shape[1]:
+        if self.identity_channels >= x.shape[1]:  # more only where channels were pruned from both
             return x + y
         pad = (0, 0, 0, 0, 0, int(x.shape[1]) - self.identity_channels)
         return y + nn.functional.pad(x[:, : self.identity_channels], pad)
