@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from gossamer.deploy.bundle import load
+from gossamer.deploy.metadata import read_metadata
 from gossamer.deploy.predict import predict
+from gossamer.deploy.runtimes import get_runtime
 
 pytestmark = pytest.mark.slow
 NAME = "shufflenet_v2_0.25"
@@ -80,7 +82,11 @@ def test_a_bundle_is_pruned_within_the_guard(run, data, trained, tmp_path):
     with torch.no_grad():
         torch_scores = after.network()(torch.from_numpy(picture)).numpy()
     assert np.allclose(after.session().run(picture), torch_scores, atol=1e-4)
-    assert predict(out / "bundle" / "deploy" / "onnxruntime-fp32" / "model.onnx", [next(data.rglob("*.png"))])
+    file = out / "bundle" / "deploy" / "onnxruntime-fp32" / "model.onnx"
+    assert predict(file, [next(data.rglob("*.png"))])
+    told = read_metadata(get_runtime("onnxruntime").load(file, threads=1).metadata, file)["model"]
+    assert [edit["edit"] for edit in told["edits"]] == [edit["edit"] for edit in after.spec.edits]
+    assert len(json.dumps(told)) < 1000, "the places of a plan stay out of the file"
     assert "kept" in (out / "channels.svg").read_text()
     assert "channels before" in (out / "report.html").read_text()
     assert not (out / "cache").exists()
@@ -157,6 +163,8 @@ def test_a_plan_is_written_edited_and_applied(run, tmp_path):
         ((NAME, "--method", "prune:macs=0"), "a target is a share above 0"),
         ((NAME, "--method", "prune:macs=150%"), "a target is a share above 0"),
         ((NAME, "--method", "shrink:macs=50%"), "methods are prune"),
+        ((NAME, "--method", "prune:macs=50%", "--plan", "p.json", "--data", "demo"), "--plan goes by the weights alone"),
+        ((NAME, "--plan", "p.json"), "give methods or plans to apply"),
         ((NAME, "--method", "prune:macs=50%", "--minutes", "2"), "fine-tuning needs labelled pictures"),
         ((NAME, "--method", "prune:macs=50%", "--input", "3x64x32"), "the network takes 3 bands of a square"),
         ((NAME, "--method", "prune:macs=50%", "--max-drop", "150%"), "--max-drop is a share between 0 and 1"),

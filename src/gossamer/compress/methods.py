@@ -26,6 +26,8 @@ METHODS: Mapping[str, str] = {
 }
 """Name -> where its class stands. A method is a frozen dataclass that is a `Method`."""
 
+_EDITS = ("prune", "factorise")
+"""Methods whose plans are structural edits of the same name; ratios that `auto` finds are pruned."""
 _UNITS = {"%": 0.01, "k": 1e3, "kB": 1e3, "K": 1e3, "M": 1e6, "MB": 1e6, "G": 1e9, "ms": 1.0}
 
 
@@ -72,10 +74,9 @@ def read_plan(file: Path) -> tuple[Method, Plan]:
         raise GossamerError(
             f"{file} is no plan ({type(error).__name__}: {error}); write one with gossamer compress --plan"
         ) from error
-    name = {"prune": "prune", "factorise": "factorise"}.get(str(edit))
-    if name is None:
-        raise GossamerError(f"{file} holds the edit {edit!r}; plans of prune and factorise can be applied")
-    method = parse_method(name)
+    if edit not in _EDITS:
+        raise GossamerError(f"{file} holds the edit {edit!r}; plans of {' and '.join(_EDITS)} can be applied")
+    method = parse_method(edit)
     return method, method.read(document)
 
 

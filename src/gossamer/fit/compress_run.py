@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from pydantic import BaseModel
 from torch import nn
 
-from gossamer import __version__
-from gossamer._files import sha256, write_json, write_text
+from gossamer._files import sha256, write_bytes, write_json, write_text
 from gossamer._machine import describe_machine, versions
 from gossamer.compress.method import Work
 from gossamer.compress.methods import parse_method
@@ -22,6 +22,7 @@ from gossamer.cost.latency import compare, measure_latency
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
+from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.fit.api import need_torch
@@ -30,6 +31,8 @@ from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_steps import Step, Steps, network_after
 from gossamer.fit.compress_subject import Judge, Subject, open_subject
 from gossamer.fit.folder import RunFolder, open_run
+from gossamer.fit.pictures import split_pictures
+from gossamer.fit.publish import file_metadata
 from gossamer.fit.reporter import Quiet, Reporter
 from gossamer.report.kept_channels import kept_channels
 from gossamer.report.table import table_page
@@ -74,6 +77,11 @@ def propose(config: CompressConfig, *, reporter: Reporter | None = None) -> dict
     config = config.checked()
     if not config.methods:
         raise GossamerError("a plan is made by a method, got none; add e.g. --method prune:macs=50%")
+    if config.data:
+        raise GossamerError(
+            f"--plan goes by the weights alone and would not look at {config.data}; leave out --data, or run the method: the "
+            "plan that it applies is in steps/*/plan.json"
+        )
     subject = open_subject(config)
     work = Work(shape=subject.contract.shape, on=config.on, threads=config.threads, seed=config.seed)
     proposal = parse_method(config.methods[0]).propose(subject.network, work)
@@ -178,8 +186,6 @@ class _Run:
 
     def _judged(self, sessions: dict[str, Any], judge: Judge, report: CheckReport) -> dict[str, Any]:
         """Accuracy of both files on the test split, or how often they name the same."""
-        from gossamer.fit.pictures import split_pictures
-
         pixels, labels, _ = split_pictures(
             report, "test", self.subject.contract.size.height, self.run, self.reporter
         )
@@ -199,25 +205,10 @@ class _Run:
 
     def _write_contract(self, path: Path, network: nn.Module, labels: Sequence[str]) -> None:
         """The file tells what it takes, so that it can be used alone."""
-        import onnx
-
-        from gossamer.deploy.onnx_file import write_metadata
-
         model = onnx.load(path)
         spec: ModelSpec = network.spec  # type: ignore[assignment]
-        write_metadata(
-            model,
-            {
-                "version": bundle.VERSION,
-                "task": "classify",
-                "labels": list(labels),
-                "input": self.subject.contract.to_json(),
-                "model": {"name": spec.name, "arguments": dict(spec.arguments)},
-                "precision": "fp32",
-                "gossamer": __version__,
-            },
-        )
-        onnx.save(model, path)
+        write_metadata(model, file_metadata(spec, self.subject.contract, labels, "fp32"))
+        write_bytes(path, model.SerializeToString())
 
     def _headline(self, steps: Sequence[Step], found: _Measured, judge: Judge | None) -> str:
         figures = found.figures

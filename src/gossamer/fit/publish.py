@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from gossamer._files import write_text
 from gossamer._machine import describe_machine, versions
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
+from gossamer.deploy.contract import InputContract
 from gossamer.fit.compression import Compressed
 from gossamer.fit.config import FitConfig
 from gossamer.fit.folder import RunFolder
@@ -20,8 +22,9 @@ from gossamer.fit.training import TrainedNetwork
 from gossamer.fit.verification import Verified
 from gossamer.report import document as doc
 from gossamer.report.html import render
+from gossamer.zoo.spec import ModelSpec
 
-__all__ = ["Published", "metadata_of", "publish"]
+__all__ = ["Published", "file_metadata", "metadata_of", "publish"]
 
 
 class Published(BaseModel):
@@ -35,16 +38,26 @@ class Published(BaseModel):
 
 
 def metadata_of(report: CheckReport, network: TrainedNetwork, compressed: Compressed) -> dict[str, Any]:
-    """What travels inside the exported file."""
-    contract = network.candidate.input_contract()
+    """What travels inside the exported file of a run."""
+    labels = report.dataset.labels
+    candidate = network.candidate
+    found = file_metadata(
+        candidate.spec(len(labels)), candidate.input_contract(), labels, compressed.precision
+    )
+    return {**found, "data": {"name": report.dataset.name, "fingerprint": report.fingerprint}}
+
+
+def file_metadata(
+    spec: ModelSpec, contract: InputContract, labels: Sequence[str], precision: str
+) -> dict[str, Any]:
+    """What every exported file carries, so that it can be used alone."""
     return {
         "version": bundle.VERSION,
         "task": "classify",
-        "labels": list(report.dataset.labels),
+        "labels": list(labels),
         "input": contract.to_json(),
-        "model": network.candidate.spec(len(report.dataset.labels)).to_json(),
-        "precision": compressed.precision,
-        "data": {"name": report.dataset.name, "fingerprint": report.fingerprint},
+        "model": spec.summary(),
+        "precision": precision,
         "gossamer": __version__,
     }
 

@@ -43,6 +43,11 @@ class ModelSpec:
             "edits": [dict(edit) for edit in self.edits],
         }
 
+    def summary(self) -> dict[str, Any]:
+        """As `to_json`, edits without what they list place by place: what an exported file says of its network."""
+        edits = [{k: v for k, v in edit.items() if isinstance(v, str | int | float)} for edit in self.edits]
+        return {**self.to_json(), "edits": edits}
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ModelSpec:
         """Read what `to_json` wrote.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,9 @@ from torch.utils._pytree import tree_leaves
 
 from gossamer.compress.lowrank.factors import composed, cp, low_rank, refit, spatial_svd, tucker2
 from gossamer.compress.lowrank.moments import Moment, second_moments
-from gossamer.compress.lowrank.plan import FactorPlan, Factors, plan_factors
-from gossamer.compress.lowrank.timing import LayerTimer
+from gossamer.compress.lowrank.plan import FactorChoices, FactorPlan, Factors, plan_factors
 from gossamer.errors import ModelError
-from gossamer.nn.factorise import Kind, Layer, factor_layers
+from gossamer.nn.factorise import Layer, factor_layers
 from gossamer.nn.modes import in_eval
 
 __all__ = ["apply_factors", "check_factorised", "factorise"]
@@ -26,12 +25,8 @@ def factorise(
     *,
     macs: float | None = None,
     params: float | None = None,
-    kinds: Sequence[Kind] = ("svd", "spatial-svd", "tucker2"),
     calibration: Tensor | None = None,
-    multiple: int = 8,
-    timer: LayerTimer | None = None,
-    cp_error: float = 0.5,
-    seed: int = 0,
+    **choices: Unpack[FactorChoices],
 ) -> nn.Module:
     """A network with at most this share of the macs or params, its larger layers in factors, checked to run.
 
@@ -40,18 +35,7 @@ def factorise(
     Raises:
         GossamerError, ModelError: as `plan_factors`, and where the factorised network does not run.
     """
-    plan = plan_factors(
-        network,
-        example,
-        macs=macs,
-        params=params,
-        kinds=kinds,
-        calibration=calibration,
-        multiple=multiple,
-        timer=timer,
-        cp_error=cp_error,
-        seed=seed,
-    )
+    plan = plan_factors(network, example, macs=macs, params=params, calibration=calibration, **choices)
     factored = apply_factors(network, plan, calibration=calibration)
     check_factorised(network, factored, example.shape if isinstance(example, Tensor) else example)
     return factored

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.factorise import KINDS, Kind, make_factors, read_layers
 
-__all__ = ["FactorPlan", "Factors", "plan_factors"]
+__all__ = ["FactorChoices", "FactorPlan", "Factors", "plan_factors"]
 
 _TOLERANCE = 1e-12
 _COUNTS = ("macs", "macs_before", "params", "params_before")
@@ -101,6 +101,16 @@ class FactorPlan:
                 "a factor plan needs layers, dense, macs, params, calibrated, cp_error, seed and note "
                 f"({type(error).__name__}: {error}); write it with to_json"
             ) from error
+
+
+class FactorChoices(TypedDict, total=False):
+    """How factors are chosen; the defaults stand at `plan_factors`."""
+
+    kinds: Sequence[Kind]
+    multiple: int
+    timer: LayerTimer | None
+    cp_error: float
+    seed: int
 
 
 def plan_factors(

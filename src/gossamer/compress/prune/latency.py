@@ -15,8 +15,8 @@ import numpy as np
 from torch import nn
 
 from gossamer.compress.prune.apply import apply_pruning
-from gossamer.compress.prune.plan import PrunePlan
-from gossamer.compress.prune.prunable import Prunable, Scope
+from gossamer.compress.prune.budget import Quantity
+from gossamer.compress.prune.prunable import Kept, Prunable, Scope
 from gossamer.cost.latency import compare, measure_latency
 from gossamer.cost.profile import profile_file
 from gossamer.deploy.contract import InputContract
@@ -55,9 +55,10 @@ def plan_latency(
     scope: Scope = "auto",
     seconds: float = 0.6,
     tick: Callable[[LatencyTry], None] | None = None,
-) -> tuple[PrunePlan, list[LatencyTry]]:
-    """The plan with most macs whose exported fp32 file takes at most this share of the whole network's median latency.
+) -> tuple[Kept, LatencyTry, int]:
+    """What stays, how it was timed, and after how many tries.
 
+    It is the network with most macs whose exported fp32 file takes at most this share of the whole one's median latency.
     A `target` above 1 is milliseconds. Both files are timed in turns, so that a busy machine slows both.
 
     Raises:
@@ -75,22 +76,21 @@ def plan_latency(
         wanted = target if target <= 1 else target / timer.whole_ms
         low, high, share = 0.0, 1.0, min(wanted, 1.0)
         tries: list[LatencyTry] = []
-        best: PrunePlan | None = None
+        best: tuple[Kept, LatencyTry] | None = None
         for _ in range(_TRIES):
-            plan, share = _nearest(prunable, share, scope)
-            cut = apply_pruning(network, plan)
-            found = timer.time(cut, plan.macs / plan.macs_before, share)
-            if (
-                abs(found.latency_share / wanted - 1) < 2 * _NEAR
-            ):  # near the target a short look is not enough
-                found = timer.time(cut, plan.macs / plan.macs_before, share, longer=_LONGER)
+            kept, share = _nearest(prunable, share, scope)
+            cut = apply_pruning(network, prunable.plan(kept))
+            told = prunable.cost(kept) / prunable.cost(prunable.whole), share
+            found = timer.time(cut, *told)
+            if abs(found.latency_share / wanted - 1) < 2 * _NEAR:  # a short look is not enough here
+                found = timer.time(cut, *told, longer=_LONGER)
             tries.append(found)
             if tick is not None:
                 tick(found)
             reached = found.latency_share / wanted if target <= 1 else found.p50_ms / target
             if reached <= 1:
-                best, low = plan, max(low, share)
-                if reached > 1 - _NEAR or plan.macs == plan.macs_before:
+                best, low = (kept, found), max(low, share)
+                if reached > 1 - _NEAR or kept.all():
                     break
             else:
                 high = min(high, share)
@@ -103,14 +103,20 @@ def plan_latency(
                 f"{target:g} of the latency cannot be reached: {least.latency_share:.2f} ({least.p50_ms:.2f} ms) is left at "
                 f"{least.macs_share:.0%} of the macs; lower floor or multiple, or ask for more"
             )
-        return best, tries
+        return *best, len(tries)
 
 
-def _nearest(prunable: Prunable, share: float, scope: Scope) -> tuple[PrunePlan, float]:
-    """The plan at this share of the told milliseconds, or at the least one above it that there is."""
+def _nearest(prunable: Prunable, share: float, scope: Scope) -> tuple[Kept, float]:
+    """What stays at this share of the told milliseconds, or at the least one above it that there is.
+
+    Where the file's layers have other names than the network's (branches that are merged when it is exported) the
+    share is one of macs.
+    """
+    timed = sum((prunable.layer_ms or {}).get(each.layer, 0.0) for each in prunable.channels.products)
+    what: Quantity = "milliseconds" if timed > 0 else "macs"
     while True:
         try:
-            return prunable.plan(prunable.choose(share, what="milliseconds", scope=scope)), share
+            return prunable.choose(share, what=what, scope=scope), share
         except ModelError:
             share = min(1.0, share + 0.05)
 

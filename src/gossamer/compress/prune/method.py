@@ -68,7 +68,7 @@ class Prune:
         prunable = self._prunable(network, work)
         notes: list[str] = []
         if what == "latency":
-            plan, tries = plan_latency(
+            kept, found, tries = plan_latency(
                 network,
                 prunable,
                 work.shape,
@@ -80,12 +80,7 @@ class Prune:
                     f"{each.macs_share:.0%} of the macs take {each.latency_share:.0%} of the latency"
                 ),
             )
-            kept = _kept_of(prunable, plan)
-            share = plan.macs / plan.macs_before
-            last = next(each for each in reversed(tries) if each.macs_share == share)
-            notes.append(
-                f"{last.latency_share:.0%} of the latency on {work.on}, measured ({len(tries)} tries)"
-            )
+            notes.append(f"{found.latency_share:.0%} of the latency on {work.on}, measured ({tries} tries)")
         else:
             kept = prunable.reach(what, target, network, scope=self.scope)
         parts = tuple(layer.name for layer in prunable.layers if not kept[list(layer.sets)].all())
@@ -142,16 +137,3 @@ def _restored(prunable: Prunable, kept: Kept, chosen: Sequence[str]) -> Kept:
         if layer.name not in chosen:
             found[list(layer.sets)] = True
     return found
-
-
-def _kept_of(prunable: Prunable, plan: PrunePlan) -> Kept:
-    """The sets that a plan of this network keeps."""
-    kept = prunable.whole
-    for slot in prunable.channels.slots:
-        places = plan.kept.get(slot.name, {}).get(slot.axis)
-        if places is None:
-            continue
-        gone = np.setdiff1d(np.arange(len(slot.labels)), places)
-        sets = prunable.channels.set_of(slot.labels[gone])
-        kept[sets[sets >= 0]] = False
-    return kept
