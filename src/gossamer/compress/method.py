@@ -9,8 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 
 from gossamer.compress.prune.scores import Batches
+from gossamer.nn.shaping import Shaping
 
-__all__ = ["Method", "Plan", "Proposal", "Work"]
+__all__ = ["Method", "Plan", "Proposal", "TrainedMethod", "Work"]
 
 Metric = Callable[[nn.Module], float]
 
@@ -72,3 +73,11 @@ class Method(Protocol):
 
     def milder(self, share: float) -> Method:
         """The same method that takes away only this share of what it would."""
+
+
+@runtime_checkable
+class TrainedMethod(Method, Protocol):
+    """A method whose network is only good after training, during which its weights are shaped."""
+
+    def shaping(self, network: nn.Module, plan: Plan) -> Shaping | None:
+        """What works on the network that `apply` gave, after each step."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from gossamer._files import write_json
 from gossamer.compress.guard import Refused, guarded
-from gossamer.compress.method import Method, Plan, Work
+from gossamer.compress.method import Method, Plan, TrainedMethod, Work
 from gossamer.compress.methods import parse_method, read_plan
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError
@@ -22,6 +22,7 @@ from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_subject import Judge, Subject
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.reporter import Bar, Reporter
+from gossamer.nn.shaping import Shaping
 from gossamer.train.loop import train_until
 from gossamer.train.pace import Listener, save_average
 from gossamer.train.recipes import named_recipe
@@ -170,7 +171,8 @@ class Steps:
             made = milder.apply(network, plan, self.work)
             cut = judge.metric(made)
             self.reporter.line(f"{100 * cut:.1f} % before fine-tuning", style="dim")
-            score = self._fine_tune(made, f"{number}-{attempt}", seconds, judge)
+            shaping = milder.shaping(made, plan) if isinstance(milder, TrainedMethod) else None
+            score = self._fine_tune(made, f"{number}-{attempt}", seconds, judge, shaping)
             notes = [*proposal.notes, f"fine-tuned from {100 * cut:.1f} %: {_judged(judge, score, 0, 0)}"]
             within = judge.base - score <= self.config.max_drop + 1e-9
             step = self._step(f"{number}-{attempt}", text, network, made, plan, score, (), notes)
@@ -181,7 +183,9 @@ class Steps:
             self.reporter.line(notes[-1], style="yellow")
         return max(tried, key=lambda each: each[:2])[2]
 
-    def _fine_tune(self, network: nn.Module, name: str, seconds: float, judge: Judge) -> float:
+    def _fine_tune(
+        self, network: nn.Module, name: str, seconds: float, judge: Judge, shaping: Shaping | None
+    ) -> float:
         """Train in place for so long; the metric afterwards."""
         recipe = named_recipe(
             "finetune-compressed",
@@ -205,6 +209,7 @@ class Steps:
             seed=self.config.seed,
             labels=judge.labels,
             teaching=teaching,
+            shaping=shaping,
             threads=torch.get_num_threads(),
         )
         with self.reporter.bar("fine-tuning", seconds) as bar:

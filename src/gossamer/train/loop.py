@@ -98,6 +98,7 @@ def _fit(training: Training, until: float, state: TrainResult, listener: Listene
         decay_from=training.decay_from,
         seed=training.seed,
         teaching=training.teaching,
+        shaping=training.shaping,
         weights=weights,
     )
     batches = TrainBatches(

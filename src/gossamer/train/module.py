@@ -16,6 +16,7 @@ from gossamer.data.augment import augment
 from gossamer.data.batches import Batch
 from gossamer.data.draws import Draws
 from gossamer.deploy.contract import InputContract
+from gossamer.nn.shaping import Shaping
 from gossamer.train.mixing import mix, soft_cross_entropy
 from gossamer.train.optimisers import make_optimiser, set_rates
 from gossamer.train.recipe import Recipe
@@ -43,6 +44,7 @@ class ClassifierModule(L.LightningModule):
         decay_from: float = 0.0,
         seed: int = 0,
         teaching: Teaching | None = None,
+        shaping: Shaping | None = None,
         weights: Tensor | None = None,
     ) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class ClassifierModule(L.LightningModule):
         if recipe.freeze_norm:
             for norm in self._norms():
                 norm.requires_grad_(False)
-        self.teaching = teaching
+        self.teaching, self.shaping = teaching, shaping
         self.contract, self.recipe, self.num_classes = contract, recipe, num_classes
         self.decay_from, self.seed = decay_from, seed
         self.progress = 0.0
@@ -145,6 +147,9 @@ class ClassifierModule(L.LightningModule):
             torch._foreach_lerp_([ours[k] for k in moving], [theirs[k] for k in moving], 1 - decay)
             for key in ours.keys() - set(moving):
                 ours[key].copy_(theirs[key])
+            if self.shaping is not None:
+                rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+                self.shaping.after_step(self.network, self.average, self.progress, rate)
 
     def on_validation_epoch_start(self) -> None:
         self._found.zero_()  # type: ignore[operator]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gossamer.deploy.contract import InputContract
+from gossamer.nn.shaping import Shaping
 from gossamer.train.processes import Processes
 from gossamer.train.recipe import Recipe
 from gossamer.train.teachers import Teaching
@@ -95,6 +96,8 @@ class Training:
     labels: tuple[str, ...] = ()
     """Names of the classes; without them there are as many as the largest label says."""
     teaching: Teaching | None = None
+    shaping: Shaping | None = None
+    """What moves weights after each step."""
     threads: int = 1
     metric: Metric = "accuracy"
     processes: Processes = field(default_factory=Processes)

@@ -1,0 +1,22 @@
+"""What moves weights between the steps of a training, beside gradients: sparsity, schedules of quantization."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import nn
+
+__all__ = ["Shaping"]
+
+
+class Shaping(Protocol):
+    """Is called after every step. All it has to remember lies in the network's weights and buffers.
+
+    So a training that was killed goes on as if it had not been: there is no other state to keep.
+    """
+
+    def after_step(self, network: nn.Module, average: nn.Module, progress: float, rate: float) -> None:
+        """Change in place the network, and its moving average, which is what is validated and kept.
+
+        `progress` is 0 to 1 through the schedule, `rate` the largest learning rate of the step.
+        """
