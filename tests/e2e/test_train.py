@@ -191,3 +191,23 @@ def test_finders_give_a_setting(gossamer, data, what):
     code, out, _ = gossamer("train", data, *NETWORK, "--find", what, "--json")
     assert code == 0
     assert "--set " in json.loads(out)["advice"]
+
+
+def test_pictures_of_other_bands_train_and_are_predicted_by_name(tmp_path):
+    rng = np.random.default_rng(0)
+    for number, label in enumerate(("dry", "wet")):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for i in range(24):
+            values = rng.normal(1000, 100, (8, 8, 5)).repeat(4, 0).repeat(4, 1)
+            values[:, :, 3] += 2500 * number  # only this band tells the classes apart
+            np.save(tmp_path / "data" / label / f"{i}.npy", values.astype(np.float32))
+    told = json.loads(_run(tmp_path / "data", tmp_path / "run", "--epochs", 30, "--json").stdout)
+    assert told["input"] == [5, 32, 32]
+    assert told["measured"]["accuracy"] >= 0.8
+    bundle = load(told["bundle"])
+    assert bundle.contract.bands == ("band1", "band2", "band3", "band4", "band5")
+    named = [each.labels[0] for each in predict(told["bundle"], [tmp_path / "data" / "wet"])]
+    assert len(named) == 24
+    assert named.count("wet") >= 20
+    np.save(tmp_path / "less.npy", np.zeros((32, 32, 3)))
+    assert "band5" in str(predict(told["bundle"], [tmp_path / "less.npy"])[0].error)

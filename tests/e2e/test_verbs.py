@@ -41,8 +41,9 @@ def test_check(document, coloured, tmp_path):
     found = document("check", coloured(tmp_path / "data"))
     assert set(found) == {
         "name", "root", "labels", "pictures", "skipped", "split", "short_side", "mean_rgb", "upright", "fingerprint",
-        "findings",
+        "findings", "bands",
     }  # fmt: skip
+    assert found["bands"] is None
     assert found["pictures"] == 18
     assert found["labels"] == ['a "quoted" one', "field", "forêt dense"]
     assert all(sum(counts.values()) == 6 and min(counts.values()) >= 1 for counts in found["split"].values())

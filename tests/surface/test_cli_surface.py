@@ -30,11 +30,12 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "-o",
         ],
     ),
-    "check": (["data"], ["--debug", "--groups", "--json", "--on-bad", "--seed"]),
+    "check": (["data"], ["--bands", "--debug", "--groups", "--json", "--on-bad", "--seed"]),
     "compress": (
         ["model"],
         [
             "--apply",
+            "--bands",
             "--data",
             "--debug",
             "--groups",
@@ -57,6 +58,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
     "fit": (
         ["data"],
         [
+            "--bands",
             "--debug",
             "--groups",
             "--json",
@@ -105,6 +107,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
     "train": (
         ["data"],
         [
+            "--bands",
             "--debug",
             "--devices",
             "--epochs",

@@ -41,6 +41,7 @@ SHELL = [
     "gossamer.cost.profile_openvino",
     "gossamer.cost.profilers",
     "gossamer.cost.roofline",
+    "gossamer.data.bands",
     "gossamer.data.cache",
     "gossamer.data.check",
     "gossamer.data.dataset",

@@ -57,6 +57,9 @@ GroupsOption = Annotated[
     str | None,
     typer.Option("--groups", help="Keep together: folder, or FILE.csv:COLUMN with a file column."),
 ]
+BandsOption = Annotated[
+    str, typer.Option("--bands", help="auto, rgb, all, or names and numbers such as B4,B3,B8.")
+]
 ViewOption = Annotated[str, typer.Option("--view", help="auto, aerial (no up) or ground.")]
 OnlineOption = Annotated[bool, typer.Option("--online", help="Weights may be fetched from public hubs.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")]

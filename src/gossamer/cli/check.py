@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
+from gossamer.cli._common import BandsOption, DebugOption, JsonOption, SeedOption, print_json, print_lines
 
 __all__ = ["check_verb"]
 
@@ -18,6 +18,7 @@ def check_verb(
         str | None,
         typer.Option("--groups", help="Keep together: folder, or FILE.csv:COLUMN with a file column."),
     ] = None,
+    bands: BandsOption = "auto",
     seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -34,6 +35,7 @@ def check_verb(
             data,
             on_bad="stop" if on_bad == "stop" else "skip",
             groups=groups,
+            bands=bands,
             seed=seed,
             tick=lambda done, total: bar.update(done / total),
         )
@@ -43,6 +45,7 @@ def check_verb(
     width = max(len(label) for label in report.dataset.labels)
     lines = [
         f"{len(report.dataset.samples)} pictures of {len(report.dataset.labels)} classes, median short side {report.short_side} px",
+        *([f"bands {', '.join(report.bands.names)}"] if report.bands is not None else []),
         "",
     ]
     lines.append(f"{'class':{width}}  train    val   test")

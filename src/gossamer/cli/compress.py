@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gossamer.cli._common import (
+    BandsOption,
     DebugOption,
     GroupsOption,
     JsonOption,
@@ -69,6 +70,7 @@ def compress_verb(
     threads: ThreadsOption = 1,
     on_bad: OnBadOption = "skip",
     groups: GroupsOption = None,
+    bands: BandsOption = "auto",
     view: ViewOption = "auto",
     out: OutOption = None,
     resume: ResumeOption = False,
@@ -101,6 +103,7 @@ def compress_verb(
             "threads": threads,
             "on_bad": on_bad,
             "groups": groups,
+            "bands": bands,
             "view": view,
             "seed": seed,
         }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gossamer.cli._common import (
+    BandsOption,
     DebugOption,
     GroupsOption,
     JsonOption,
@@ -39,6 +40,7 @@ def fit_verb(
     ] = "1%",
     on_bad: OnBadOption = "skip",
     groups: GroupsOption = None,
+    bands: BandsOption = "auto",
     view: ViewOption = "auto",
     teacher: Annotated[str, typer.Option("--teacher", help="auto, or none.")] = "auto",
     online: OnlineOption = False,
@@ -66,6 +68,7 @@ def fit_verb(
             max_drop=max_drop,
             on_bad=on_bad,
             groups=groups,
+            bands=bands,
             view=view,
             teacher=teacher,
             online=online,

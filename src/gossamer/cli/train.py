@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gossamer.cli._common import (
+    BandsOption,
     DebugOption,
     GroupsOption,
     JsonOption,
@@ -67,6 +68,7 @@ def train_verb(
     threads: ThreadsOption = 1,
     on_bad: OnBadOption = "skip",
     groups: GroupsOption = None,
+    bands: BandsOption = "auto",
     view: ViewOption = "auto",
     online: OnlineOption = False,
     strategy: Annotated[str, typer.Option("--strategy", help="auto, or ddp for several processes.")] = "auto",
@@ -108,6 +110,7 @@ def train_verb(
         threads=threads,
         on_bad=on_bad,
         groups=groups,
+        bands=bands,
         view=view,
         online=online,
         strategy=strategy,

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gossamer.data.cache import Pixels
+
 __all__ = ["Batch", "EvalBatches", "TrainBatches", "balanced_shares"]
 
 
 class Batch(NamedTuple):
-    """One process's part of a step's batch: pictures (B, H, W, bands) uint8, labels (B,) int64."""
+    """One process's part of a step's batch: pictures (B, H, W, bands) uint8 or float32, labels (B,) int64."""
 
     pictures: Tensor
     labels: Tensor
@@ -35,7 +37,7 @@ class TrainBatches:
 
     def __init__(
         self,
-        pixels: NDArray[np.uint8],
+        pixels: Pixels,
         labels: NDArray[np.int64],
         *,
         batch: int,
@@ -102,7 +104,7 @@ class EvalBatches:
 
     def __init__(
         self,
-        pixels: NDArray[np.uint8],
+        pixels: Pixels,
         labels: NDArray[np.int64],
         *,
         batch: int = 64,

@@ -13,17 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer._files import atomic_path
+from gossamer.data.bands import fit_square_values, open_values
 from gossamer.data.pictures import fit_square, open_rgb
 from gossamer.errors import DataError
 
-__all__ = ["PictureArray", "load_pictures"]
+__all__ = ["PictureArray", "Pixels", "load_pictures"]
+
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class PictureArray:
-    """`pixels` (N, S, S, 3) uint8 mapped from disk; `lost` are positions whose file could no longer be read (zeros)."""
+    """Pictures mapped from disk; `lost` are positions whose file could no longer be read (zeros)."""
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
+    """(N, S, S, 3) uint8, or (N, S, S, bands) float32 where bands were named."""
     lost: tuple[int, ...]
 
 
@@ -33,6 +37,7 @@ def load_pictures(
     folder: Path,
     *,
     key: str,
+    bands: tuple[str, ...] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> PictureArray:
     """Decode pictures to `size` x `size`, or map the file that an earlier call with the same key and paths wrote.
@@ -42,24 +47,29 @@ def load_pictures(
     Raises:
         RunFolderError: the cache cannot be written (read-only, full).
     """
-    digest = hashlib.sha256(f"{key}\0{size}\0".encode() + "\0".join(map(str, paths)).encode()).hexdigest()[
-        :20
-    ]
+    told = "\0".join([key, str(size), *map(str, paths), *(bands or ())])
+    digest = hashlib.sha256(told.encode()).hexdigest()[:20]
     target = folder / f"{digest}-{size}.npy"
     lost_file = folder / f"{digest}-{size}.lost.npy"
     if not (target.is_file() and lost_file.is_file()):
         with atomic_path(target) as temporary:
-            lost = _decode_all(paths, size, temporary, tick)
+            lost = _decode_all(paths, size, bands, temporary, tick)
         with atomic_path(lost_file) as temporary, temporary.open("wb") as file:
             np.save(file, np.asarray(lost, np.int64))
-    pixels: NDArray[np.uint8] = np.load(target, mmap_mode="r")
+    pixels: Pixels = np.load(target, mmap_mode="r")
     return PictureArray(pixels, tuple(int(i) for i in np.load(lost_file)))
 
 
 def _decode_all(
-    paths: Sequence[Path], size: int, target: Path, tick: Callable[[int, int], None] | None
+    paths: Sequence[Path],
+    size: int,
+    bands: tuple[str, ...] | None,
+    target: Path,
+    tick: Callable[[int, int], None] | None,
 ) -> list[int]:
-    pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
+    shape = (len(paths), size, size, 3 if bands is None else len(bands))
+    dtype = np.uint8 if bands is None else np.float32
+    pixels = np.lib.format.open_memmap(target, mode="w+", dtype=dtype, shape=shape)
     if hasattr(
         os, "posix_fallocate"
     ):  # a full disk is an error here, and a SIGBUS when a mapped page finds no room
@@ -67,7 +77,7 @@ def _decode_all(
             os.posix_fallocate(file.fileno(), 0, target.stat().st_size)
     lost: list[int] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for index, picture in enumerate(pool.map(lambda path: _decode(path, size), paths)):
+        for index, picture in enumerate(pool.map(lambda path: _decode(path, size, bands), paths)):
             if picture is None:
                 lost.append(index)
             else:
@@ -78,8 +88,10 @@ def _decode_all(
     return lost
 
 
-def _decode(path: Path, size: int) -> NDArray[np.uint8] | None:
+def _decode(path: Path, size: int, bands: tuple[str, ...] | None) -> Pixels | None:
     try:
+        if bands is not None:
+            return fit_square_values(open_values(path, bands), size)
         return np.asarray(fit_square(open_rgb(path), size))
     except DataError:
         return None

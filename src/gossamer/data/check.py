@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gossamer.data.bands import Bands, find_bands, measure_bands
 from gossamer.data.dataset import Dataset, open_dataset
 from gossamer.data.scan import Scan, exact_duplicates, near_duplicates, scan_files
 from gossamer.data.split import Split, split_dataset
@@ -65,6 +66,8 @@ class CheckReport:
     upright: float
     """How much more pictures differ between top and bottom than between left and right: about 1 where they have no
     up (aerial), about 2 where gravity shows."""
+    bands: Bands | None = None
+    """Which bands are read and what their values are in training; None for plain red, green and blue."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Pictures by class and split."""
@@ -88,6 +91,7 @@ class CheckReport:
             "short_side": self.short_side,
             "mean_rgb": [round(v, 2) for v in self.mean_rgb],
             "upright": round(self.upright, 3),
+            "bands": None if self.bands is None else self.bands.to_json(),
             "fingerprint": self.fingerprint,
             "findings": [finding.to_json() for finding in self.findings],
         }
@@ -98,22 +102,24 @@ def check(
     *,
     on_bad: OnBad = "skip",
     groups: str | None = None,
+    bands: str = "auto",
     seed: int = 0,
     tick: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Read a dataset, open every picture once, say what would hurt, and split what is usable.
 
     `groups` ties pictures that must stay in one split: `folder` (the folder inside the class folder) or
-    `FILE.csv:COLUMN` (a table with a `file` column). `tick` hears (done, total).
+    `FILE.csv:COLUMN` (a table with a `file` column). `bands` says which are read, see `find_bands`. `tick` hears
+    (done, total).
 
     Raises:
         DataError: nothing usable is left, or a picture is bad and `on_bad` is `stop`.
     """
     dataset = _with_groups(open_dataset(data), groups)
     total = len(dataset.samples)
-    scans = scan_files(
-        [s.path for s in dataset.samples], tick=None if tick is None else lambda done: tick(done, total)
-    )
+    paths = [s.path for s in dataset.samples]
+    names = find_bands(paths[0], bands)
+    scans = scan_files(paths, bands=names, tick=None if tick is None else lambda done: tick(done, total))
     findings = _bad_files(dataset, scans)
     skipped = tuple(file for finding in findings for file in finding.files)
     if skipped and on_bad == "stop":
@@ -137,6 +143,7 @@ def check(
         round(statistics.median(min(s.header.size) for s in scans if s.header is not None)),
         _mean_colour(scans),
         _uprightness(scans),
+        None if names is None else measure_bands([dataset.samples[i].path for i in split.train], names),
     )
 
 

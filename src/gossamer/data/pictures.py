@@ -15,7 +15,7 @@ from gossamer.types import Size
 __all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "Probe", "fit_square", "is_picture", "open_rgb", "probe"]
 
 PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy"}
 )
 MAX_PIXELS = 89_478_485
 """Above this a header is not believed: Pillow's own bound, a quarter of a gigabyte of RGB."""

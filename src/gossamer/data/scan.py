@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gossamer.data.pictures import Probe, open_rgb, probe
+from gossamer.data.bands import open_view
+from gossamer.data.pictures import Probe, probe
 from gossamer.errors import DataError
+from gossamer.types import Size
 
 __all__ = ["Scan", "exact_duplicates", "near_duplicates", "scan_files"]
 
@@ -42,20 +44,25 @@ class Scan:
     mean_rgb: tuple[float, float, float]
 
 
-def scan_files(paths: Sequence[Path], *, tick: Callable[[int], None] | None = None) -> list[Scan]:
-    """Scan the files in order, on all cores; `tick` hears after each how many are done."""
+def scan_files(
+    paths: Sequence[Path],
+    *,
+    bands: tuple[str, ...] | None = None,
+    tick: Callable[[int], None] | None = None,
+) -> list[Scan]:
+    """Scan the files in order, on all cores; `bands` as `find_bands` gave them; `tick` hears how many are done."""
     scans: list[Scan] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of what the findings say better
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            for scan in pool.map(_scan, paths):
+            for scan in pool.map(lambda path: _scan(path, bands), paths):
                 scans.append(scan)
                 if tick is not None:
                     tick(len(scans))
     return scans
 
 
-def _scan(path: Path) -> Scan:
+def _scan(path: Path, bands: tuple[str, ...] | None) -> Scan:
     blank = np.zeros(_HASH_SIDE * _HASH_SIDE // 8, np.uint8), np.zeros((_THUMB_SIDE, _THUMB_SIDE), np.uint8)
     try:
         digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
@@ -63,8 +70,8 @@ def _scan(path: Path) -> Scan:
         return Scan(path, "", f"cannot be opened ({error.strerror or error})", None, *blank, (0.0, 0.0, 0.0))
     header: Probe | None = None
     try:
-        header = probe(path)
-        image = open_rgb(path)
+        header = probe(path) if bands is None else None
+        image = open_view(path, bands)
     except DataError as error:
         return Scan(path, digest, str(error), header, *blank, (0.0, 0.0, 0.0))
     red, green, blue = (
@@ -74,6 +81,7 @@ def _scan(path: Path) -> Scan:
     steps = np.asarray(grey.resize((_HASH_SIDE + 1, _HASH_SIDE), Image.Resampling.BOX), np.int16)
     gradient = np.packbits(np.diff(steps, axis=1) > 0)
     thumbnail = np.asarray(grey.resize((_THUMB_SIDE, _THUMB_SIDE), Image.Resampling.BOX))
+    header = header or Probe(Size(image.height, image.width), image.mode, 1, path.suffix[1:].upper())
     return Scan(path, digest, None, header, gradient, thumbnail, (red, green, blue))
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gossamer.data.pictures import fit_square
+from gossamer.data.bands import RGB, Bands, fit_square_values, open_values
+from gossamer.data.cache import Pixels
+from gossamer.data.pictures import fit_square, open_rgb
 from gossamer.errors import BundleError
 from gossamer.types import Size
 
@@ -24,7 +27,7 @@ class InputContract:
     """How raw band values become the tensor (1, bands, H, W): ((x * scale + offset) - mean) / std, band by band."""
 
     size: Size
-    bands: tuple[str, ...] = ("red", "green", "blue")
+    bands: tuple[str, ...] = RGB
     scale: float = 1.0
     offset: float = 0.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
@@ -38,16 +41,31 @@ class InputContract:
         values = PREPROCESSING[preprocessing]
         return cls(Size(size, size), scale=values.scale, mean=values.mean, std=values.std)
 
+    @classmethod
+    def of_bands(cls, bands: Bands, size: int) -> InputContract:
+        """The contract of values as they are in the files, normalised by the training split's mean and deviation."""
+        return cls(Size(size, size), bands.names, mean=bands.mean, std=bands.std)
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(1, bands, H, W)."""
         return 1, len(self.bands), self.size.height, self.size.width
 
+    def open(self, path: Path) -> NDArray[np.float32]:
+        """A picture's file as the network's input, (1, bands, H, W).
+
+        Raises:
+            DataError: it cannot be read, or has other bands.
+        """
+        if self.bands == RGB:
+            return self.prepare(open_rgb(path))
+        return self.normalise(fit_square_values(open_values(path, self.bands), self.size.height)[None])
+
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
         """An RGB picture as the network's input, (1, 3, H, W)."""
         return self.normalise(np.asarray(fit_square(image, self.size.height))[None])
 
-    def normalise(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def normalise(self, pictures: Pixels) -> NDArray[np.float32]:
         """Raw (N, H, W, bands) of the right size as (N, bands, H, W)."""
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         values = (pictures.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset) - mean) / std

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gossamer.data.pictures import is_picture, open_rgb
+from gossamer.data.pictures import is_picture
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.metadata import read_metadata
@@ -72,7 +72,7 @@ class Predictor:
     def predict(self, file: Path, *, top: int = 5) -> Prediction:
         """The best `top` classes of one picture; a picture that cannot be read gives an error, not an exception."""
         try:
-            scores = softmax(self.session.run(self.contract.prepare(open_rgb(file))))[0]
+            scores = softmax(self.session.run(self.contract.open(file)))[0]
         except DataError as error:
             return Prediction(file, (), (), str(error))
         order = np.argsort(-scores, kind="stable")[:top]

@@ -76,6 +76,7 @@ def fit(
     max_drop: float | str = 0.01,
     on_bad: str = "skip",
     groups: str | None = None,
+    bands: str = "auto",
     view: str = "auto",
     teacher: str = "auto",
     online: bool = False,
@@ -106,6 +107,7 @@ def fit(
             "max_drop": drop,
             "on_bad": on_bad,
             "groups": groups,
+            "bands": bands,
             "view": view,
             "teacher": teacher,
             "online": online,
@@ -158,6 +160,7 @@ class _Fit:
                 num_classes=num_classes,
                 pictures=pictures,
                 reporter=reporter,
+                bands=report.bands,
             ),
         )
         if not short.chosen:

@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel
 
 from gossamer.cost.meter import measure
+from gossamer.data.bands import Bands
 from gossamer.deploy.contract import InputContract
 from gossamer.nn.network import Network
 from gossamer.types import Budget
@@ -61,6 +62,14 @@ class Candidate(BaseModel):
         """The network as a value, for so many classes."""
         spec = parse_model(self.name, **self.arguments, num_classes=num_classes)[0]
         return spec if self.edits is None else ModelSpec(spec.name, spec.arguments, tuple(self.edits))
+
+    def with_bands(self, bands: Bands | None) -> Candidate:
+        """The same for pictures of named bands. `macs` and `params` stay those with three: only the stem differs."""
+        if bands is None:
+            return self
+        contract = InputContract.of_bands(bands, self.size).to_json()
+        arguments = {**self.arguments, "in_channels": len(bands.names)}
+        return self.model_copy(update={"arguments": arguments, "contract": contract})
 
     def input_contract(self) -> InputContract:
         """What the network is given."""

@@ -34,6 +34,7 @@ def checked_data(config: RunConfig, run: RunFolder, reporter: Reporter, *, headi
             config.data,
             on_bad=config.on_bad,
             groups=config.groups,
+            bands=config.bands,
             seed=config.seed,
             tick=lambda done, total: bar.update(done / total),
         )

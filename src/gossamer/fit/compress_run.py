@@ -186,7 +186,7 @@ class _Run:
 
     def _judged(self, sessions: dict[str, Any], judge: Judge, report: CheckReport) -> dict[str, Any]:
         """Accuracy of both files on the test split, or how often they name the same."""
-        pixels, labels, _ = split_pictures(
+        pixels, labels, *_ = split_pictures(
             report, "test", self.subject.contract.size.height, self.run, self.reporter
         )
         answers: dict[str, list[int]] = {name: [] for name in sessions}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gossamer.compress.prune.scores import Batches
+from gossamer.data.bands import RGB
 from gossamer.data.check import CheckReport
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
@@ -107,6 +108,12 @@ class Judge:
             raise ModelError(
                 f"{config.model} knows {len(subject.labels)} classes ({', '.join(subject.labels[:3])} ...), {config.data} has "
                 f"{len(theirs)} ({', '.join(theirs[:3])} ...); give the data that it was trained on"
+            )
+        names = RGB if report.bands is None else report.bands.names
+        if names != subject.contract.bands:
+            raise ModelError(
+                f"{config.model} takes the bands {', '.join(subject.contract.bands)}, {config.data} is read as "
+                f"{', '.join(names)}; choose them with --bands"
             )
         side = subject.contract.size.height
         self.train: SplitPictures = split_pictures(report, "train", side, run, reporter)

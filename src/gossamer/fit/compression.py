@@ -267,7 +267,7 @@ class _Files:
 
     def _accuracy(self, path: Path, precision: str) -> float:
         session = get_runtime(self.config.on).load(path, threads=self.config.threads)
-        pixels, labels, _ = split_pictures(self.report, "val", self.network.candidate.size, self.run)
+        pixels, labels, *_ = split_pictures(self.report, "val", self.network.candidate.size, self.run)
         hits = 0
         with self.reporter.bar(f"validating {precision}", len(labels)) as bar:
             for i in range(len(labels)):

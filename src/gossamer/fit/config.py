@@ -25,6 +25,8 @@ class RunConfig(BaseModel):
     """Of the deployed network."""
     on_bad: Literal["skip", "stop"] = "skip"
     groups: str | None = None
+    bands: str = "auto"
+    """Which bands are read: auto, rgb, all, or names and numbers with commas."""
     view: Literal["auto", "aerial", "ground"] = "auto"
     online: bool = False
     """Whether weights may be fetched from torchvision's and timm's hubs."""

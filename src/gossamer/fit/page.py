@@ -102,6 +102,7 @@ def _command(config: FitConfig, report: CheckReport, outcome: Outcome) -> str:
     if config.groups is not None:
         parts += ["--groups", _quoted(config.groups)]
     for option, value, usual in (
+        ("--bands", config.bands, "auto"),
         ("--view", config.view, "auto"),
         ("--teacher", config.teacher, "auto"),
         ("--on-bad", config.on_bad, "skip"),
@@ -289,8 +290,9 @@ def _curves(trained: Trained, network: TrainedNetwork) -> list[doc.Curve]:
 
 
 def _layers(report: CheckReport, network: TrainedNetwork) -> list[doc.LayerRow]:
-    size = network.candidate.size
-    cost = measure(build(network.candidate.spec(len(report.dataset.labels))), (1, 3, size, size))
+    cost = measure(
+        build(network.candidate.spec(len(report.dataset.labels))), network.candidate.input_contract().shape
+    )
     return [
         doc.LayerRow(
             name=layer.name or "(network)",

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.data.cache import load_pictures
+from gossamer.data.bands import Bands
+from gossamer.data.cache import Pixels, load_pictures
 from gossamer.data.check import CheckReport
 from gossamer.data.dataset import SplitName
 from gossamer.errors import DataError
@@ -24,11 +25,13 @@ class HasPath(Protocol):
 
 
 class SplitPictures(NamedTuple):
-    """Pictures (N, S, S, 3) uint8 and labels (N,); `lost` are files that could no longer be read."""
+    """Pictures (N, S, S, bands) and labels (N,); `lost` are files that could no longer be read."""
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     labels: NDArray[np.int64]
     lost: list[str]
+    bands: Bands | None = None
+    """What values mean that are not red, green and blue."""
 
 
 def split_pictures(
@@ -48,15 +51,16 @@ def split_pictures(
             size,
             run.path / "cache",
             key=report.fingerprint,
+            bands=None if report.bands is None else report.bands.names,
             tick=lambda done, _total: bar.update(done),
         )
     labels = np.array([s.label for s in samples], np.int64)
     if not array.lost:
-        return SplitPictures(array.pixels, labels, [])
+        return SplitPictures(array.pixels, labels, [], report.bands)
     keep = np.setdiff1d(np.arange(len(samples)), np.array(array.lost))  # a lost picture is a row of zeros
     if not len(keep):
         raise DataError(
             f"no picture of the {split} split can be read any more in {dataset.root}; check the folder"
         )
     lost = [dataset.relative(samples[i]) for i in array.lost]
-    return SplitPictures(array.pixels[keep], labels[keep], lost)
+    return SplitPictures(array.pixels[keep], labels[keep], lost, report.bands)

@@ -20,7 +20,7 @@ from gossamer.compress.precision import convert
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.latency_table import LatencyTable
 from gossamer.cost.memory import measure_memory
-from gossamer.deploy.contract import InputContract
+from gossamer.data.bands import Bands
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.fit.candidates import Candidate, candidates, resolutions_for, static_excess
@@ -94,6 +94,7 @@ def make_shortlist(
     num_classes: int,
     pictures: int,
     reporter: Reporter,
+    bands: Bands | None = None,
     table: LatencyTable | None = None,
 ) -> Shortlist:
     """Measure candidates in the order of their promise until enough fit, or two do and the stage's time is used.
@@ -105,6 +106,7 @@ def make_shortlist(
     predicted = _predictions(config, table, reporter)
     budget = config.budget
     pool = candidates(short_side=short_side, num_classes=num_classes, pictures=pictures, online=config.online)
+    pool = [candidate.with_bands(bands) for candidate in pool]
     refused, worth = _static(pool, budget)
     reporter.line(f"{len(pool)} candidates, {len(worth)} within the limits that need no measuring")
     limit_seconds = min(_MAX_SECONDS, 60 * config.minutes * _TIME_SHARE)
@@ -199,13 +201,10 @@ def measure_candidate(candidate: Candidate, config: FitConfig, num_classes: int,
     """Export the network untrained to the folder, in fp32 and int8, time both files, and hold them against the budget."""
     runtime = get_runtime(config.on)
     folder.mkdir(parents=True, exist_ok=True)
-    contract = InputContract.of(candidate.preprocessing, candidate.size)
+    contract = candidate.input_contract()
     network = build(candidate.spec(num_classes), seed=config.seed).eval()
     generator = np.random.default_rng(config.seed)
-    noise = [
-        contract.normalise(generator.integers(0, 256, (1, *contract.size, 3), dtype=np.uint8))
-        for _ in range(2)
-    ]
+    noise = [generator.standard_normal(contract.shape, np.float32) for _ in range(2)]
     try:
         source = folder / f"fp32{runtime.suffix}"
         runtime.export(network, contract, source)
@@ -284,6 +283,8 @@ def _verdict(
     budget: Budget, pool: Sequence[Candidate], measured: Sequence[Measured], sizes: Sequence[int]
 ) -> str:
     """Which limit binds, and what the network nearest to the budget would need."""
+    if measured and not any(item.files for item in measured):
+        return f"none of {len(measured)} networks could be exported: {measured[0].note}"
     nearest: tuple[float, str, dict[str, float]] = (math.inf, "", {})
     for item in measured:
         for file in item.files:

@@ -9,6 +9,7 @@ from torch import nn
 
 from gossamer.cost.meter import measure
 from gossamer.data.augment import View
+from gossamer.data.bands import RGB
 from gossamer.data.check import CheckReport
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
@@ -63,22 +64,26 @@ class Start:
             bundle = load(config.model)
             size = config.size or bundle.contract.size.height
             network = bundle.network()
-            if len(bundle.labels) != classes:
-                adapt(network, num_classes=classes)
+            names = RGB if report.bands is None else report.bands.names
+            others = None if names == bundle.contract.bands else len(names)
+            adapt(network, num_classes=None if len(bundle.labels) == classes else classes, in_channels=others)
+            arguments = {**bundle.spec.arguments, **({} if others is None else {"in_channels": others})}
             spec = type(bundle.spec)(
-                bundle.spec.name, {**bundle.spec.arguments, "num_classes": classes}, bundle.spec.edits
+                bundle.spec.name, {**arguments, "num_classes": classes}, bundle.spec.edits
             )
-            self.contract = _resized(bundle.contract, size)
-            self.pretrained, preprocessing, arguments = True, None, dict(bundle.spec.arguments)
+            self.contract = _contract(report, "imagenet", size) if others else _resized(bundle.contract, size)
+            self.pretrained, preprocessing = True, None
             weights: str | None = str(Path(config.model))
         else:
             spec, weights = parse_model(config.model)
             size = config.size or _size_for(spec.name, report.short_side)
             source = find_source(spec.name, weights)[1] if weights is not None else None
             preprocessing = "imagenet" if source is None else source.preprocessing
+            bands = None if report.bands is None else len(report.bands.names)
             arguments = {**spec.arguments, **({} if source is None else source.arguments)}
-            network = build(config.model, num_classes=classes, seed=config.seed)
-            self.contract = InputContract.of(preprocessing, size)
+            arguments |= {} if bands is None else {"in_channels": bands}
+            network = build(config.model, num_classes=classes, seed=config.seed, in_channels=bands)
+            self.contract = _contract(report, preprocessing, size)
             self.pretrained = weights is not None
         self.network: nn.Module = network
         self.teacher: tuple[nn.Module, InputContract] | None = None
@@ -98,6 +103,13 @@ class Start:
             macs=cost.macs,
             promise=0.0,
         )
+
+
+def _contract(report: CheckReport, preprocessing: str, size: int) -> InputContract:
+    """By the values of the bands where they are named, else as the weights want their pictures."""
+    if report.bands is not None:
+        return InputContract.of_bands(report.bands, size)
+    return InputContract.of(preprocessing, size)
 
 
 def _resized(contract: InputContract, size: int) -> InputContract:

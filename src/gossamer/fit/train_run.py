@@ -96,6 +96,7 @@ def train_network(
     threads: int = 1,
     on_bad: str = "skip",
     groups: str | None = None,
+    bands: str = "auto",
     view: str = "auto",
     online: bool = False,
     strategy: str = "auto",
@@ -136,6 +137,7 @@ def train_network(
             "threads": threads,
             "on_bad": on_bad,
             "groups": groups,
+            "bands": bands,
             "view": view,
             "online": online,
             "strategy": "ddp" if devices * nodes > 1 else strategy,
@@ -160,7 +162,9 @@ def _follow(config: TrainConfig, out: str | Path | None) -> None:
         raise RunFolderError(
             "several processes that were started from outside need one folder; name it with --out"
         )
-    report = check(config.data, on_bad=config.on_bad, groups=config.groups, seed=config.seed)
+    report = check(
+        config.data, on_bad=config.on_bad, groups=config.groups, bands=config.bands, seed=config.seed
+    )
     start = Start(config, report)
     shared = _Mapped(Path(folder))
     pictures = _pictures(report, start.candidate.size, shared, Quiet())
@@ -177,7 +181,7 @@ class _Mapped:
 
 def _pictures(report: CheckReport, size: int, run: RunFolder | _Mapped, reporter: Reporter) -> Pictures:
     train, val = (split_pictures(report, name, size, run, reporter) for name in ("train", "val"))
-    return Pictures(train.pixels, train.labels, val.pixels, val.labels)
+    return Pictures(train.pixels, train.labels, val.pixels, val.labels, train.bands)
 
 
 def _training(
@@ -379,6 +383,7 @@ class _Run:
             threads=config.threads,
             on_bad=config.on_bad,
             groups=config.groups,
+            bands=config.bands,
             view=config.view,
             online=config.online,
             seed=config.seed,

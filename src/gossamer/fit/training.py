@@ -263,7 +263,7 @@ class Trainer:
             split_pictures(self.report, name, size, self.run, self.reporter) for name in ("train", "val")
         )
         self.lost |= {*train.lost, *val.lost}
-        return Pictures(train.pixels, train.labels, val.pixels, val.labels)
+        return Pictures(train.pixels, train.labels, val.pixels, val.labels, train.bands)
 
     def _teacher_candidate(self, shortlist: Sequence[Candidate], seconds: float) -> Candidate | None:
         """A pretrained network well above the shortlist's in macs, where there is time for it."""
@@ -283,7 +283,7 @@ class Trainer:
 
     def _teach(self, teacher: Candidate, seconds: float, student: Candidate, reached: float) -> _Teaching:
         """Train the teacher at the student's size; it is followed where it is better enough than `reached`."""
-        candidate = teacher.model_copy(update={"size": student.size})
+        candidate = teacher.model_copy(update={"size": student.size}).with_bands(self.report.bands)
         training = self._training(candidate, seconds, decay_from=0.3, teacher=None)
         result = self._rung(candidate, training, seconds)
         gain = result.best_accuracy - reached

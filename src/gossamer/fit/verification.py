@@ -17,8 +17,8 @@ from pydantic import BaseModel
 from gossamer._files import sha256, write_bytes
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
+from gossamer.data.bands import open_view
 from gossamer.data.check import CheckReport
-from gossamer.data.pictures import open_rgb
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.runtimes import Session, get_runtime
@@ -153,7 +153,7 @@ def _run_split(
         for done, index in enumerate(indices, 1):
             sample = report.dataset.samples[index]
             try:
-                rows.append(session.run(contract.prepare(open_rgb(sample.path)))[0])
+                rows.append(session.run(contract.open(sample.path))[0])
             except DataError:
                 lost.append(report.dataset.relative(sample))
                 continue
@@ -178,14 +178,14 @@ def _worst(report: CheckReport, truth: _Truth, scores: NDArray[np.float32]) -> l
             label=labels[int(truth.labels[i])],
             predicted=labels[int(predicted[i])],
             score=float(shares[i, predicted[i]]),
-            jpeg_base64=_thumbnail(truth.paths[i]),
+            jpeg_base64=_thumbnail(truth.paths[i], report),
         )
         for i in wrong[:_WORST]
     ]
 
 
-def _thumbnail(path: Path) -> str:
-    image = open_rgb(path)
+def _thumbnail(path: Path, report: CheckReport) -> str:
+    image = open_view(path, None if report.bands is None else report.bands.names)
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
@@ -199,7 +199,7 @@ def _parity(
     largest, same, count = 0.0, 0, 0
     for index in report.split.val[:_PARITY_PICTURES]:
         try:
-            inputs = contract.prepare(open_rgb(report.dataset.samples[index].path))
+            inputs = contract.open(report.dataset.samples[index].path)
         except DataError:
             continue
         theirs = session.run(inputs)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from gossamer.data.augment import augment
 from gossamer.data.batches import Batch, TrainBatches, balanced_shares
+from gossamer.data.cache import Pixels
 from gossamer.data.draws import Draws
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import GossamerError, ModelError
@@ -63,7 +64,7 @@ def find_learning_rate(
     network: nn.Module,
     contract: InputContract,
     recipe: Recipe,
-    pictures: NDArray[np.uint8],
+    pictures: Pixels,
     labels: NDArray[np.int64],
     *,
     seed: int = 0,

@@ -100,6 +100,7 @@ def _fit(training: Training, until: float, state: TrainResult, listener: Listene
         teaching=training.teaching,
         shaping=training.shaping,
         weights=weights,
+        bands=data.bands,
     )
     batches = TrainBatches(
         data.train,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.data.augment import augment
+from gossamer.data.bands import Bands
 from gossamer.data.batches import Batch
 from gossamer.data.draws import Draws
 from gossamer.deploy.contract import InputContract
@@ -46,6 +47,7 @@ class ClassifierModule(L.LightningModule):
         teaching: Teaching | None = None,
         shaping: Shaping | None = None,
         weights: Tensor | None = None,
+        bands: Bands | None = None,
     ) -> None:
         super().__init__()
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -68,6 +70,11 @@ class ClassifierModule(L.LightningModule):
         """Of the last validation: rows are the labels, columns what was said."""
         self._callable = (torch.compile(self.network) if recipe.compile else self.network,)
         self.register_buffer("weights", weights, persistent=False)
+        low, high = ((0.0,), (255.0,)) if bands is None else (bands.low, bands.high)
+        dark, light = (torch.tensor(each).view(1, -1, 1, 1) for each in (low, high))
+        self._in_bytes = bands is None
+        self.register_buffer("dark", dark, persistent=False)
+        self.register_buffer("grey", (light - dark) / 255, persistent=False)
         self.register_buffer("mean", torch.tensor(contract.mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(contract.std).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("_found", torch.zeros(num_classes, num_classes), persistent=False)
@@ -89,20 +96,21 @@ class ClassifierModule(L.LightningModule):
         return self
 
     def normalised(self, pictures: Tensor) -> Tensor:
-        """(B, bands, H, W) of 0 to 255 -> what the network takes."""
+        """(B, bands, H, W) of raw values -> what the network takes."""
         scaled = pictures * self.contract.scale + self.contract.offset
         return ((scaled - self.mean) / self.std).contiguous(memory_format=self._layout)  # type: ignore[operator]
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         draws = self._draws(batch)
+        pictures = batch.pictures.permute(0, 3, 1, 2).float()
         moved = augment(
-            batch.pictures.permute(0, 3, 1, 2).float(),
+            pictures if self._in_bytes else (pictures - self.dark) / self.grey,  # type: ignore[operator]
             self.recipe.augmentation,
             draws,
             size=self._side(batch.pictures.shape[1], draws),
         )
         inputs, targets = mix(
-            self.normalised(moved),
+            self.normalised(moved if self._in_bytes else moved * self.grey + self.dark),  # type: ignore[operator]
             batch.labels,
             self.num_classes,
             mixup=self.recipe.mixup,

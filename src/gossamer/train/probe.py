@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gossamer.data.cache import Pixels
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
 from gossamer.nn.modes import in_eval
@@ -69,9 +70,9 @@ class Ridge:
 def linear_probe(
     network: nn.Module,
     contract: InputContract,
-    pictures: NDArray[np.uint8],
+    pictures: Pixels,
     labels: NDArray[np.int64],
-    val_pictures: NDArray[np.uint8],
+    val_pictures: Pixels,
     val_labels: NDArray[np.int64],
     *,
     num_classes: int,
@@ -140,7 +141,7 @@ def _left_vectors(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _features(
-    network: nn.Module, contract: InputContract, pictures: NDArray[np.uint8], chosen: NDArray[np.int64]
+    network: nn.Module, contract: InputContract, pictures: Pixels, chosen: NDArray[np.int64]
 ) -> Tensor:
     """Features (N, D) of the pictures `chosen`, float32 on the CPU."""
     device = next(network.parameters()).device

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from gossamer.data.bands import Bands
+from gossamer.data.cache import Pixels
 from gossamer.deploy.contract import InputContract
 from gossamer.nn.shaping import Shaping
 from gossamer.train.processes import Processes
@@ -38,12 +40,14 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Training and validation pictures of one size, (N, S, S, bands) uint8, with labels (N,)."""
+    """Training and validation pictures of one size, (N, S, S, bands), with labels (N,)."""
 
-    train: NDArray[np.uint8]
+    train: Pixels
     train_labels: NDArray[np.int64]
-    val: NDArray[np.uint8]
+    val: Pixels
     val_labels: NDArray[np.int64]
+    bands: Bands | None = None
+    """What values mean that are not red, green and blue of 0 to 255."""
 
 
 @dataclass(frozen=True)

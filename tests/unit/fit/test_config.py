@@ -27,6 +27,7 @@ def test_the_defaults_are_the_command_lines():
         "max_drop": 0.01,
         "on_bad": "skip",
         "groups": None,
+        "bands": "auto",
         "view": "auto",
         "teacher": "auto",
         "online": False,
