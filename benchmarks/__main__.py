@@ -18,6 +18,7 @@ from benchmarks import (
     squeezenet_file,
     startup,
     train_peers,
+    train_scaling,
 )
 from gossamer._machine import describe_machine, versions
 
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "resume": resume.run,
     "squeezenet_file": squeezenet_file.run,
     "train_peers": train_peers.run,
+    "train_scaling": train_scaling.run,
 }
 
 

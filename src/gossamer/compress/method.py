@@ -36,6 +36,8 @@ class Work:
     on: str = "onnxruntime"
     threads: int = 1
     seed: int = 0
+    trains: bool = False
+    """Whether training follows, so that what a method takes away may go step by step."""
     thorough: bool = True
     """Whether a result is kept: tries that are only compared may be repaired in a quicker way."""
     tell: Callable[[str], None] = field(default=lambda _line: None)

@@ -13,14 +13,16 @@ from pydantic import BaseModel
 from torch import nn
 
 from gossamer._files import write_json
+from gossamer.compress.codebook.method import PackWork
 from gossamer.compress.guard import Refused, guarded
-from gossamer.compress.method import Method, Plan, TrainedMethod, Work
+from gossamer.compress.method import Method, Plan, TrainedMethod
 from gossamer.compress.methods import parse_method, read_plan
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError
 from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_subject import Judge, Subject
 from gossamer.fit.folder import RunFolder
+from gossamer.fit.packing import is_packing, packed_metadata
 from gossamer.fit.reporter import Bar, Reporter
 from gossamer.nn.shaping import Shaping
 from gossamer.train.loop import train_until
@@ -88,14 +90,17 @@ class Steps:
             )
         self.config, self.subject, self.judge = config, subject, judge
         self.run, self.reporter = run, reporter
-        self.work = Work(
+        labels = subject.labels if judge is None else judge.labels
+        self.work = PackWork(
             shape=subject.contract.shape,
             batches=() if judge is None else judge.batches(config.seed),
             metric=None if judge is None else judge.metric,
             on=config.on,
             threads=config.threads,
             seed=config.seed,
+            trains=judge is not None and config.minutes > 0,
             tell=lambda line: reporter.line(line, style="dim"),
+            metadata=packed_metadata(subject.spec, subject.contract, labels),
         )
 
     def all(self) -> list[Step]:
@@ -118,7 +123,7 @@ class Steps:
     def _make(self, number: int, text: str, network: nn.Module) -> Callable[[], Step]:
         def job() -> Step:
             method, start = parse_method(text), time.monotonic()
-            if self.judge is not None and self.config.minutes:
+            if self.judge is not None and self.config.minutes and not is_packing(method):
                 step = self._trained(number, text, method, network, self.judge)
             else:
                 step = self._guarded(number, text, method, network)
@@ -160,7 +165,8 @@ class Steps:
 
     def _trained(self, number: int, text: str, method: Method, network: nn.Module, judge: Judge) -> Step:
         """The whole method, then distillation from the uncompressed network; milder while too much is lost."""
-        seconds = 60 * self.config.minutes / len(self.config.methods)
+        trained = sum(not is_packing(parse_method(each)) for each in self.config.methods)
+        seconds = 60 * self.config.minutes / trained
         tried: list[tuple[bool, float, Step]] = []
         for attempt, ambition in enumerate(_MILDER, 1):
             milder = method if ambition == 1 else method.milder(ambition)

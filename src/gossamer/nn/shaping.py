@@ -15,6 +15,10 @@ class Shaping(Protocol):
     So a training that was killed goes on as if it had not been: there is no other state to keep.
     """
 
+    @property
+    def settled(self) -> float:
+        """The progress from which on the network is what it is to become: no validation before that may be kept."""
+
     def after_step(self, network: nn.Module, average: nn.Module, progress: float, rate: float) -> None:
         """Change in place the network, and its moving average, which is what is validated and kept.
 

@@ -133,9 +133,7 @@ class Pace(L.Callback):
                 pl_module.updates,
             )
         state.seconds, state.steps = point.seconds, pl_module.updates
-        better = not state.points or point.worth(self.training.metric) > state.best.worth(
-            self.training.metric
-        )
+        better = self._is_better(point, pl_module.progress)
         state.points.append(point)
         if better:
             state.best_at = len(state.points) - 1
@@ -151,6 +149,15 @@ class Pace(L.Callback):
         self.listener.point(point)
         for problem in self.watch.look(self._seen(point, pl_module)):
             self.listener.problem(problem)
+
+    def _is_better(self, point: Point, progress: float) -> bool:
+        """Whether to keep these weights: those of a network that is still being shaped only until there are newer ones."""
+        state, shaping, metric = self.state, self.training.shaping, self.training.metric
+        if shaping is not None and state.counts_from is None:
+            if progress >= shaping.settled:
+                state.counts_from = len(state.points)
+            return True
+        return not state.points or point.worth(metric) > state.best.worth(metric)
 
     def _mean_loss(self, trainer: L.Trainer) -> float:
         """Of the steps since the last validation, over all processes."""

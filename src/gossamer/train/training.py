@@ -124,6 +124,8 @@ class TrainResult:
     points: list[Point] = field(default_factory=list)
     best_at: int = 0
     """Which of the points is the best."""
+    counts_from: int | None = None
+    """Of a shaped training, the first point at which the network was what it is to become; the best is no earlier."""
     halvings: int = 0
     """How often the batch was halved for want of memory."""
 

@@ -1,4 +1,4 @@
-"""Pruning as a method: `prune:macs=50%`, `prune:latency=70%,multiple=8`, `prune:params=1M,importance=taylor`."""
+"""Pruning as a method: `prune:macs=50%`, `prune:latency=70%,multiple=8`, `prune:params=1M`, `prune:drop=1%`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from gossamer.compress.prune.repair import reestimate_norms, repair
 from gossamer.compress.prune.scores import FROM_PICTURES, Importance
 from gossamer.compress.prune.targets import one_target
 from gossamer.cost.latency_table import Platform
-from gossamer.errors import GossamerError
+from gossamer.errors import GossamerError, ModelError
 
 __all__ = ["Prune"]
+
+_TRIES = 7
+"""Of a bisection: the share of the macs to within a percent."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Prune:
     params: float | None = None
     bytes: float | None = None
     latency: float | None = None
+    drop: float | None = None
+    """What may be lost of the metric, before any training: as few macs as that allows."""
     importance: Importance | Literal["auto"] = "auto"
     scope: Scope = "auto"
     multiple: int | None = None
@@ -63,6 +68,7 @@ class Prune:
             "params": self.params,
             "bytes": self.bytes,
             "latency": self.latency,
+            "drop": self.drop,
         }
         what, target = one_target(given, least_number=1.0 if self.latency is not None else 1000.0)
         prunable = self._prunable(network, work)
@@ -81,6 +87,9 @@ class Prune:
                 ),
             )
             notes.append(f"{found.latency_share:.0%} of the latency on {work.on}, measured ({tries} tries)")
+        elif what == "drop":
+            kept, note = self._least(network, prunable, work, target)
+            notes.append(note)
         else:
             kept = prunable.reach(what, target, network, scope=self.scope)
         parts = tuple(layer.name for layer in prunable.layers if not kept[list(layer.sets)].all())
@@ -95,6 +104,30 @@ class Prune:
             f"stay; {len(parts)} layers lose channels, {frozen} channels may not go"
         )
         return Proposal(parts, plan_of, tuple(notes), {"frozen": dict(whole.frozen)})
+
+    def _least(self, network: nn.Module, prunable: Prunable, work: Work, drop: float) -> tuple[Kept, str]:
+        """As few macs as keep the metric within `drop`, by bisection: each try is repaired and measured."""
+        if work.metric is None:
+            raise GossamerError(
+                "a drop is measured on pictures, there are none; give --data, or macs=50% as the target"
+            )
+        base = work.metric(network)
+        best, low, high = prunable.whole, 0.0, 1.0
+        score = base
+        for _ in range(_TRIES):
+            share = (low + high) / 2
+            try:
+                kept = prunable.choose(share, scope=self.scope)
+            except ModelError:  # no layer has so few channels
+                low = share
+                continue
+            found = work.metric(self.apply(network, prunable.plan(kept), work))
+            work.tell(f"{share:.0%} of the macs: {100 * (base - found):+.1f} points lost")
+            if base - found <= drop + 1e-9:
+                best, high, score = kept, share, found
+            else:
+                low = share
+        return best, f"{100 * (base - score):.1f} points lost of {100 * drop:.1f} allowed, in {_TRIES} tries"
 
     def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
         """Cut, checked against the masked network, repaired; norms estimated anew where the metric is better with it."""
@@ -127,6 +160,8 @@ class Prune:
             )
             if value is not None and value <= 1
         }
+        if self.drop is not None:
+            given["drop"] = self.drop * share
         return replace(self, **given)  # type: ignore[arg-type]
 
 

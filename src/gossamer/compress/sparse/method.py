@@ -1,0 +1,165 @@
+"""Zeros as methods: `sparsify:share=80%`, `sparsify:pattern=2:4`, and `slim:strength=0.01` in front of `prune`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from gossamer.compress.channels import find_channels
+from gossamer.compress.method import Plan, Proposal, Work
+from gossamer.compress.prune.repair import reestimate_norms
+from gossamer.compress.sparse.plan import SparsePlan, parse_pattern, plan_zeros, weight_scores, zero_mask
+from gossamer.compress.sparse.shaping import Gradual, Shrink
+from gossamer.errors import GossamerError, ModelError
+from gossamer.nn.shaping import Shaping
+
+__all__ = ["Slim", "SlimPlan", "Sparsify"]
+
+
+@dataclass(frozen=True)
+class Sparsify:
+    """Zeros for a share of the weights, or N of M; see `plan_zeros`. With training they come gradually."""
+
+    share: float | None = None
+    pattern: str = ""
+    everywhere: bool = False
+    name: str = "sparsify"
+
+    def propose(self, network: nn.Module, work: Work) -> Proposal:
+        """Parts are the layers that get zeros."""
+        plan = plan_zeros(
+            network,
+            share=self.share,
+            pattern=parse_pattern(self.pattern) if self.pattern else None,
+            batches=work.batches,
+            everywhere=self.everywhere,
+        )
+        weights = sum(parameter.numel() for parameter in network.parameters())
+        notes = (
+            f"{plan.zeros / weights:.1%} of all {weights / 1e6:.2f} M weights become zero, in {len(plan.layers)} layers; "
+            f"{len(plan.left)} layers are left",
+            "zeros take no bytes in a packed file (--method pack); no runtime here computes faster with them",
+        )
+        return Proposal(
+            tuple(plan.layers),
+            lambda parts: replace(plan, layers={k: v for k, v in plan.layers.items() if k in parts}),
+            notes,
+            {"left": dict(plan.left)},
+        )
+
+    def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
+        """All zeros at once, norms estimated anew where the metric is better with it; whole where training follows."""
+        if not isinstance(plan, SparsePlan):
+            raise GossamerError(f"sparsify applies plans of its own, got a {type(plan).__name__}")
+        sparse = copy.deepcopy(network)
+        if work.trains:
+            return sparse
+        modules = dict(sparse.named_modules())
+        layers: dict[str, nn.Conv2d | nn.Linear] = {}
+        for name, each in plan.layers.items():
+            layer = modules.get(name)
+            if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.weight.numel() != each.weights:
+                raise ModelError(
+                    f"the plan has {each.weights} weights in {name!r}, this network has not; apply a plan to the network "
+                    "that it was made for"
+                )
+            layers[name] = layer
+        scores = weight_scores(sparse, layers, work.batches)
+        with torch.no_grad():
+            for name, each in plan.layers.items():
+                layers[name].weight.mul_(zero_mask(scores[name], each.zeros, each.pattern))
+        if work.metric is None or not work.batches:
+            return sparse
+        fresh = reestimate_norms(sparse, work.batches)
+        return fresh if work.metric(fresh) > work.metric(sparse) else sparse
+
+    def shaping(self, network: nn.Module, plan: Plan) -> Shaping | None:
+        """The zeros come gradually in training, wherever they are best."""
+        if not isinstance(plan, SparsePlan):
+            raise GossamerError(f"sparsify trains by plans of its own, got a {type(plan).__name__}")
+        return Gradual(plan.layers)
+
+    def read(self, document: Mapping[str, Any]) -> Plan:
+        """See `SparsePlan`."""
+        return SparsePlan.from_json(document)
+
+    def milder(self, share: float) -> Sparsify:
+        """Fewer zeros: this share of them; a pattern stays what it is."""
+        return self if self.share is None else replace(self, share=self.share * share)
+
+
+@dataclass(frozen=True)
+class SlimPlan:
+    """What is shrunk, and how strongly: no channel goes yet."""
+
+    over: Literal["norms", "weights"]
+    strength: float
+    shape: tuple[int, ...]
+    """(1, bands, H, W), at which the channels are followed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as a JSON object."""
+        return {"edit": "slim", "over": self.over, "strength": self.strength, "shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class Slim:
+    """Training that shrinks channels, in front of `prune:importance=norm-scale` (or l2, over weights).
+
+    `strength` is by how much a learning rate of 1 would shrink a scale in one step.
+    """
+
+    over: Literal["norms", "weights"] = "norms"
+    strength: float = 0.01
+    name: str = "slim"
+
+    def propose(self, network: nn.Module, work: Work) -> Proposal:
+        """One part: the training as a whole."""
+        if not work.trains:
+            raise GossamerError(
+                "slim shrinks channels while the network is trained; give --data and --minutes"
+            )
+        if not 0 < self.strength < float("inf"):
+            raise GossamerError(f"slim's strength is above 0, got {self.strength:g}; give e.g. strength=0.01")
+        plan = SlimPlan(self.over, self.strength, work.shape)
+        return Proposal(
+            ("training",), lambda _parts: plan, (f"{self.over} of channels are shrunk in training",)
+        )
+
+    def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
+        """A copy: what changes comes of training."""
+        return copy.deepcopy(network)
+
+    def shaping(self, network: nn.Module, plan: Plan) -> Shaping | None:
+        """See `Shrink`."""
+        if not isinstance(plan, SlimPlan):
+            raise GossamerError(f"slim trains by plans of its own, got a {type(plan).__name__}")
+        shrink = Shrink(find_channels(network, plan.shape), network, plan.over, plan.strength)
+        if not shrink.rows:
+            raise ModelError(
+                f"{type(network).__name__} has no {plan.over} of channels that may go; take over=weights, or prune without slim"
+            )
+        return shrink
+
+    def read(self, document: Mapping[str, Any]) -> Plan:
+        """What `to_json` wrote.
+
+        Raises:
+            ModelError: a key is missing or of the wrong kind.
+        """
+        try:
+            shape = tuple(int(side) for side in document["shape"])
+            return SlimPlan(document["over"], float(document["strength"]), shape)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"a plan of slim needs over, strength and shape, got {document!r:.80}; write it with to_json"
+            ) from error
+
+    def milder(self, share: float) -> Slim:
+        """Shrinks less strongly."""
+        return replace(self, strength=self.strength * share)
