@@ -11,7 +11,7 @@ from torch import nn
 from gossamer.compress.prune.scores import Batches
 from gossamer.nn.shaping import Shaping
 
-__all__ = ["Method", "Plan", "Proposal", "TrainedMethod", "Work"]
+__all__ = ["Method", "Metric", "Plan", "Proposal", "TrainedMethod", "Work"]
 
 Metric = Callable[[nn.Module], float]
 

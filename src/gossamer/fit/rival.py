@@ -14,6 +14,7 @@ from gossamer.compress.prune.apply import apply_pruning, check_pruned
 from gossamer.compress.prune.prunable import Prunable
 from gossamer.compress.prune.repair import reconstruct
 from gossamer.compress.prune.scores import Batches
+from gossamer.cost.latency_table import Platform
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError
 from gossamer.fit.candidates import Candidate
@@ -31,7 +32,6 @@ _FILE_BYTES = 60_000
 _TRIES = 5
 _HEADROOM = 0.98
 """Of the size limit: what the shortlist leaves, and a little more."""
-_MULTIPLE = 8
 _LEAST = 0.1
 """Below this share of the teacher's params nothing of it is left worth keeping."""
 
@@ -72,7 +72,9 @@ def cut_to_budget(
         if share < _LEAST:
             break
         try:
-            cut = _cut(network, contract.shape, batches, share)
+            cut = _cut(
+                network, contract.shape, batches, share, Platform.here(runtime=config.on).channel_block
+            )
         except GossamerError as error:
             return Rival(candidate=None, note=f"{teacher.key} was not cut: {error}")
         found = measure_candidate(_candidate(cut, teacher, contract.shape), config, num_classes, folder)
@@ -104,8 +106,9 @@ def _params_share(config: FitConfig, teacher: Candidate) -> float:
     return min(shares)
 
 
-def _cut(network: nn.Module, shape: tuple[int, ...], batches: Batches, share: float) -> nn.Module:
-    prunable = Prunable(network, shape, importance="reconstruction", batches=batches, multiple=_MULTIPLE)
+def _cut(network: nn.Module, shape: tuple[int, ...], batches: Batches, share: float, block: int) -> nn.Module:
+    prunable = Prunable(network, shape, importance="reconstruction", batches=batches)
+    prunable = prunable.in_multiples(prunable.widest_multiple(block))
     plan = prunable.plan(prunable.choose(share, what="params"))
     cut = apply_pruning(network, plan).eval()
     check_pruned(network, cut, plan, shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ class Teaching(nn.Module):
                 for where there are none.
         """
         super().__init__()
-        self.teacher = teacher.eval().requires_grad_(False)
+        self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)  # the caller may train his own
         self.adaptors = nn.ModuleDict()
         self.how = how
         self._entrance = _Entrance(contract, teacher_contract or contract, teacher)
@@ -87,7 +88,7 @@ class Teaching(nn.Module):
                 "set them to 0 or give one teacher"
             )
         _, ours = dry_run(student, torch.zeros(contract.shape, device=_device(student)))
-        for network, sites, role in ((student, ours, "student"), (teacher, theirs, "teacher")):
+        for network, sites, role in ((student, ours, "student"), (self.teacher, theirs, "teacher")):
             if not sites:
                 raise ModelError(
                     f"{', '.join(asked)} follow maps (B, C, H, W), the {role} {type(network).__name__} has none; "

@@ -270,32 +270,32 @@ def test_kept_scores_stand_in_for_the_teacher(tmp_path):
     teaching, student = _teaching(Distillation(), teacher=teacher, cache=_cache(tmp_path))
     student.eval()
     plain, _ = _teaching(Distillation())
-    at_start = teacher.count
+    at_start = teaching.teacher.count
     inputs, labels = _inputs()
     first = teaching.follow(student, inputs, labels, 1, 0)
     again = teaching.follow(student, inputs, labels, 1, 0)
-    assert teacher.count == at_start + 1
+    assert teaching.teacher.count == at_start + 1
     assert torch.equal(first[1], again[1])  # a resumed run is told the same, to the bit
     torch.testing.assert_close(first[1], plain.follow(student, inputs, labels, 1, 0)[1], rtol=1e-2, atol=1e-4)
 
     second = _Counting(_network(12, 2))  # another network: what it says is not asked for
     later, _ = _teaching(Distillation(), teacher=second, cache=_cache(tmp_path))
-    at_start = second.count
+    at_start = later.teacher.count
     assert torch.equal(later.follow(student, inputs, labels, 1, 0)[1], first[1])
     assert torch.equal(later.follow(student, inputs[2:], labels[2:], 1, 2)[1], first[1][2:])
-    assert second.count == at_start
+    assert later.teacher.count == at_start
     later.follow(student, inputs, labels, 2, 0)
-    assert second.count == at_start + 1
+    assert later.teacher.count == at_start + 1
 
 
 def test_no_cache_where_maps_are_followed(tmp_path):
     teacher = _Counting(_network(12, 1))
     how = Distillation(attention=1.0)
     teaching, student = _teaching(how, teacher=teacher, cache=_cache(tmp_path))
-    at_start = teacher.count
+    at_start = teaching.teacher.count
     for _ in range(2):
         teaching.follow(student, *_inputs(), 0, 0)
-    assert teacher.count == at_start + 2
+    assert teaching.teacher.count == at_start + 2
 
 
 def test_an_ensemble_says_the_mean_of_what_its_teachers_say():
@@ -319,3 +319,9 @@ def test_an_ensemble_knows_the_same_classes():
     ensemble = Ensemble([(_network(), CONTRACT), (_network(classes=7), CONTRACT)])
     with pytest.raises(ModelError, match=r"know the same classes, got \[3, 7\] of them"):
         ensemble(_inputs()[0])
+
+
+def test_a_network_that_taught_can_still_be_trained():
+    network = _network(12, 1)
+    _teaching(Distillation(), teacher=network)
+    assert all(parameter.requires_grad for parameter in network.parameters())

@@ -10,11 +10,13 @@ from torch import nn
 
 from gossamer.compress.auto.drivers import DriverName, driver_of
 from gossamer.compress.auto.environment import Environment
-from gossamer.compress.method import Plan, Proposal, Work
+from gossamer.compress.method import Metric, Plan, Proposal, Work
 from gossamer.compress.prune.method import Prune
 from gossamer.compress.prune.plan import PrunePlan
+from gossamer.compress.prune.prunable import Prunable
 from gossamer.compress.prune.scores import Importance
-from gossamer.errors import GossamerError
+from gossamer.cost.latency_table import Platform
+from gossamer.errors import GossamerError, ModelError
 
 __all__ = ["Auto"]
 
@@ -30,7 +32,8 @@ class Auto:
     driver: DriverName = "amc"
     evaluations: int = 100
     importance: Importance | Literal["auto"] = "auto"
-    multiple: int = 1
+    multiple: int | None = None
+    """Channels that stay together; what fills the processor's vectors by default."""
     floor: float = 0.1
     keep: tuple[str, ...] = ()
     name: str = "auto"
@@ -46,18 +49,7 @@ class Auto:
             raise GossamerError(
                 "auto searches ratios by a metric on held-out pictures and none was given; give pictures with --data, or take prune"
             )
-        environment = Environment(
-            network,
-            work.shape,
-            metric=work.metric,
-            macs=self.macs,
-            batches=work.batches,
-            importance=self.importance if self.importance != "auto" else "l1",
-            multiple=self.multiple,
-            floor=self.floor,
-            keep=self.keep,
-            seed=work.seed,
-        )
+        environment = self._environment(network, work, work.metric)
 
         def tick(spent: int, best: float) -> None:
             if spent % _TOLD == 0:
@@ -87,6 +79,32 @@ class Auto:
             "frozen": dict(environment.prunable.channels.frozen),
         }
         return Proposal(parts, plan_of, notes, facts)
+
+    def _environment(self, network: nn.Module, work: Work, metric: Metric) -> Environment:
+        """In multiples that fill the processor's vectors, narrower ones where the budget cannot be reached so."""
+        importance: Importance = self.importance if self.importance != "auto" else "l1"
+        multiple = self.multiple
+        if multiple is None:
+            block = Platform.here(runtime=work.on).channel_block
+            multiple = Prunable(network, work.shape).widest_multiple(block)
+        while True:
+            try:
+                return Environment(
+                    network,
+                    work.shape,
+                    metric=metric,
+                    macs=self.macs,
+                    batches=work.batches,
+                    importance=importance,
+                    multiple=multiple,
+                    floor=self.floor,
+                    keep=self.keep,
+                    seed=work.seed,
+                )
+            except ModelError:
+                if self.multiple is not None or multiple == 1:
+                    raise
+                multiple //= 2
 
     def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
         """As pruning does: cut, checked, repaired."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from torch import nn
 
 from gossamer.compress.method import Plan, Proposal, Work
 from gossamer.compress.prune.apply import apply_pruning, check_pruned
+from gossamer.compress.prune.budget import Quantity
 from gossamer.compress.prune.latency import plan_latency
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.prunable import Kept, Prunable, Scope
@@ -22,6 +24,8 @@ from gossamer.errors import GossamerError, ModelError
 
 __all__ = ["Prune"]
 
+_CLOSE = 0.97
+"""How much of the target wide steps must use."""
 _TRIES = 7
 """Of a bisection: the share of the macs to within a percent."""
 
@@ -39,6 +43,7 @@ class Prune:
     importance: Importance | Literal["auto"] = "auto"
     scope: Scope = "auto"
     multiple: int | None = None
+    """Channels that stay together; what fills the processor's vectors by default, where that comes close to the target."""
     floor: float = 0.1
     keep: tuple[str, ...] = ()
     name: str = "prune"
@@ -47,15 +52,14 @@ class Prune:
         importance: Importance = self.importance if self.importance != "auto" else "l2"
         if self.importance == "auto" and work.batches:
             importance = "reconstruction"
-        multiple = self.multiple
-        if multiple is None:
-            multiple = Platform.here(runtime=work.on).channel_block if self.latency is not None else 1
+        block = Platform.here(runtime=work.on).channel_block
+        start = block if self.latency is not None else 1
         return Prunable(
             network,
             work.shape,
             importance=importance,
             batches=work.batches if importance in FROM_PICTURES else (),
-            multiple=multiple,
+            multiple=self.multiple or start,
             floor=self.floor,
             keep=self.keep,
             seed=work.seed,
@@ -91,7 +95,7 @@ class Prune:
             kept, note = self._least(network, prunable, work, target)
             notes.append(note)
         else:
-            kept = prunable.reach(what, target, network, scope=self.scope)
+            prunable, kept = self._reached(what, target, network, prunable, work)
         parts = tuple(layer.name for layer in prunable.layers if not kept[list(layer.sets)].all())
 
         def plan_of(chosen: Sequence[str]) -> PrunePlan:
@@ -104,6 +108,27 @@ class Prune:
             f"stay; {len(parts)} layers lose channels, {frozen} channels may not go"
         )
         return Proposal(parts, plan_of, tuple(notes), {"frozen": dict(whole.frozen)})
+
+    def _reached(
+        self, what: str, target: float, network: nn.Module, prunable: Prunable, work: Work
+    ) -> tuple[Prunable, Kept]:
+        """In multiples that fill the processor's vectors, as wide as still comes close to the target.
+
+        Other widths leave the fast kernels: EfficientNet-Lite0 with 60 % of the macs in odd widths takes twice the time
+        of the whole on ONNX Runtime.
+        """
+        kept = prunable.reach(what, target, network, scope=self.scope)
+        block = Platform.here(runtime=work.on).channel_block
+        multiple = 1 if self.multiple else prunable.widest_multiple(block)
+        quantity: Quantity = "macs" if what == "macs" else "params"
+        while multiple > 1:
+            wide = prunable.in_multiples(multiple)
+            with contextlib.suppress(ModelError):  # no layer has so few channels: take narrower steps
+                found = wide.reach(what, target, network, scope=self.scope)
+                if wide.cost(found, quantity) >= _CLOSE * prunable.cost(kept, quantity):
+                    return wide, found
+            multiple //= 2
+        return prunable, kept
 
     def _least(self, network: nn.Module, prunable: Prunable, work: Work, drop: float) -> tuple[Kept, str]:
         """As few macs as keep the metric within `drop`, by bisection: each try is repaired and measured."""

@@ -7,6 +7,7 @@ normalisation of isomorphic pruning, 2407.04616).
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import heapq
 from collections.abc import Mapping, Sequence
@@ -88,14 +89,33 @@ class Prunable:
         self.channels = find_channels(network, example)
         self.comparable = importance in COMPARABLE
         self.scores = self._scored(network, importance, batches, seed)
-        self.layers = [
-            _layer(self.channels, sets, self.scores, multiple, floor, alike=not self.comparable)
-            for sets in _alike(self.channels)
-        ]
+        self._floor = floor
+        self.layers = self._layers(multiple)
         self.layer_ms: Mapping[str, float] | None = None
         """Times of the whole network's layers, where somebody measured them: what `milliseconds` are told from."""
         if keep:
             self._leave(keep)
+
+    def _layers(self, multiple: int) -> list[PrunableLayer]:
+        alike = not self.comparable
+        return [
+            _layer(self.channels, sets, self.scores, multiple, self._floor, alike=alike)
+            for sets in _alike(self.channels)
+        ]
+
+    def in_multiples(self, multiple: int) -> Prunable:
+        """The same network with the same scores, whose layers keep a multiple of channels."""
+        found = copy.copy(self)
+        names = {layer.name for layer in self.layers}
+        found.layers = [layer for layer in self._layers(multiple) if layer.name in names]
+        return found
+
+    def widest_multiple(self, block: int) -> int:
+        """The largest of block, block / 2, ... 1 of which the middle layer has four: coarser steps leave no choice."""
+        middle = int(np.median([len(layer.sets) for layer in self.layers])) if self.layers else 1
+        while block > 1 and 4 * block > middle:
+            block //= 2
+        return block
 
     def _scored(
         self, network: nn.Module, importance: Importance, batches: Batches, seed: int
