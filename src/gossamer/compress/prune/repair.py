@@ -28,8 +28,8 @@ _PLACES = 20
 """Places sampled of each picture's outputs."""
 _PICTURES = 128
 """Pictures that are looked at: each layer runs them up to itself."""
-_RIDGE = 1e-3
-"""Pull towards the weights as they were, relative to the inputs' mean square."""
+_RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
+"""Pulls towards the weights as they were, relative to the inputs' mean square, of which each layer takes the best."""
 _MOST_INPUTS = 5000
 """Layers with more inputs than this a place are left as they are: the equations grow with the cube."""
 
@@ -259,19 +259,29 @@ def _fit(
     weight: Tensor = module.weight.detach().double().flatten(1)
     inputs, wanted = inputs.double(), wanted.double()
     x_mean, y_mean = inputs.mean(0), wanted.mean(0)
-    x, y = inputs - x_mean, wanted - y_mean
-    square = x.T @ x
-    ridge = _RIDGE * float(square.diagonal().mean()) + 1e-12
-    square.diagonal().add_(ridge)
-    fitted = weight + torch.linalg.solve(square, x.T @ (y - x @ weight.T)).T
-    shift = y_mean - fitted @ x_mean
-    if _shift(ours, product, channels, shift):
-        with torch.no_grad():
-            module.weight.copy_(fitted.reshape(module.weight.shape))
-        return
-    # no bias and no norm: the means must come of the weights themselves
-    square = inputs.T @ inputs
-    square.diagonal().add_(_RIDGE * float(square.diagonal().mean()) + 1e-12)
-    fitted = weight + torch.linalg.solve(square, inputs.T @ (wanted - inputs @ weight.T)).T
+    fitted = _least_squares(inputs - x_mean, wanted - y_mean, weight)
+    if not _shift(ours, product, channels, y_mean - fitted @ x_mean):
+        # no bias and no norm: the means must come of the weights themselves
+        fitted = _least_squares(inputs, wanted, weight)
     with torch.no_grad():
         module.weight.copy_(fitted.reshape(module.weight.shape))
+
+
+def _least_squares(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """W' (out, in) for x (N, in) and y (N, out), pulled towards W as strongly as does best on the last quarter of x.
+
+    These are other pictures than the rest: where there are few for many inputs, a weak pull fits their noise.
+    """
+    known = len(x) * 3 // 4
+    rest = y - x @ weight.T
+    square, product = x[:known].T @ x[:known], x[:known].T @ rest[:known]
+    held, missed = x[known:], rest[known:]
+    errors = [float((missed - held @ _solved(square, product, ridge)).square().sum()) for ridge in _RIDGES]
+    best = _RIDGES[int(np.argmin(errors))]
+    return weight + _solved(square + held.T @ held, product + held.T @ missed, best).T
+
+
+def _solved(square: Tensor, product: Tensor, ridge: float) -> Tensor:
+    pulled = square.clone()
+    pulled.diagonal().add_(ridge * float(square.diagonal().mean()) + 1e-12)
+    return torch.linalg.solve(pulled, product)
