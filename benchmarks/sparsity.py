@@ -1,4 +1,4 @@
-"""Zeros in ResNet-20 on the CIFAR-10 JPEG set: at once by size, by what weights give, and gradually in training."""
+"""Zeros in ResNet-20 on the CIFAR-10 JPEG set: at once, with and without pictures, and gradually in training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TRAINED_SECONDS = 120.0
 
 
 def run() -> Iterator[str]:
-    """Judged on 2,000 test pictures; norms estimated anew where 1,000 training pictures say that it is better."""
+    """Judged on 2,000 test pictures; what is kept with pictures is chosen on 1,000 training pictures."""
     torch.set_num_threads(1)
     network, pre = trained("resnet20_cifar", cifar_weights(20))
     (pixels, labels), (test, truth) = cifar("train", 1_000), cifar("test", JUDGED // 10)
@@ -54,11 +54,7 @@ def run() -> Iterator[str]:
         method = parse_method(f"sparsify:{text}")
         assert isinstance(method, Sparsify)
         found = []
-        for work in (
-            Work(SHAPE),
-            Work(SHAPE, batches),
-            Work(SHAPE, batches, metric),
-        ):
+        for work in (Work(SHAPE), Work(SHAPE, batches, metric)):
             proposal = method.propose(network, work)
             found.append(right(method.apply(network, proposal.plan(proposal.parts), work)))
         began = time.process_time()
@@ -71,7 +67,7 @@ def run() -> Iterator[str]:
             )
         )
         yield (
-            f"{text}: by size {found[0]:.1f} %, with pictures {found[1]:.1f} %, norms where better {found[2]:.1f} %, "
+            f"{text}: by size {found[0]:.1f} %, with pictures {found[1]:.1f} %, "
             f"trained {learnt:.1f} % ({time.process_time() - began:.0f} CPU s)"
         )
 

@@ -284,4 +284,5 @@ def _least_squares(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
 def _solved(square: Tensor, product: Tensor, ridge: float) -> Tensor:
     pulled = square.clone()
     pulled.diagonal().add_(ridge * float(square.diagonal().mean()) + 1e-12)
-    return torch.linalg.solve(pulled, product)
+    solved: Tensor = torch.linalg.solve(pulled, product)
+    return solved

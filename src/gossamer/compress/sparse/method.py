@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gossamer.compress.channels import find_channels
 from gossamer.compress.method import Plan, Proposal, Work
 from gossamer.compress.prune.repair import reestimate_norms
+from gossamer.compress.prune.scores import Batches
 from gossamer.compress.sparse.plan import SparsePlan, parse_pattern, plan_zeros, weight_scores, zero_mask
 from gossamer.compress.sparse.shaping import Gradual, Shrink
 from gossamer.errors import GossamerError, ModelError
@@ -36,7 +37,6 @@ class Sparsify:
             network,
             share=self.share,
             pattern=parse_pattern(self.pattern) if self.pattern else None,
-            batches=work.batches,
             everywhere=self.everywhere,
         )
         weights = sum(parameter.numel() for parameter in network.parameters())
@@ -53,7 +53,10 @@ class Sparsify:
         )
 
     def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
-        """All zeros at once, norms estimated anew where the metric is better with it; whole where training follows."""
+        """All zeros at once; whole where training follows.
+
+        With a metric the best of four: weights by their size or by what they give, with norms as they were or anew.
+        """
         if not isinstance(plan, SparsePlan):
             raise GossamerError(f"sparsify applies plans of its own, got a {type(plan).__name__}")
         sparse = copy.deepcopy(network)
@@ -69,14 +72,11 @@ class Sparsify:
                     "that it was made for"
                 )
             layers[name] = layer
-        scores = weight_scores(sparse, layers, work.batches)
-        with torch.no_grad():
-            for name, each in plan.layers.items():
-                layers[name].weight.mul_(zero_mask(scores[name], each.zeros, each.pattern))
+        forms = [_zeroed(sparse, plan, weight_scores(sparse, layers, each)) for each in _scorings(work)]
         if work.metric is None or not work.batches:
-            return sparse
-        fresh = reestimate_norms(sparse, work.batches)
-        return fresh if work.metric(fresh) > work.metric(sparse) else sparse
+            return forms[0]
+        forms += [reestimate_norms(form, work.batches) for form in forms]
+        return max(forms, key=work.metric)
 
     def shaping(self, network: nn.Module, plan: Plan) -> Shaping | None:
         """The zeros come gradually in training, wherever they are best."""
@@ -91,6 +91,18 @@ class Sparsify:
     def milder(self, share: float) -> Sparsify:
         """Fewer zeros: this share of them; a pattern stays what it is."""
         return self if self.share is None else replace(self, share=self.share * share)
+
+
+def _scorings(work: Work) -> tuple[Batches, ...]:
+    return ((), work.batches) if work.batches and work.metric is not None else ((),)
+
+
+def _zeroed(network: nn.Module, plan: SparsePlan, scores: Mapping[str, Tensor]) -> nn.Module:
+    sparse = copy.deepcopy(network)
+    with torch.no_grad():
+        for name, each in plan.layers.items():
+            sparse.get_parameter(f"{name}.weight").mul_(zero_mask(scores[name], each.zeros, each.pattern))
+    return sparse
 
 
 @dataclass(frozen=True)
