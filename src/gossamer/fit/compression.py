@@ -19,6 +19,8 @@ from gossamer._files import sha256
 from gossamer.compress.precision import INT8_LADDER, FileScore, convert, preferred
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.onnx_post_training import Calibration
+from gossamer.compress.quantize.sensitivity import keep_worst
+from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
 from gossamer.data.check import CheckReport
@@ -35,6 +37,9 @@ __all__ = ["Compressed", "Row", "compress"]
 
 _CALIBRATION_PICTURES = 256
 _EDIT_PICTURES = 32
+_SENSITIVITY_PICTURES = 32
+_MOST_FP32 = 6
+"""Layers that may stay fp32 before int8 is given up."""
 _METADATA_BYTES = 6_000
 
 
@@ -78,6 +83,7 @@ def compress(
         scores = made.scored()
         rows += made.rows
         best = preferred(scores, made.fits(), config.max_drop)
+        notes += made.notes
         if best is not None:
             return _kept(run, network, best, rows, notes, met=True)
         notes.append(
@@ -162,33 +168,69 @@ class _Files:
         self.folder = run.path / network.folder / "files"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = []
+        self.notes: list[str] = []
         train = split_pictures(report, "train", candidate.size, run).pixels
         order = np.random.default_rng(config.seed).permutation(len(train))[:_CALIBRATION_PICTURES]
         self.calibration = [self.contract.normalise(train[i : i + 1]) for i in sorted(order.tolist())]
 
     def scored(self) -> list[FileScore]:
-        """fp32 and int8 on their own files; int8 backed off while the guard refuses, last to the edited network; fp16 where
-        it fits."""
+        """fp32 and int8 on their own files; fp16 where it fits.
+
+        int8 is backed off while the guard refuses: to other ranges, to the edited network, at last to a file whose worst
+        layers stay fp32.
+        """
         runtime = get_runtime(self.config.on)
         source = self.folder / f"fp32{runtime.suffix}"
         network = load_trained(self.run.path, self.network, len(self.report.dataset.labels))
         runtime.export(network, self.contract, source)
         exact = self._score("fp32", source, "as trained", None)
         scores = [exact]
-        for made_of, how, edited in self._int8_trials(network, source):
-            int8 = self._converted(made_of, "int8", how, exact, edited)
-            if int8 is None:
-                break
-            if int8.drop <= self.config.max_drop:
-                scores.append(int8)
-                break
-            refused = self.rows.pop()
-            reason = f"refused: {100 * refused.drop:.1f} points lost"
-            self.rows.append(refused.model_copy(update={"reason": reason}))
+        int8 = self._int8(network, source, exact)
+        if int8 is not None:
+            scores.append(int8)
+            self._judge(source, int8.path)
         if preferred(scores, self.fits(), self.config.max_drop) is None:
             halves = self._converted(source, "fp16", INT8_LADDER[0], exact)
             scores += [] if halves is None else [halves]
         return scores
+
+    def _int8(self, network: nn.Module, source: Path, exact: FileScore) -> FileScore | None:
+        """The first int8 file that the guard lets through."""
+        for made_of, how, edited in self._int8_trials(network, source):
+            int8 = self._converted(made_of, "int8", how, exact, edited)
+            if int8 is None:
+                return None
+            if int8.drop <= self.config.max_drop:
+                return int8
+            self._refuse()
+        mixed = source.with_name(f"int8-mixed{source.suffix}")
+        found = keep_worst(
+            source,
+            mixed,
+            self.calibration[:: len(self.calibration) // _SENSITIVITY_PICTURES or 1],
+            lambda path: self._accuracy(path, "int8"),
+            max_drop=self.config.max_drop,
+            most=_MOST_FP32,
+        )
+        int8 = self._score("int8", mixed, f"{INT8_LADDER[0].label}, {len(found.kept)} layers in fp32", exact)
+        if int8.drop <= self.config.max_drop:
+            return int8
+        self._refuse()
+        return None
+
+    def _refuse(self) -> None:
+        refused = self.rows.pop()
+        reason = f"refused: {100 * refused.drop:.1f} points lost"
+        self.rows.append(refused.model_copy(update={"reason": reason}))
+
+    def _judge(self, fp32: Path, int8: Path) -> None:
+        """Say where int8 is not worth it on this runtime, and why."""
+        if self.config.on != "onnxruntime":
+            return
+        verdict = judge_int8(fp32, int8, threads=self.config.threads)
+        if not verdict.recommended:
+            self.notes.append(f"{self.network.candidate.key}: {verdict.reason}")
+            self.reporter.line(self.notes[-1], style="yellow")
 
     def fits(self) -> dict[Precision, bool]:
         """Whether the latest file of each precision keeps the budget."""
