@@ -1,0 +1,86 @@
+"""The channels of a network as values: which belong together, what they cost, where they stand in its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Channels", "Labels", "Product", "Slot"]
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One axis of a parameter or buffer, and the label of each of its places (-1 where it may not change)."""
+
+    name: str
+    axis: int
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Product:
+    """A convolution or matrix product: macs = `factor` x outputs kept x inputs kept / groups."""
+
+    layer: str
+    factor: int
+    outputs: Labels
+    inputs: Labels
+    groups: int
+
+    def macs(self, kept: NDArray[np.bool_]) -> int:
+        """Multiply-accumulates where `kept` (by label) says which channels there are; label -1 always is."""
+        return self.factor * _count(self.outputs, kept) * _count(self.inputs, kept) // self.groups
+
+
+def _count(labels: Labels, kept: NDArray[np.bool_]) -> int:
+    return int(np.where(labels < 0, True, kept[labels]).sum())
+
+
+@dataclass
+class Channels:
+    """The channels of a network: `sets[label]` is the set that a label belongs to, -1 where it is frozen."""
+
+    sets: Labels
+    slots: list[Slot]
+    products: list[Product]
+    frozen: dict[str, int]
+    """Why sets are frozen -> how many channels."""
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Of all parameters."""
+    outputs: dict[str, Labels] = field(default_factory=dict)
+    """Labels of the channels that each module gives, by its name."""
+
+    @property
+    def count(self) -> int:
+        """How many sets may be removed."""
+        return int(self.sets.max(initial=-1)) + 1
+
+    def set_of(self, labels: Labels) -> Labels:
+        """The set of each label, -1 where it is frozen or no channel."""
+        return np.where(labels < 0, -1, self.sets[np.maximum(labels, 0)]) if len(self.sets) else labels
+
+    def kept_labels(self, kept_sets: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """By label, from what is kept by set; frozen labels are."""
+        found: NDArray[np.bool_] = np.where(
+            self.sets < 0, True, kept_sets[self.sets] if len(kept_sets) else True
+        )
+        return found
+
+    def macs(self, kept_sets: NDArray[np.bool_]) -> int:
+        """Exact multiply-accumulates of the network that keeps these sets."""
+        kept = self.kept_labels(kept_sets)
+        return sum(each.macs(kept) for each in self.products)
+
+    def params(self, kept_sets: NDArray[np.bool_]) -> int:
+        """Exact parameters of the network that keeps these sets."""
+        kept = self.kept_labels(kept_sets)
+        sizes = {name: list(shape) for name, shape in self.shapes.items()}
+        for slot in self.slots:
+            if slot.name in sizes:
+                sizes[slot.name][slot.axis] = _count(slot.labels, kept)
+        return sum(prod(shape) for shape in sizes.values())
