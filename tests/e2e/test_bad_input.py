@@ -297,7 +297,9 @@ class TestPredict:
 
     def test_models_that_are_none(self, refused, picture, tmp_path):
         refused("no such model file: none.onnx; check the path", "predict", "none.onnx", picture)
-        refused("a model is a bundle folder or a .onnx file, got model.pt", "predict", "model.pt", picture)
+        refused(
+            "a model is a bundle folder, a .onnx or a .gsm file, got model.pt", "predict", "model.pt", picture
+        )
         refused("is no bundle (it has no model.json)", "predict", tmp_path, picture)
         (tmp_path / "text.onnx").write_text("this is no network")
         refused("text.onnx is no ONNX file that can be run", "predict", "text.onnx", picture)

@@ -99,8 +99,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "training": (
         "compress.auto",
+        "compress.channel_labels",
+        "compress.channel_rules",
+        "compress.channel_values",
         "compress.channels",
         "compress.codebook.calibrate",
+        "compress.codebook.method",
+        "compress.codebook.network_file",
+        "compress.codebook.sized",
         "compress.distill",
         "compress.guard",
         "compress.lowrank",
@@ -123,6 +129,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "compress.quantize.schedule",
         "compress.quantize.simulate",
         "compress.quantize.sweep",
+        "compress.sparse",
         "data.augment",
         "data.batches",
         "data.draws",
@@ -159,7 +166,7 @@ LATE_UPWARD: set[tuple[str, str]] = {
 # What a layer may take from outside the standard library when it is imported.
 THIRD_PARTY: dict[str, set[str]] = {
     "ground": {"psutil"},
-    "shell": {"PIL", "jinja2", "markupsafe", "numpy", "onnx", "pydantic"},
+    "shell": {"PIL", "jinja2", "llvmlite", "markupsafe", "numba", "numpy", "onnx", "pydantic"},
     "nn": {"torch"},
     "networks": {"torch"},
     "training": {"lightning", "numpy", "torch"},

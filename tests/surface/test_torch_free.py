@@ -9,6 +9,8 @@ import pytest
 from without_torch import gossamer, python
 
 from gossamer.cli import app
+from gossamer.compress.codebook.graph import split_graph
+from gossamer.compress.codebook.packed import write_packed
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.runtimes.onnxruntime import export
@@ -23,8 +25,11 @@ SHELL = [
     "gossamer._files",
     "gossamer._machine",
     "gossamer.cli",
+    "gossamer.compress.codebook.graph",
     "gossamer.compress.codebook.packed",
+    "gossamer.compress.codebook.session",
     "gossamer.compress.codebook.steps",
+    "gossamer.compress.order",
     "gossamer.compress.precision",
     "gossamer.compress.quantize.onnx_post_training",
     "gossamer.cost._node_times",
@@ -52,6 +57,10 @@ SHELL = [
     "gossamer.data.split",
     "gossamer.deploy.bundle",
     "gossamer.deploy.contract",
+    "gossamer.deploy.kernels.binary",
+    "gossamer.deploy.kernels.reference",
+    "gossamer.deploy.kernels.shift",
+    "gossamer.deploy.kernels.weights",
     "gossamer.deploy.metadata",
     "gossamer.deploy.onnx_file",
     "gossamer.deploy.predict",
@@ -189,6 +198,20 @@ def test_predict_from_one_file(model, pictures):
     assert prediction["file"] == str(picture)
     assert sorted(row["label"] for row in prediction["top"]) == ["a", "b", "c"]
     assert sum(row["score"] for row in prediction["top"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_from_one_packed_file(model, pictures, tmp_path):
+    file, split = onnx.load(model), tmp_path / "model.gsm"
+    graph = split_graph(file, {})
+    metadata = json.loads({each.key: each.value for each in file.metadata_props}["gossamer"])
+    write_packed(split, graph.tensors, metadata=metadata, graph=graph.graph)
+    picture = pictures({"a": 1}) / "a" / "000.png"
+    found, expected = (
+        gossamer("predict", split, picture, "--json"),
+        gossamer("predict", model, picture, "--json"),
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == expected.stdout
 
 
 def test_fit_says_what_to_install(pictures, tmp_path):

@@ -41,7 +41,8 @@ def compress_verb(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", help="E.g. prune:macs=50% or factorise:params=70%; may be given again, in order."
+            "--method",
+            help="E.g. prune:macs=50%, factorise:params=70%, pack:bits=6 or pack:size=0.4MB; may be given again, in order.",
         ),
     ] = None,
     plan: Annotated[

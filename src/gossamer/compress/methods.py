@@ -22,11 +22,15 @@ __all__ = ["METHODS", "parse_method", "read_plan"]
 METHODS: Mapping[str, str] = {
     "prune": "gossamer.compress.prune.method:Prune",
     "factorise": "gossamer.compress.lowrank.method:Factorise",
+    "slim": "gossamer.compress.sparse.method:Slim",
+    "sparsify": "gossamer.compress.sparse.method:Sparsify",
     "auto": "gossamer.compress.auto.method:Auto",
+    "quantize": "gossamer.compress.quantize.method:Quantize",
+    "pack": "gossamer.compress.codebook.method:Pack",
 }
 """Name -> where its class stands. A method is a frozen dataclass that is a `Method`."""
 
-_EDITS = ("prune", "factorise")
+_EDITS = ("prune", "factorise", "quantize", "pack", "sparsify")
 """Methods whose plans are structural edits of the same name; ratios that `auto` finds are pruned."""
 _UNITS = {"%": 0.01, "k": 1e3, "kB": 1e3, "K": 1e3, "M": 1e6, "MB": 1e6, "G": 1e9, "ms": 1.0}
 

@@ -25,7 +25,7 @@ FORMAT, VERSION = "gossamer-bundle", 1
 
 @dataclass(frozen=True)
 class DeployedFile:
-    """One exported file of a bundle; `path` is relative to the bundle."""
+    """One exported file of a bundle; `path` is relative to the bundle. A packed one has no precision of its own."""
 
     runtime: str
     precision: str
@@ -92,7 +92,8 @@ def save(
     provenance: Mapping[str, Any],
     texts: Mapping[str, str],
 ) -> Bundle:
-    """Write a bundle: each deployed file (runtime, precision, threads, path) is copied to deploy/RUNTIME-PRECISION/.
+    """Write a bundle: each deployed file (runtime, precision, threads, path) is copied to deploy/RUNTIME-PRECISION/, to
+    deploy/RUNTIME/ where it has no precision.
 
     `texts` are further files by name. model.json is written last, so that a half-written bundle does not load.
 
@@ -104,7 +105,7 @@ def save(
     _copy(weights, folder / "weights.safetensors")
     deployed: list[DeployedFile] = []
     for runtime, precision, threads, path in files:
-        target = folder / "deploy" / f"{runtime}-{precision}" / path.name
+        target = folder / "deploy" / "-".join(filter(None, (runtime, precision))) / path.name
         _copy(path, target)
         relative = target.relative_to(folder).as_posix()
         deployed.append(

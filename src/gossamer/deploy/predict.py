@@ -1,4 +1,4 @@
-"""Prediction from a bundle or a bare .onnx file: pictures in, labels with scores out, without torch."""
+"""Prediction from a bundle, a bare .onnx file or a packed one: pictures in, labels with scores out, without torch."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ class Predictor:
             bundle = load(path)
             self.session: Session = bundle.session(threads=threads)
             self.labels, self.contract = bundle.labels, bundle.contract
-        elif path.suffix == ".onnx":
-            self.session = get_runtime("onnxruntime").load(path, threads=threads or 1)
+        elif path.suffix in _OPENERS:
+            self.session = _OPENERS[path.suffix](path, threads or 1)
             document = read_metadata(self.session.metadata, path)
             self.labels = tuple(str(label) for label in document["labels"])
             self.contract = InputContract.from_json(document["input"])
         else:
             raise BundleError(
-                f"a model is a bundle folder or a .onnx file, got {path}; give one that gossamer wrote"
+                f"a model is a bundle folder, a .onnx or a .gsm file, got {path}; give one that gossamer wrote"
             )
 
     def predict(self, file: Path, *, top: int = 5) -> Prediction:
@@ -77,6 +77,20 @@ class Predictor:
             return Prediction(file, (), (), str(error))
         order = np.argsort(-scores, kind="stable")[:top]
         return Prediction(file, tuple(self.labels[i] for i in order), tuple(float(scores[i]) for i in order))
+
+
+def _open_onnx(path: Path, threads: int) -> Session:
+    return get_runtime("onnxruntime").load(path, threads=threads)
+
+
+def _open_packed(path: Path, threads: int) -> Session:
+    from gossamer.compress.codebook.session import open_packed
+
+    return open_packed(path, threads=threads)
+
+
+_OPENERS = {".onnx": _open_onnx, ".gsm": _open_packed}
+"""Of single files, by their suffix."""
 
 
 def find_pictures(inputs: Iterable[str | Path]) -> Iterator[Path]:
@@ -104,6 +118,6 @@ def _pictures_of(path: Path) -> Iterator[Path]:
 def predict(
     model: str | Path, inputs: Iterable[str | Path], *, top: int = 5, threads: int | None = None
 ) -> list[Prediction]:
-    """Predict every picture of `inputs` (files or folders) with a bundle or .onnx file."""
+    """Predict every picture of `inputs` (files or folders) with a bundle, .onnx or .gsm file."""
     predictor = Predictor(model, threads=threads)
     return [predictor.predict(file, top=top) for file in find_pictures(inputs)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from gossamer.compress.codebook.session import SUFFIX
 from gossamer.compress.methods import parse_method
+from gossamer.compress.order import check_order
 from gossamer.errors import GossamerError
 from gossamer.fit.config import RunConfig
 
@@ -33,8 +35,11 @@ class CompressConfig(RunConfig):
             raise GossamerError(
                 f"give methods or plans to apply, got {len(self.methods)} and {len(self.plans)}; e.g. --method prune:macs=50%"
             )
-        for text in self.methods:
-            parse_method(text)
+        if self.model.endswith(SUFFIX):
+            raise GossamerError(
+                f"a packed file is the end of a chain, got {self.model}; give the bundle that it lies in, or the network's name"
+            )
+        check_order([parse_method(text).name for text in self.methods])
         if not 0 <= self.max_drop < 1:
             raise GossamerError(f"max_drop is from 0 to below 1, got {self.max_drop:g}; write e.g. 1%")
         if not 0 <= self.minutes <= 60 * 24 * 7:

@@ -31,6 +31,7 @@ from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_steps import Step, Steps, network_after
 from gossamer.fit.compress_subject import Judge, Subject, open_subject
 from gossamer.fit.folder import RunFolder, open_run
+from gossamer.fit.packing import PackedFile, packed_metadata, write_packed_network
 from gossamer.fit.pictures import split_pictures
 from gossamer.fit.publish import file_metadata
 from gossamer.fit.reporter import Quiet, Reporter
@@ -118,6 +119,7 @@ class _Measured(BaseModel):
     file: str
     sha256: str
     figures: dict[str, Any]
+    packed: PackedFile | None = None
 
 
 class _Run:
@@ -140,8 +142,8 @@ class _Run:
             raise
         last = network_after(run.path, steps[-1])
         reporter.heading("export and measure the file")
-        found = run.stage("3-measure", _Measured, lambda: self._measured(last, judge, report))
-        met = all(step.met for step in steps)
+        found = run.stage("3-measure", _Measured, lambda: self._measured(steps[-1], last, judge, report))
+        met = all(step.met for step in steps) and (found.packed is None or found.packed.met)
         headline = self._headline(steps, found, judge)
         labels = self.subject.labels if judge is None else judge.labels
         saved = self._publish(steps, last, found, headline, labels, met=met)
@@ -149,7 +151,9 @@ class _Run:
         run.event("done", met=met)
         return CompressRun(saved, tuple(steps), found.figures, headline, run.path, met)
 
-    def _measured(self, network: nn.Module, judge: Judge | None, report: CheckReport | None) -> _Measured:
+    def _measured(
+        self, step: Step, network: nn.Module, judge: Judge | None, report: CheckReport | None
+    ) -> _Measured:
         runtime, contract = get_runtime(self.config.on), self.subject.contract
         labels = self.subject.labels if judge is None else judge.labels
         folder = self.run.path / "export"
@@ -178,10 +182,23 @@ class _Run:
         }
         if judge is not None and report is not None:
             figures |= self._judged(sessions, judge, report)
+        packed = write_packed_network(
+            self.run.path,
+            network,
+            step.method,
+            self.run.path / step.plan,
+            contract,
+            packed_metadata(ModelSpec.from_json(step.spec), contract, labels),
+            sessions["after"],
+            threads=self.config.threads,
+        )
+        if packed is not None:
+            figures["packed"] = packed.model_dump()
         return _Measured(
             file=paths["after"].relative_to(self.run.path).as_posix(),
             sha256=sha256(paths["after"]),
             figures=figures,
+            packed=packed,
         )
 
     def _judged(self, sessions: dict[str, Any], judge: Judge, report: CheckReport) -> dict[str, Any]:
@@ -203,6 +220,9 @@ class _Run:
             found["accuracy_before"] = float(np.mean(np.array(answers["before"]) == labels))
         return found
 
+    def _packed(self, packed: PackedFile) -> tuple[str, str, int, Path]:
+        return "packed", "", self.config.threads, self.run.path / packed.file
+
     def _write_contract(self, path: Path, network: nn.Module, labels: Sequence[str]) -> None:
         """The file tells what it takes, so that it can be used alone."""
         model = onnx.load(path)
@@ -217,7 +237,7 @@ class _Run:
             f"{steps[-1].params[0] / steps[0].params[1]:.1%} of the params, {figures['latency_share']:.0%} of the latency "
             f"({figures['latency']['p50_ms']:.2f} ms on {self.config.on}, {self.config.threads} threads), "
             f"{figures['size_bytes'] / 1e6:.2f} MB"
-        )
+        ) + ("" if found.packed is None else f", {found.packed.told}")
         if "accuracy" in figures:
             told += (
                 f"; {100 * figures['accuracy']:.1f} % of {figures['test_pictures']} test pictures right, "
@@ -255,7 +275,10 @@ class _Run:
             task="classify",
             labels=labels,
             contract=self.subject.contract,
-            files=[(self.config.on, "fp32", self.config.threads, self.run.path / found.file)],
+            files=[
+                (self.config.on, "fp32", self.config.threads, self.run.path / found.file),
+                *([] if found.packed is None else [self._packed(found.packed)]),
+            ],
             measured={**found.figures, "met": met},
             provenance={
                 "from": self.config.model,

@@ -19,6 +19,7 @@ from gossamer.nn.channels import keep_channels, read_kept
 from gossamer.nn.factorise import factor_layers, read_layers
 from gossamer.nn.fuse import fuse
 from gossamer.nn.network import Network, truncate
+from gossamer.nn.quantize import quantize_layers, read_bits
 from gossamer.zoo.catalogue import find_entry
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source, load_weights
@@ -182,6 +183,8 @@ def _edit(network: nn.Module, edit: Mapping[str, Any]) -> nn.Module:
         return keep_channels(network, kept, edit.get("outputs", {}))
     if edit.get("edit") == "factorise":
         return factor_layers(network, read_layers(edit))
+    if edit.get("edit") == "quantize":
+        return quantize_layers(network, read_bits(edit))
     raise ModelError(
-        f"unknown structural edit {edit.get('edit')!r}; this version knows: truncate, fuse, prune, factorise"
+        f"unknown structural edit {edit.get('edit')!r}; this version knows: truncate, fuse, prune, factorise, quantize"
     )

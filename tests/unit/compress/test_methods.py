@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gossamer.compress.method import Method
+from gossamer.compress.method import Method, Work
 from gossamer.compress.methods import METHODS, parse_method, read_plan
 from gossamer.compress.prune.method import Prune
 from gossamer.compress.prune.targets import plan_pruning
@@ -54,3 +54,52 @@ def test_a_plan_file_finds_its_method(tmp_path):
         read_plan(file)
     with pytest.raises(GossamerError, match=r"is no plan \(FileNotFoundError"):
         read_plan(tmp_path / "none.json")
+
+
+class TestPruneByDrop:
+    def _proposal(self, allowed, metric):
+        network = build("mobilenet_v1_0.25", num_classes=10, seed=0).eval()
+        work = Work(shape=(1, 3, 64, 64), metric=metric)
+        proposal = parse_method(f"prune:drop={allowed}").propose(network, work)
+        return proposal.plan(proposal.parts)
+
+    def test_finds_the_fewest_macs_that_the_metric_allows(self):
+        """The metric is the share of the params that are left: what may be lost of it is known."""
+        whole = sum(p.numel() for p in build("mobilenet_v1_0.25", num_classes=10).parameters())
+
+        def metric(each):
+            return sum(p.numel() for p in each.parameters()) / whole
+
+        plan = self._proposal("30%", metric)
+        assert 0.70 <= plan.params / plan.params_before <= 0.72
+
+    def test_leaves_a_network_whole_that_may_lose_nothing(self):
+        scores = iter([1.0] + [0.5] * 20)
+        plan = self._proposal("1%", lambda _each: next(scores))
+        assert plan.macs == plan.macs_before
+
+    def test_needs_pictures(self):
+        with pytest.raises(GossamerError, match="--data"):
+            self._proposal("1%", None)
+
+
+class TestPruneInFullVectors:
+    def _plan(self, text, name="mobilenet_v1_0.5"):
+        network = build(name, num_classes=10, seed=0).eval()
+        proposal = parse_method(text).propose(network, Work(shape=(1, 3, 64, 64)))
+        return proposal.plan(proposal.parts)
+
+    def test_keeps_widths_that_fill_the_processors_vectors(self):
+        plan = self._plan("prune:macs=50%")
+        assert 0.485 <= plan.macs / plan.macs_before <= 0.5
+        assert plan.removed
+        assert all(after % 8 == 0 for after, _ in plan.removed.values())
+
+    def test_takes_the_multiple_that_was_asked_for(self):
+        plan = self._plan("prune:macs=50%,multiple=1")
+        assert plan.macs / plan.macs_before > 0.497
+        assert any(after % 8 for after, _ in plan.removed.values())
+
+    def test_narrows_its_steps_where_a_network_is_narrow(self):
+        plan = self._plan("prune:macs=50%", "resnet20_cifar")
+        assert 0.485 <= plan.macs / plan.macs_before <= 0.5

@@ -38,18 +38,22 @@ def bias_names(network: nn.Module) -> dict[str, str]:
 
 
 def measure_moments(
-    network: nn.Module, batches: Sequence[Tensor], *, seed: int = 0
+    network: nn.Module, batches: Sequence[Tensor], *, seed: int = 0, most_columns: int | None = None
 ) -> dict[str, LayerMoments]:
     """Weight tensor -> moments, of convolutions without groups and linear layers; batches are (B, C, H, W).
 
-    The network is put into eval mode and back; no gradient is left behind.
+    Layers whose filters have more than `most_columns` weights are left out: moments are squares of them. The network is put into eval mode and back; no gradient is left behind.
 
     Raises:
         DataError: there are no pictures, or the network gives no numbers for them.
     """
     if not sum(len(batch) for batch in batches):
         raise DataError("calibration needs pictures, got none; give some of the kind the network will see")
-    sums = {name: _Sums(layer) for name, layer in _layers(network).items()}
+    sums = {
+        name: _Sums(layer)
+        for name, layer in _layers(network).items()
+        if most_columns is None or layer.weight[0].numel() <= most_columns
+    }
     generator = torch.Generator().manual_seed(seed)
     with _in_eval(network), _watched(network, sums):
         for batch in batches:

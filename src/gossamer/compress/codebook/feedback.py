@@ -65,6 +65,8 @@ def _inverse_factor(moment: Floats) -> Floats | None:
 
 def _round_columns(weights: Floats, factor: Floats, step: float, prices: Floats, reach: int) -> Integers:
     """Round column by column; the columns of a block are made up for at once, the others after the block."""
+    if not np.triu(factor, 1).any():  # inputs that do not move together: no error can be made up for
+        return _best(weights / step, 0.5 * np.square(step / np.diag(factor)), prices, reach)
     rest = weights.copy()
     codes = np.empty(weights.shape, np.int64)
     columns = weights.shape[1]
@@ -82,8 +84,8 @@ def _round_columns(weights: Floats, factor: Floats, step: float, prices: Floats,
     return codes
 
 
-def _best(scaled: Floats, loss: float, prices: Floats, reach: int) -> Integers:
-    """Of the nearest multiple, the one next to it towards zero and zero, that of least loss plus price; (O,)."""
+def _best(scaled: Floats, loss: float | Floats, prices: Floats, reach: int) -> Integers:
+    """Of the nearest multiple, the one next to it towards zero and zero, that of least loss plus price; (O, ...)."""
     near = np.clip(np.rint(scaled), -reach, reach)
     tries = np.stack([near, near - np.sign(near), np.zeros_like(near)])
     costs = loss * np.square(scaled - tries) + prices[tries.astype(np.int64) + reach]

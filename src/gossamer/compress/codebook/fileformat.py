@@ -1,4 +1,4 @@
-"""The container of packed weights: magic, version, table of tensors, metadata, payload, checksum; checked when read.
+"""The container of packed weights: magic, version, metadata, table of tensors, graph, payload, checksum; checked when read.
 
 `docs/reference/packed.md` gives it byte by byte. Nothing is allocated for a length before it is held against the bytes
 that are there, and no tensor before its shape is held against the size of the file.
@@ -23,11 +23,13 @@ __all__ = ["MAGIC", "VERSION", "Content", "Row", "assemble", "dissect"]
 
 MAGIC = b"\x89GSMR\r\n\n"
 """Not text, and no longer itself after a transfer that changes line ends."""
-VERSION = 1
+VERSION = 2
+"""A file without a graph is written as version 1, which has no place for one."""
 _HEADER = struct.Struct("<8sHHIIQ")
+_GRAPH = struct.Struct("<I")
 _CRC = struct.Struct("<I")
 MOST_TEXT_BYTES = 1 << 22
-"""Bytes that metadata and table may have when inflated."""
+"""Bytes that metadata, table and graph may have when inflated, each."""
 MOST_WEIGHTS = 1 << 28
 WEIGHTS_A_BYTE = 1 << 16
 """Weights that a file may claim for each of its bytes: even a tensor of zeros is not denser."""
@@ -52,15 +54,24 @@ class Content(NamedTuple):
     rows: tuple[Row, ...]
     sections: tuple[memoryview, ...]
     stream: memoryview
+    graph: bytes
+    """Empty where the file has none."""
+    graph_bytes: int
+    """What it takes in the file."""
 
 
 def assemble(
-    metadata: Mapping[str, Any], coder: Coder, rows: Sequence[Row], sections: Sequence[bytes], stream: bytes
+    metadata: Mapping[str, Any],
+    coder: Coder,
+    rows: Sequence[Row],
+    sections: Sequence[bytes],
+    stream: bytes,
+    graph: bytes = b"",
 ) -> bytes:
     """The bytes of a file.
 
     Raises:
-        ModelError: the metadata are no JSON, or tensors or metadata are more than a reader takes.
+        ModelError: the metadata are no JSON, or tensors, metadata or graph are more than a reader takes.
     """
     try:
         text = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
@@ -69,15 +80,20 @@ def assemble(
             f"metadata of a packed file are JSON, got something else ({error}); give texts and numbers"
         ) from error
     table = _table(rows)
-    if max(len(text), len(table)) > MOST_TEXT_BYTES:
+    if max(len(text), len(table), len(graph)) > MOST_TEXT_BYTES:
         raise ModelError(
-            f"metadata and table have at most {MOST_TEXT_BYTES} bytes each, got {len(text)} and {len(table)}; shorten them"
+            f"metadata, table and graph have at most {MOST_TEXT_BYTES} bytes each, got {len(text)}, {len(table)} "
+            f"and {len(graph)}; shorten them"
         )
     deflated, packed_table = zlib.compress(text, 9), zlib.compress(table, 9)
     payload = b"".join(sections) + stream
     flags = list(CODERS).index(coder)
-    header = _HEADER.pack(MAGIC, VERSION, flags, len(deflated), len(packed_table), len(payload))
-    body = header + deflated + packed_table + payload
+    version = VERSION if graph else 1
+    header = _HEADER.pack(MAGIC, version, flags, len(deflated), len(packed_table), len(payload))
+    packed_graph = zlib.compress(graph, 9) if graph else b""
+    if graph:
+        header += _GRAPH.pack(len(packed_graph))
+    body = header + deflated + packed_table + packed_graph + payload
     weights = sum(math.prod(row.shape) for row in rows)
     if weights > min(MOST_WEIGHTS, WEIGHTS_A_BYTE * len(body)):
         raise ModelError(
@@ -113,26 +129,52 @@ def dissect(data: bytes, label: str) -> Content:
         raise BundleError(
             f"{label} is no packed network: it does not start as one; give a file that write_packed wrote"
         )
+    header = _header(data, label)
+    body = memoryview(data)[: -_CRC.size]
+    if zlib.crc32(body) != _CRC.unpack_from(data, len(body))[0]:
+        raise BundleError(f"{label} is damaged: its checksum does not fit its bytes; fetch it again")
+    version, flags = header.version, header.flags
+    reader = ByteReader(body[header.size_bytes :])
+    metadata = _metadata(_inflated(reader.take(header.metadata_bytes, "the metadata"), "the metadata"))
+    rows = _rows(_inflated(reader.take(header.table_bytes, "the table"), "the table"), len(data))
+    drawn = reader.take(header.graph_bytes, "the graph")
+    graph = _inflated(drawn, "the graph") if version > 1 else b""
+    sections = tuple(reader.take(row.section_bytes, f"the section of {row.name}") for row in rows)
+    if version < 1 or flags >= len(CODERS):
+        raise damaged(f"version {version} and coder {flags} do not exist")
+    stream = reader.take(reader.left, "the stream")
+    return Content(metadata, list(CODERS)[flags], rows, sections, stream, graph, header.graph_bytes)
+
+
+class _Header(NamedTuple):
+    """The numbers at the start of a file."""
+
+    version: int
+    flags: int
+    metadata_bytes: int
+    table_bytes: int
+    graph_bytes: int
+    size_bytes: int
+
+
+def _header(data: bytes, label: str) -> _Header:
+    """The header, held against the size of the file."""
+    cut_off = BundleError(f"{label} is cut off after {len(data)} bytes; fetch it again")
     if len(data) < _HEADER.size + _CRC.size:
-        raise BundleError(f"{label} is cut off after {len(data)} bytes; fetch it again")
-    _, version, flags, text_size, table_size, payload_size = _HEADER.unpack_from(data)
+        raise cut_off
+    _, version, flags, text, table, payload = _HEADER.unpack_from(data)
     if version > VERSION:
         raise BundleError(
             f"{label} has version {version}, this gossamer reads up to {VERSION}; update gossamer"
         )
-    expected = _HEADER.size + text_size + table_size + payload_size + _CRC.size
+    size = _HEADER.size + (_GRAPH.size if version > 1 else 0)
+    if len(data) < size + _CRC.size:
+        raise cut_off
+    graph = int(_GRAPH.unpack_from(data, _HEADER.size)[0]) if version > 1 else 0
+    expected = size + text + table + graph + payload + _CRC.size
     if expected != len(data):
         raise BundleError(f"{label} should have {expected} bytes and has {len(data)}; fetch it again")
-    body = memoryview(data)[: -_CRC.size]
-    if zlib.crc32(body) != _CRC.unpack_from(data, len(body))[0]:
-        raise BundleError(f"{label} is damaged: its checksum does not fit its bytes; fetch it again")
-    reader = ByteReader(body[_HEADER.size :])
-    metadata = _metadata(_inflated(reader.take(text_size, "the metadata"), "the metadata"))
-    rows = _rows(_inflated(reader.take(table_size, "the table"), "the table"), len(data))
-    sections = tuple(reader.take(row.section_bytes, f"the section of {row.name}") for row in rows)
-    if version < 1 or flags >= len(CODERS):
-        raise damaged(f"version {version} and coder {flags} do not exist")
-    return Content(metadata, list(CODERS)[flags], rows, sections, reader.take(reader.left, "the stream"))
+    return _Header(version, flags, text, table, graph, size)
 
 
 def _inflated(data: memoryview, what: str) -> bytes:

@@ -53,10 +53,17 @@ class Packed:
     table: tuple[PackedTensor, ...]
     coder: str
     size_bytes: int
+    graph: bytes = b""
+    """The network that the tensors are of, without them (see `graph.join_graph`); empty where the file has none."""
+    graph_bytes: int = 0
+    """What it takes in the file."""
 
 
 def pack(
-    tensors: Mapping[str, Array], plan: PackPlan | None = None, metadata: Mapping[str, Any] | None = None
+    tensors: Mapping[str, Array],
+    plan: PackPlan | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    graph: bytes = b"",
 ) -> bytes:
     """Tensors as a file's bytes. What the plan does not name is kept exactly: as a codebook or raw, which is smaller.
 
@@ -81,7 +88,7 @@ def pack(
             raise ModelError(f"{name}: {error}") from error
         rows.append(Row(name, tensor.shape, kind, each.codec, len(writer.data)))
         sections.append(bytes(writer.data))
-    return assemble(metadata or {}, plan.coder, rows, sections, encoder.finish())
+    return assemble(metadata or {}, plan.coder, rows, sections, encoder.finish(), graph)
 
 
 def _kind(tensor: Array, codec: str) -> str:
@@ -101,14 +108,23 @@ def _kind(tensor: Array, codec: str) -> str:
 
 
 def _exact_plan(tensor: Array, encoder: type[Encoder]) -> TensorPlan:
-    """The smaller of the two codecs that lose nothing."""
-    raw, exact = TensorPlan("raw"), TensorPlan("codebook", {"exact": True})
-    if tensor.dtype != np.float32 or distinct_values(tensor, FEW_VALUES) is None:
+    """The smaller of the two codecs that lose nothing, in halves where these hold every number."""
+    if tensor.dtype != np.float32:
+        return TensorPlan("raw")
+    own, shared = ("float16", "float16") if _are_halves(tensor) else ("own", "float32")
+    raw, exact = TensorPlan("raw", {"dtype": own}), TensorPlan("codebook", {"exact": True, "dtype": shared})
+    if distinct_values(tensor, FEW_VALUES) is None:
         return raw
     return min(
         (raw, exact),
         key=lambda plan: CODECS[plan.codec].encode(ByteWriter(), encoder(), tensor, plan.complete),
     )
+
+
+def _are_halves(tensor: Array) -> bool:
+    """Whether fp16 holds every number of the tensor."""
+    with np.errstate(over="ignore"):
+        return bool(tensor.size and np.array_equal(tensor.astype(np.float16).astype(np.float32), tensor))
 
 
 def parse(data: bytes, label: str = "the file") -> Packed:
@@ -132,7 +148,15 @@ def parse(data: bytes, label: str = "the file") -> Packed:
         decoder.finish()
     except BundleError as error:
         raise BundleError(f"{label}: {error}") from error
-    return Packed(tensors, content.metadata, tuple(table), content.coder, len(data))
+    return Packed(
+        tensors,
+        content.metadata,
+        tuple(table),
+        content.coder,
+        len(data),
+        content.graph,
+        content.graph_bytes,
+    )
 
 
 def unpack(data: bytes) -> dict[str, Array]:
@@ -149,6 +173,7 @@ def write_packed(
     tensors: Mapping[str, Array],
     plan: PackPlan | None = None,
     metadata: Mapping[str, Any] | None = None,
+    graph: bytes = b"",
 ) -> int:
     """Pack into a file that appears whole or not at all; how many bytes it has.
 
@@ -158,7 +183,7 @@ def write_packed(
         ModelError: as `pack`.
         RunFolderError: the file cannot be written.
     """
-    data = pack(tensors, plan, metadata)
+    data = pack(tensors, plan, metadata, graph)
     write_bytes(path, data)
     return len(data)
 

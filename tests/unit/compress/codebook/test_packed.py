@@ -178,8 +178,8 @@ def test_every_truncation_is_noticed(file):
 def test_one_error_for_each_kind_of_bad_file(file, tmp_path):
     with pytest.raises(BundleError, match=r"cat\.jpg is no packed network"):
         parse(b"\xff\xd8\xff" * 40, "cat.jpg")
-    with pytest.raises(BundleError, match="version 2, this gossamer reads up to 1; update"):
-        parse(_signed(file[:8] + struct.pack("<H", 2) + file[10:-4]))
+    with pytest.raises(BundleError, match="version 3, this gossamer reads up to 2; update"):
+        parse(_signed(file[:8] + struct.pack("<H", 3) + file[10:-4]))
     with pytest.raises(BundleError, match="cut off after 12 bytes"):
         parse(file[:12])
     with pytest.raises(BundleError, match="checksum does not fit"):

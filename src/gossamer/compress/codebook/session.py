@@ -1,0 +1,68 @@
+"""A packed file on ONNX Runtime: decoded by numpy, joined with its graph, run without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer.compress.codebook.graph import join_graph
+from gossamer.compress.codebook.packed import read_packed
+from gossamer.deploy.metadata import METADATA_KEY
+from gossamer.errors import BundleError
+
+__all__ = ["SUFFIX", "PackedSession", "open_packed"]
+
+SUFFIX = ".gsm"
+"""Of packed files."""
+
+
+class PackedSession:
+    """A packed file ready to run, sequentially on a fixed number of threads; nothing is written to disk."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime as ort
+
+        packed = read_packed(path)
+        if not packed.graph:
+            raise BundleError(
+                f"{path} holds weights alone, without the graph to run them; write it with gossamer compress --method pack"
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            model = join_graph(packed.graph, list(packed.tensors.values())).SerializeToString()
+            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except BundleError as error:
+            raise BundleError(f"{path}: {error}") from error
+        except Exception as error:  # the runtime's own exception types differ by version
+            reason = str(error).splitlines()[0][:160]
+            raise BundleError(
+                f"{path} holds no graph that can be run ({reason}); fetch or write it again"
+            ) from error
+        self._input = self._session.get_inputs()[0].name
+        self._metadata = {METADATA_KEY: json.dumps(packed.metadata)}
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the file carries beside the network, as an ONNX file's properties would."""
+        return self._metadata
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores (1, K) of one prepared input (1, bands, H, W)."""
+        scores: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
+        return scores
+
+
+def open_packed(path: Path, *, threads: int = 1) -> PackedSession:
+    """Open a packed file of a whole network.
+
+    Raises:
+        BundleError: it is missing, damaged, or holds weights alone.
+    """
+    return PackedSession(path, threads)

@@ -1,0 +1,46 @@
+"""What a layer is rounded to, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from gossamer.errors import ModelError, nearest
+
+__all__ = ["KINDS", "Kind", "LayerBits"]
+
+Kind = Literal["uniform", "pot", "ternary", "binary"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_BITS = {"uniform": range(2, 9), "pot": range(2, 7), "ternary": range(2, 3), "binary": range(1, 2)}
+_INPUT_BITS = range(1, 9)
+
+
+@dataclass(frozen=True)
+class LayerBits:
+    """What a layer is rounded to.
+
+    Raises:
+        ModelError: an unknown kind, or bits that it does not have.
+    """
+
+    weights: Kind = "uniform"
+    bits: int = 8
+    """uniform 2 to 8, pot 2 to 6, ternary 2, binary 1."""
+    per_channel: bool = True
+    """One scale for each output channel, not for the whole weight."""
+    activation_bits: int | None = None
+    """Of what comes in: 1 to 8, None leaves it in float."""
+
+    def __post_init__(self) -> None:
+        if self.weights not in KINDS:
+            raise ModelError(
+                f"weights are {', '.join(KINDS)}, got {self.weights!r}; {nearest(str(self.weights), KINDS)}"
+            )
+        allowed = _BITS[self.weights]
+        if self.bits not in allowed:
+            told = f"{allowed[0]} to {allowed[-1]} bits" if len(allowed) > 1 else f"{allowed[0]} bits"
+            raise ModelError(f"{self.weights} weights have {told}, got {self.bits}; give {allowed[-1]}")
+        if self.activation_bits is not None and self.activation_bits not in _INPUT_BITS:
+            raise ModelError(
+                f"activations have 1 to 8 bits or stay in float, got {self.activation_bits}; give 8 or none"
+            )

@@ -1,0 +1,116 @@
+"""Few bits: never off by more than half a step inside the range, codes within their bits, exact powers, exact baking."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load, save
+from torch import nn
+
+from gossamer.compress.quantize.qat_apply import apply_bits, best_step
+from gossamer.compress.quantize.qat_codes import bake, codes, decode
+from gossamer.compress.quantize.qat_plan import plan_bits
+from gossamer.nn.layer_bits import KINDS, LayerBits
+from gossamer.nn.quantize import quantize_layers, quantized_layers
+from gossamer.nn.quantizers import pot_codes, pot_count, pot_top, pot_values, round_uniform, spread
+
+numbers = st.floats(-1e4, 1e4, width=32, allow_subnormal=False)
+rows = st.integers(2, 12).flatmap(
+    lambda width: st.lists(st.lists(numbers, min_size=width, max_size=width), min_size=1, max_size=6)
+)
+kinds = st.sampled_from(KINDS).flatmap(
+    lambda kind: st.tuples(
+        st.just(kind),
+        {"uniform": st.integers(2, 8), "pot": st.integers(2, 6), "ternary": st.just(2), "binary": st.just(1)}[
+            kind
+        ],
+        st.booleans(),
+    )
+)
+
+
+@given(rows, st.floats(1e-3, 1e3), st.integers(2, 8), st.integers(0, 255))
+@settings(deadline=None)
+def test_inputs_are_off_by_half_a_step_inside_the_range(values, step, bits, zero):
+    x, high = torch.tensor(values), 2**bits - 1
+    zero = min(zero, high)
+    rounded = round_uniform(x, torch.tensor(step), torch.tensor(float(zero)), 0, high)
+    inside = (x >= -zero * step) & (x <= (high - zero) * step)
+    slack = 1e-6 * x.abs() + 1e-12
+    assert ((rounded - x).abs() <= 0.5 * step + slack)[inside].all()
+    assert (rounded >= -zero * step * (1 + 1e-6)).all()
+    assert (rounded <= (high - zero) * step * (1 + 1e-6)).all()
+    assert (rounded[x == 0] == 0).all()
+
+
+@given(rows, st.integers(2, 8), st.booleans())
+@settings(deadline=None)
+def test_weights_are_off_by_half_a_step_inside_the_range(values, bits, per_channel):
+    weight = torch.tensor(values)
+    step = best_step(weight, bits, per_channel)
+    size = spread(torch.where(step > 0, step, 1.0), weight)
+    half = 2 ** (bits - 1)
+    rounded = round_uniform(weight, size, torch.zeros_like(size), -half, half - 1)
+    inside = (weight >= -half * size) & (weight <= (half - 1) * size)
+    assert ((rounded - weight).abs() <= (0.5 * size + 1e-6 * weight.abs()))[inside].all()
+    assert torch.allclose(round_uniform(rounded, size, torch.zeros_like(size), -half, half - 1), rounded)
+
+
+@given(rows, st.integers(2, 6), st.booleans())
+@settings(deadline=None)
+def test_powers_of_two_are_exact_and_within_a_third(values, bits, per_channel):
+    weight = torch.tensor(values)
+    top = pot_top(weight, per_channel=per_channel)
+    found = pot_codes(weight, top, bits)
+    powers = pot_values(found, top, bits)
+    assert (torch.frexp(powers[powers != 0].abs()).mantissa == 0.5).all()
+    assert (found.abs() <= pot_count(bits)).all()
+    assert torch.equal(pot_codes(powers, top, bits), found)
+    smallest = spread(top, weight) * 2.0 ** (1 - pot_count(bits))
+    off = (powers - weight).abs()
+    assert (off <= torch.maximum(weight.abs() / 3, smallest / 2) * (1 + 1e-5))[
+        weight.abs() >= smallest / 2
+    ].all()
+    assert (powers == 0)[weight.abs() < smallest / 2].all()
+
+
+@given(rows, kinds)
+@settings(deadline=None, max_examples=60)
+def test_baked_layers_decode_from_their_codes_and_survive_a_file(values, kind):
+    weight = torch.tensor(values)
+    network = nn.Sequential(nn.Linear(weight.shape[1], len(weight)))
+    with torch.no_grad():
+        network[0].weight.copy_(weight)
+    bits = LayerBits(*kind)
+    changed = quantize_layers(network, {"0": bits}).eval()
+    layer = quantized_layers(changed)["0"]
+    found, scale = codes(layer)
+    assert len(set(found.ravel().tolist())) <= 2**bits.bits
+    assert abs(found.astype(int)).max() <= 2 ** (bits.bits - 1)
+    baked = bake(changed)
+    assert torch.equal(decode(found, scale, bits), baked[0].weight)
+    x = torch.linspace(-1, 1, 2 * weight.shape[1]).reshape(2, -1)
+    with torch.no_grad():
+        assert torch.equal(baked(x), changed(x))
+    again = quantize_layers(nn.Sequential(nn.Linear(weight.shape[1], len(weight))), {"0": bits}).eval()
+    again.load_state_dict(load(save(changed.state_dict())))
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in changed.state_dict().items())
+    with torch.no_grad():
+        assert torch.equal(again(x), changed(x))
+
+
+@given(st.integers(0, 99), st.integers(2, 8))
+@settings(deadline=None, max_examples=15)
+def test_more_bits_never_cost_less_and_lose_more(seed, bits):
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 1))
+    shape = (1, 3, 8, 8)
+    plans = [plan_bits(network, shape, bits=b, activation_bits=None) for b in (bits, 8)]
+    assert plans[0].costs().weight_bytes <= plans[1].costs().weight_bytes
+    assert plans[0].costs().bops <= plans[1].costs().bops
+    lost = []
+    for plan in plans:
+        weight = bake(apply_bits(network, plan))[2].weight
+        lost.append(float((weight - network[2].weight).detach().norm()))
+    assert lost[1] <= lost[0]
