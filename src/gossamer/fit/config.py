@@ -114,6 +114,29 @@ class TrainConfig(RunConfig):
     devices: int = 1
     nodes: int = 1
 
+    @property
+    def command(self) -> str:
+        """The command that trains the same again."""
+        parts = ["gossamer", "train", self.data, "--model", self.model, "--recipe", self.recipe]
+        for setting in self.settings:
+            parts += ["--set", setting]
+        for option, value, usual in (
+            ("--teacher", self.teacher, None),
+            ("--epochs", self.epochs, None),
+            ("--minutes", self.minutes, None),
+            ("--size", self.size, None),
+            ("--metric", self.metric, "accuracy"),
+            ("--groups", self.groups, None),
+            ("--bands", self.bands, "auto"),
+            ("--view", self.view, "auto"),
+            ("--on", self.on, "onnxruntime"),
+            ("--threads", self.threads, 1),
+        ):
+            if value != usual:
+                parts += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+        quoted = [f'"{part}"' if " " in part else part for part in parts]
+        return " ".join([*quoted, "--seed", str(self.seed)])
+
     def checked(self) -> TrainConfig:
         """The same, or an error where a value makes no sense.
 

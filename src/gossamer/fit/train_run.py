@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,20 +28,19 @@ from gossamer.fit.folder import RunFolder, open_run
 from gossamer.fit.page import Outcome
 from gossamer.fit.pictures import split_pictures
 from gossamer.fit.publish import Published, metadata_of, publish
-from gossamer.fit.reporter import Bar, Quiet, Reporter
+from gossamer.fit.reporter import Quiet, Reporter
 from gossamer.fit.shortlist import Shortlist
 from gossamer.fit.start import Start, recipe_name, recipe_of
+from gossamer.fit.train_watch import Watcher
 from gossamer.fit.training import CurvePoint, Trained, TrainedNetwork, load_trained
 from gossamer.fit.verification import Verified, verify
 from gossamer.train.loop import steps_of, train_until
-from gossamer.train.pace import Listener
 from gossamer.train.probe import linear_probe
 from gossamer.train.processes import Processes, rank_here
 from gossamer.train.recipe import Recipe
 from gossamer.train.score_cache import ScoreCache, make_room
 from gossamer.train.teachers import Teaching
-from gossamer.train.training import Pictures, Point, Pulse, Seconds, Training, TrainResult
-from gossamer.train.watch import Problem
+from gossamer.train.training import Pictures, Seconds, Training, TrainResult
 
 __all__ = ["TrainRun", "train_network"]
 
@@ -257,8 +255,6 @@ class _Run:
 
     def __init__(self, config: TrainConfig, run: RunFolder, reporter: Reporter) -> None:
         self.config, self.run, self.reporter = config, run, reporter
-        self.problems: list[str] = []
-        self.speed = 0.0
 
     def go(self) -> TrainRun:
         config, run, reporter = self.config, self.run, self.reporter
@@ -296,7 +292,7 @@ class _Run:
             compressed=compressed,
             verified=verified,
         )
-        command = _command(config)
+        command = config.command
         published = run.stage(
             "5-publish", Published, lambda: publish(fit_config, report, outcome, run, command=command)
         )
@@ -336,13 +332,15 @@ class _Run:
     def _train(self, training: Training, start: Start, probed: _Probed) -> Trained:
         total = training.length.count
         with self.reporter.bar(start.candidate.key, total) as bar:
-            result = train_until(training, total, listener=_Watcher(self, training, bar))
+            watcher = Watcher(self.config.model, training, self.run, self.reporter, bar)
+            result = train_until(training, total, listener=watcher)
         best = result.best
         self.reporter.line(
             f"best on validation: {100 * best.val_accuracy:.1f} % after {best.passes:.1f} passes; "
-            f"{result.seconds:.0f} s, {self.speed:.0f} pictures/s"
+            f"{result.seconds:.0f} s, {watcher.speed:.0f} pictures/s"
+            + (f" over {world} processes" if (world := training.processes.world) > 1 else "")
         )
-        notes = [probed.note, *(f"while training: {problem}" for problem in self.problems)]
+        notes = [probed.note, *(f"while training: {problem}" for problem in watcher.problems)]
         if result.halvings:
             notes.append(
                 f"memory ran out: the batch was halved {result.halvings} times, gradients of as many batches summed"
@@ -353,7 +351,7 @@ class _Run:
             notes=notes,
             lost=[],
             view=start.recipe.augmentation.view,
-            pictures_per_second=round(self.speed, 1),
+            pictures_per_second=round(watcher.speed, 1),
         )
 
     def _export(self, network: TrainedNetwork, report: CheckReport) -> Compressed:
@@ -400,55 +398,3 @@ def _summary(candidate: Candidate, training: Training, result: TrainResult) -> T
         points=[CurvePoint(**vars(point)) for point in result.points],
         recipe=training.recipe.to_json(),
     )
-
-
-class _Watcher(Listener):
-    """Moves the bar, keeps the metrics, says what goes wrong and when it will be done."""
-
-    def __init__(self, run: _Run, training: Training, bar: Bar) -> None:
-        self.run, self.training, self.bar = run, training, bar
-        self.started = time.monotonic()
-
-    def pulse(self, now: Pulse) -> None:
-        self.run.speed = now.pictures_per_second
-        accuracy = "" if now.val_accuracy is None else f"  val {100 * now.val_accuracy:.1f} %"
-        done = now.seconds if isinstance(self.training.length, Seconds) else now.steps
-        self.bar.update(
-            done,
-            text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}  {now.pictures_per_second:.0f} pictures/s",
-        )
-
-    def point(self, point: Point) -> None:
-        self.run.run.metric(
-            network=self.run.config.model,
-            seconds=round(point.seconds, 2),
-            passes=round(point.passes, 3),
-            train_loss=round(point.train_loss, 5),
-            val_loss=round(point.val_loss, 5),
-            val_accuracy=round(point.val_accuracy, 5),
-        )
-        self.run.reporter.line(
-            f"pass {point.passes:.1f}: loss {point.train_loss:.3f}, validation {point.val_loss:.3f}, "
-            f"{100 * point.val_accuracy:.1f} %",
-            style="dim",
-        )
-
-    def problem(self, problem: Problem) -> None:
-        self.run.problems.append(problem.message)
-        self.run.run.event("problem", code=problem.code, message=problem.message)
-        self.run.reporter.line(problem.message, style="yellow")
-
-
-def _command(config: TrainConfig) -> str:
-    parts = ["gossamer", "train", config.data, "--model", config.model, "--recipe", config.recipe]
-    for setting in config.settings:
-        parts += ["--set", setting]
-    for option, value in (
-        ("--teacher", config.teacher),
-        ("--epochs", config.epochs),
-        ("--minutes", config.minutes),
-        ("--size", config.size),
-    ):
-        parts += [] if value is None else [option, f"{value:g}" if isinstance(value, float) else str(value)]
-    quoted = [f'"{part}"' if " " in part else part for part in parts]
-    return " ".join([*quoted, "--seed", str(config.seed)])

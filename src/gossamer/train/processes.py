@@ -17,6 +17,11 @@ class Processes:
     nodes: int = 1
     accelerator: str = "auto"
 
+    @property
+    def world(self) -> int:
+        """How many there are."""
+        return self.devices * self.nodes
+
 
 def rank_here() -> int:
     """The number of this process among those that train together, before Lightning knows it; 0 writes and speaks."""

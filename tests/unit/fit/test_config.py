@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from gossamer.errors import BudgetError, GossamerError, RunFolderError
-from gossamer.fit.config import FitConfig, parse_share
+from gossamer.fit.config import FitConfig, TrainConfig, parse_share
 
 CONFIG = FitConfig(data='pictures of "forêt"', within="latency<=5ms, size<=1MB", groups="t.csv:site", seed=3)
 
@@ -102,3 +102,12 @@ def test_what_is_no_share(text):
         match=r"^--max-drop is a share between 0 and 1 or a percentage, got .*; write e\.g\. 1%$",
     ):
         parse_share(text, "--max-drop")
+
+
+def test_a_trainings_command_tells_what_is_not_usual():
+    config = TrainConfig(
+        data="my tiles", model="mobilenet_v2", recipe="small-data", bands="B2,B3", epochs=2.5, seed=3
+    )
+    assert config.command == (
+        'gossamer train "my tiles" --model mobilenet_v2 --recipe small-data --epochs 2.5 --bands B2,B3 --seed 3'
+    )
