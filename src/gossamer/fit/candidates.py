@@ -64,7 +64,7 @@ class Candidate(BaseModel):
         return spec if self.edits is None else ModelSpec(spec.name, spec.arguments, tuple(self.edits))
 
     def with_bands(self, bands: Bands | None) -> Candidate:
-        """The same for pictures of named bands. `macs` and `params` stay those with three: only the stem differs."""
+        """The same for pictures of named bands. `macs` and `params` are those with three until the file is counted."""
         if bands is None:
             return self
         contract = InputContract.of_bands(bands, self.size).to_json()

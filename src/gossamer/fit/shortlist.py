@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel
+from torch import nn
 
 from gossamer.compress.precision import convert
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.latency_table import LatencyTable
 from gossamer.cost.memory import measure_memory
+from gossamer.cost.onnx_count import count_onnx
 from gossamer.data.bands import Bands
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
@@ -27,6 +29,7 @@ from gossamer.fit.candidates import Candidate, candidates, resolutions_for, stat
 from gossamer.fit.config import FitConfig
 from gossamer.fit.predicted import TooSlow
 from gossamer.fit.reporter import Reporter
+from gossamer.nn.network import Network
 from gossamer.report.document import Origin
 from gossamer.types import Budget, format_quantity
 from gossamer.zoo.build import build
@@ -209,6 +212,9 @@ def measure_candidate(candidate: Candidate, config: FitConfig, num_classes: int,
         source = folder / f"fp32{runtime.suffix}"
         runtime.export(network, contract, source)
         files = {"fp32": source, "int8": convert(source, "int8", noise)}
+        if "in_channels" in candidate.arguments:  # counted with three bands so far
+            params = candidate.params + _stem_growth(network, len(contract.bands))
+            candidate = candidate.model_copy(update={"params": params, "macs": count_onnx(source).macs})
     except GossamerError as error:
         return Measured(candidate=candidate, files=[], fits=[], note=str(error))
     sessions = {p: runtime.load(path, threads=config.threads) for p, path in files.items()}
@@ -230,6 +236,14 @@ def measure_candidate(candidate: Candidate, config: FitConfig, num_classes: int,
         f.precision for f in figures if all(r <= 1 for r in _ratios(f, candidate, config.budget).values())
     ]
     return Measured(candidate=candidate, files=figures, fits=fits)
+
+
+def _stem_growth(network: nn.Module, bands: int) -> int:
+    """Weights that other bands than three add to what ships: of branches that are merged the largest."""
+    assert isinstance(network, Network)
+    kernels = [network.get_submodule(name).weight for name in network.image_layers()]
+    largest = max(kernel.numel() for kernel in kernels)  # type: ignore[operator]
+    return largest // bands * (bands - 3)
 
 
 def _ratios(file: FileFigures, candidate: Candidate, budget: Budget) -> dict[str, float]:

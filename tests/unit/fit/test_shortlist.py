@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from gossamer.data.bands import Bands
 from gossamer.errors import DataError
 from gossamer.fit import shortlist as module
 from gossamer.fit import training
-from gossamer.fit.candidates import Candidate
+from gossamer.fit.candidates import Candidate, candidates
 from gossamer.fit.config import FitConfig
 from gossamer.fit.reporter import Quiet
-from gossamer.fit.shortlist import FileFigures, Measured, make_shortlist
+from gossamer.fit.shortlist import FileFigures, Measured, make_shortlist, measure_candidate
 
 
 def _candidate(name, size=64, promise=0.6, params=100_000, macs=1_000_000):
@@ -205,3 +206,18 @@ def test_what_is_predicted_too_slow_is_not_measured(world, monkeypatch, damaged)
     refused = [(r.candidate.key, r.reason, r.origin) for r in found.refused]
     expected = ("slow@64", "predicted 9.00 ms (8.00 to 10.00) on onnxruntime", "predicted")
     assert refused == ([] if damaged else [expected])
+
+
+def test_candidates_for_named_bands_are_counted_on_their_file(tmp_path):
+    bands = Bands(("a", "b", "c", "d", "e"), *((0.0,) * 5, (9.0,) * 5, (4.0,) * 5, (2.0,) * 5))
+    plain = next(
+        c
+        for c in candidates(short_side=64, num_classes=3, pictures=9, online=False)
+        if c.name == "mobilenet_v2_0.35"
+    )
+    config = FitConfig(data="d", within="size<=9MB")
+    found = measure_candidate(plain.with_bands(bands), config, 3, tmp_path).candidate
+    side = plain.size // 2
+    filters = 16 * 3 * 3
+    assert (found.params - plain.params, found.macs - plain.macs) == (2 * filters, 2 * filters * side * side)
+    assert found.input_contract().shape == (1, 5, plain.size, plain.size)
