@@ -55,8 +55,13 @@ class Candidate(BaseModel):
     """Order in which candidates are tried: ImageNet top-1 expected from cost, plus 1 where weights are published."""
 
     @property
+    def label(self) -> str:
+        """Name and variant, for a person."""
+        return f"{self.name}{'-' * bool(self.variant)}{self.variant}"
+
+    @property
     def key(self) -> str:
-        return f"{self.name}{'-' * bool(self.variant)}{self.variant}@{self.size}"
+        return f"{self.label}@{self.size}"
 
     def spec(self, num_classes: int) -> ModelSpec:
         """The network as a value, for so many classes."""

@@ -121,7 +121,7 @@ def _headline(
 ) -> str:
     size = network.candidate.size
     return (
-        f"{network.candidate.name} at {size}x{size} in {compressed.precision} names "
+        f"{network.candidate.label} at {size}x{size} in {compressed.precision} names "
         f"{100 * verified.accuracy:.1f} % of {verified.pictures} test pictures right, "
         f"in {verified.latency['p50_ms']:.2f} ms and {verified.size_bytes / 1e6:.2f} MB "
         f"on {config.on} with {config.threads} thread{'s' if config.threads > 1 else ''}"
