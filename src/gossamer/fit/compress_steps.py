@@ -90,6 +90,8 @@ class Steps:
             )
         self.config, self.subject, self.judge = config, subject, judge
         self.run, self.reporter = run, reporter
+        self.told: set[str] = set()
+        """Notes that were said while a method worked."""
         labels = subject.labels if judge is None else judge.labels
         self.work = PackWork(
             shape=subject.contract.shape,
@@ -113,7 +115,8 @@ class Steps:
             job = self._make(number, text, network) if file is None else self._replay(number, file, network)
             step = self.run.stage(f"2-step-{number}", Step, job)
             for note in step.notes:
-                self.reporter.line(note)
+                if note not in self.told:
+                    self.reporter.line(note)
             done.append(step)
             network = network_after(self.run.path, step)
         return done
@@ -136,6 +139,7 @@ class Steps:
         proposal = method.propose(network, self.work)
         for note in proposal.notes:
             self.reporter.line(note, style="dim")
+            self.told.add(note)
 
         def make(parts: Sequence[str]) -> nn.Module:
             thorough = len(parts) == len(proposal.parts)

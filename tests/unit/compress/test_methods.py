@@ -60,7 +60,7 @@ class TestPruneByDrop:
     def _proposal(self, allowed, metric):
         network = build("mobilenet_v1_0.25", num_classes=10, seed=0).eval()
         work = Work(shape=(1, 3, 64, 64), metric=metric)
-        proposal = parse_method(f"prune:drop={allowed}").propose(network, work)
+        proposal = parse_method(f"prune:drop={allowed},multiple=1").propose(network, work)
         return proposal.plan(proposal.parts)
 
     def test_finds_the_fewest_macs_that_the_metric_allows(self):

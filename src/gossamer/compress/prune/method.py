@@ -92,6 +92,9 @@ class Prune:
             )
             notes.append(f"{found.latency_share:.0%} of the latency on {work.on}, measured ({tries} tries)")
         elif what == "drop":
+            if not self.multiple:
+                block = Platform.here(runtime=work.on).channel_block
+                prunable = prunable.in_multiples(prunable.widest_multiple(block))
             kept, note = self._least(network, prunable, work, target)
             notes.append(note)
         else:
