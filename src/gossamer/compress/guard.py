@@ -89,7 +89,7 @@ def guarded(
 ) -> Guarded:
     """Apply as many of the parts as the metric allows; `make(parts)` is the network with these parts applied.
 
-    `base` is the metric of the network to hold the result against, measured where it is not given. About `evaluations`
+    `base` is the metric of the network to hold the result against, the one given where it is not told. About `evaluations`
     networks are measured: where there are more parts they are tried in groups of neighbours.
 
     Raises:
@@ -99,9 +99,10 @@ def guarded(
         raise GossamerError(
             f"max_drop is a share from 0 to below 1, got {max_drop:g}; give e.g. 0.01 for a point"
         )
-    start = _checked(metric(network)) if base is None else base
+    own = _checked(metric(network))
+    start = own if base is None else base
     limit = start - max_drop - 1e-9
-    trials = _Trials(make, lambda made: _checked(metric(made)), limit, network, start)
+    trials = _Trials(make, lambda made: _checked(metric(made)), limit, network, own)
     if not parts or trials.measure(parts) >= limit:
         return _done(trials, start, parts, {})
     reasons: dict[str, str] = {}

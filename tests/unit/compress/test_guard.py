@@ -83,3 +83,18 @@ def test_bad_input():
         guarded(_Lossy(), ("a",), _Lossy, _Metric(), max_drop=1.5)
     with pytest.raises(GossamerError, match=r"^a metric is a finite number, the network gave nan"):
         guarded(_Lossy(), ("a",), _Lossy, lambda _: float(torch.tensor(float("nan"))), max_drop=0.1)
+
+
+def test_what_was_refused_is_scored_as_it_is_and_not_as_what_it_is_held_against():
+    """The second step of a chain: the network has lost something before, and nothing more is let through."""
+    found = guarded(
+        nn.Identity(),
+        ("a",),
+        lambda _parts: nn.Tanh(),
+        lambda n: 0.5 if isinstance(n, nn.Tanh) else 0.88,
+        max_drop=0.05,
+        base=0.9,
+    )
+    assert (found.score, found.base, found.parts) == (0.88, 0.9, ())
+    nothing = guarded(nn.Identity(), (), lambda _parts: nn.Tanh(), lambda _n: 0.88, max_drop=0.05, base=0.9)
+    assert (nothing.score, nothing.met) == (0.88, True)
