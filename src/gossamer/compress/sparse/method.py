@@ -1,4 +1,4 @@
-"""Zeros as methods: `sparsify:share=80%`, `sparsify:pattern=2:4`, and `slim:strength=0.01` in front of `prune`."""
+"""Zeros as methods: `sparsify:share=80%`, `sparsify:pattern=2:4`, and `slim:strength=1` in front of `prune`."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Slim:
     """
 
     over: Literal["norms", "weights"] = "norms"
-    strength: float = 0.01
+    strength: float = 1.0
     name: str = "slim"
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
@@ -137,7 +137,7 @@ class Slim:
                 "slim shrinks channels while the network is trained; give --data and --minutes"
             )
         if not 0 < self.strength < float("inf"):
-            raise GossamerError(f"slim's strength is above 0, got {self.strength:g}; give e.g. strength=0.01")
+            raise GossamerError(f"slim's strength is above 0, got {self.strength:g}; give e.g. strength=1")
         plan = SlimPlan(self.over, self.strength, work.shape)
         return Proposal(
             ("training",), lambda _parts: plan, (f"{self.over} of channels are shrunk in training",)
