@@ -24,6 +24,8 @@ __all__ = [
     "measure_bands",
     "open_values",
     "open_view",
+    "read_values",
+    "view_of_values",
 ]
 
 Values = NDArray[np.float32]
@@ -101,6 +103,15 @@ def open_values(path: Path, names: Sequence[str]) -> Values:
     Bands of a file that does not name them are `band1`, `band2` and so on.
 
     Raises:
+        DataError, MissingExtraError: as `read_values`.
+    """
+    return read_values(path, names)[0]
+
+
+def read_values(path: Path, names: Sequence[str]) -> tuple[Values, float]:
+    """As `open_values`, and the share of numbers that were not there.
+
+    Raises:
         DataError: the file cannot be read, has other bands, is too large, or holds no number in a band.
         MissingExtraError: it needs rasterio, which is not installed.
     """
@@ -111,14 +122,14 @@ def open_values(path: Path, names: Sequence[str]) -> Values:
         raise DataError(
             f"a picture has the bands {', '.join(names)}, {path} has {', '.join(there)}; name its bands, or leave it out"
         )
+    known = np.isfinite(values)
     for band, name in enumerate(names):
-        plane = values[:, :, band]
-        known = np.isfinite(plane)
-        if not known.any():
+        plane, there_are = values[:, :, band], known[:, :, band]
+        if not there_are.any():
             raise DataError(f"every band holds numbers, {name} of {path} holds none; leave it out")
-        if not known.all():
-            plane[~known] = plane[known].mean(dtype=np.float64)
-    return values
+        if not there_are.all():
+            plane[~there_are] = plane[there_are].mean(dtype=np.float64)
+    return values, 1 - float(known.mean())
 
 
 def _numbered(count: int) -> tuple[str, ...]:
@@ -197,9 +208,11 @@ def open_view(path: Path, names: Sequence[str] | None) -> Image.Image:
     Raises:
         DataError, MissingExtraError: as `open_values`, or as `open_rgb` where there are no names.
     """
-    if names is None:
-        return open_rgb(path)
-    values = open_values(path, names)
+    return open_rgb(path) if names is None else view_of_values(open_values(path, names), names)
+
+
+def view_of_values(values: Values, names: Sequence[str]) -> Image.Image:
+    """As `open_view`, of values (H, W, bands) that were read already."""
     lower = [name.lower() for name in names]
     chosen = next((each for each in _COLOURS if set(each) <= set(lower)), None)
     at = [lower.index(name) for name in chosen] if chosen else list(range(3)) if len(names) > 2 else [0, 0, 0]

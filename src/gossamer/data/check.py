@@ -224,6 +224,15 @@ def _odd_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
     for code, (what, test) in kinds.items():
         files = _names(dataset, [i for i, scan in enumerate(scans) if test(scan)])
         findings += [Finding("warning", code, f"{file}: {what}", (file,)) for file in files]
+    hollow = [i for i, scan in enumerate(scans) if scan.empty]
+    if hollow:
+        files = _names(dataset, hollow)
+        most = max(scans[i].empty for i in hollow)
+        message = (
+            f"{_many(files, 'picture has', 'pictures have')} places without data (up to {most:.0%}), which take the mean of "
+            f"their band: {_some(files)}"
+        )
+        findings.append(Finding("warning", "no-data", message, files))
     if dataset.ignored:
         files = tuple(path.relative_to(dataset.root).as_posix() for path in dataset.ignored)
         findings.append(

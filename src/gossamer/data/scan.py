@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gossamer.data.bands import open_view
+from gossamer.data.bands import open_view, read_values, view_of_values
 from gossamer.data.pictures import Probe, probe
 from gossamer.errors import DataError
 from gossamer.types import Size
@@ -42,6 +42,8 @@ class Scan:
     thumbnail: NDArray[np.uint8]
     """Grey, (32, 32)."""
     mean_rgb: tuple[float, float, float]
+    empty: float = 0.0
+    """Share of the values of named bands that are no numbers, or no data."""
 
 
 def scan_files(
@@ -70,8 +72,12 @@ def _scan(path: Path, bands: tuple[str, ...] | None) -> Scan:
         return Scan(path, "", f"cannot be opened ({error.strerror or error})", None, *blank, (0.0, 0.0, 0.0))
     header: Probe | None = None
     try:
-        header = probe(path) if bands is None else None
-        image = open_view(path, bands)
+        if bands is None:
+            header = probe(path)
+            image, empty = open_view(path, None), 0.0
+        else:
+            values, empty = read_values(path, bands)
+            image = view_of_values(values, bands)
     except DataError as error:
         return Scan(path, digest, str(error), header, *blank, (0.0, 0.0, 0.0))
     red, green, blue = (
@@ -82,7 +88,7 @@ def _scan(path: Path, bands: tuple[str, ...] | None) -> Scan:
     gradient = np.packbits(np.diff(steps, axis=1) > 0)
     thumbnail = np.asarray(grey.resize((_THUMB_SIDE, _THUMB_SIDE), Image.Resampling.BOX))
     header = header or Probe(Size(image.height, image.width), image.mode, 1, path.suffix[1:].upper())
-    return Scan(path, digest, None, header, gradient, thumbnail, (red, green, blue))
+    return Scan(path, digest, None, header, gradient, thumbnail, (red, green, blue), empty)
 
 
 def exact_duplicates(scans: Sequence[Scan]) -> list[list[int]]:

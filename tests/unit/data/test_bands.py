@@ -149,9 +149,15 @@ def test_the_doctor_names_the_file_with_other_bands(tmp_path, values):
     for label in ("crop", "water"):
         for i in range(6):
             _tiff(tmp_path / label / f"{i}.tif", rng.integers(1, 10_000, (40, 48, 5)))
+    holes = rng.integers(1, 10_000, (40, 48, 5))
+    holes[:20] = 0
+    _tiff(tmp_path / "water" / "holes.tif", holes, nodata=0)
     _tiff(tmp_path / "water" / "odd.tif", values[:, :, :3], NAMES[:3])
     report = check(tmp_path)
     assert report.bands is not None
     assert report.bands.names == NAMES
     assert report.skipped == ("water/odd.tif",)
     assert report.to_json()["bands"]["names"] == NAMES
+    (hollow,) = [finding for finding in report.findings if finding.code == "no-data"]
+    assert hollow.files == ("water/holes.tif",)
+    assert "50%" in hollow.message

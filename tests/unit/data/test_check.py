@@ -380,7 +380,7 @@ def test_the_report_is_json_of_plain_values(root):
     document = check(root).to_json()
     assert set(document) == {
         "name", "root", "labels", "pictures", "skipped", "split", "short_side", "mean_rgb", "upright",
-        "fingerprint", "findings",
+        "fingerprint", "findings", "bands",
     }  # fmt: skip
     assert document["pictures"] == 12
     assert document["skipped"] == ["field/900.png"]
