@@ -189,3 +189,17 @@ def test_other_classes_are_refused(run, trained, tmp_path):
     )
     assert result.code == 2
     assert "give the data that it was trained on" in result.stderr
+
+
+def test_zeros_stay_when_a_later_method_is_trained(run, data, trained, tmp_path):
+    result = run(
+        "compress", trained, "--data", data, "--method", "sparsify:share=60%", "--method", "quantize:bits=8",
+        "--minutes", "0.15", "--max-drop", "60%", "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    first, second = _document(result)["steps"]
+    plan = json.loads((tmp_path / "run" / first["plan"]).read_text())["layers"]
+    network = load(tmp_path / "run" / "bundle").network()
+    assert json.loads((tmp_path / "run" / second["plan"]).read_text())["edit"] == "quantize"
+    for name, each in plan.items():
+        weight = network.get_parameter(f"{name}.weight")
+        assert int((weight == 0).sum()) >= each["zeros"], name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,6 +18,8 @@ from gossamer.compress.codebook.method import PackWork
 from gossamer.compress.guard import Refused, guarded
 from gossamer.compress.method import Method, Plan, TrainedMethod
 from gossamer.compress.methods import parse_method, read_plan
+from gossamer.compress.sparse.plan import SparsePlan
+from gossamer.compress.sparse.shaping import Gradual
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError
 from gossamer.fit.compress_config import CompressConfig
@@ -24,7 +27,7 @@ from gossamer.fit.compress_subject import Judge, Subject
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.packing import is_packing, packed_metadata
 from gossamer.fit.reporter import Bar, Reporter
-from gossamer.nn.shaping import Shaping
+from gossamer.nn.shaping import Shaping, Together
 from gossamer.train.loop import train_until
 from gossamer.train.pace import Listener, save_average
 from gossamer.train.recipes import named_recipe
@@ -38,6 +41,10 @@ __all__ = ["Step", "Steps", "network_after"]
 
 _MILDER = (1.0, 0.6, 0.3)
 """Shares of a method's ambition that are tried where training follows, until the guard is content."""
+
+
+_AT_ONCE = 1e-9
+"""A progress from which on all zeros are due."""
 
 
 class RefusedPart(BaseModel):
@@ -92,6 +99,8 @@ class Steps:
         self.run, self.reporter = run, reporter
         self.told: set[str] = set()
         """Notes that were said while a method worked."""
+        self.zeros: SparsePlan | None = None
+        """Those that an earlier method made: training after it keeps them."""
         labels = subject.labels if judge is None else judge.labels
         self.work = PackWork(
             shape=subject.contract.shape,
@@ -119,6 +128,9 @@ class Steps:
                     self.reporter.line(note)
             done.append(step)
             network = network_after(self.run.path, step)
+            document = json.loads((self.run.path / step.plan).read_text(encoding="utf-8"))
+            if document.get("edit") == "sparsify":
+                self.zeros = SparsePlan.from_json(document)
         return done
 
     # one method
@@ -181,7 +193,7 @@ class Steps:
             made = milder.apply(network, plan, self.work)
             cut = judge.metric(made)
             self.reporter.line(f"{100 * cut:.1f} % before fine-tuning", style="dim")
-            shaping = milder.shaping(made, plan) if isinstance(milder, TrainedMethod) else None
+            shaping = self._shaping(milder, made, plan)
             score = self._fine_tune(made, f"{number}-{attempt}", seconds, judge, shaping)
             notes = [*proposal.notes, f"fine-tuned from {100 * cut:.1f} %: {_judged(judge, score, 0, 0)}"]
             within = judge.base - score <= self.config.max_drop + 1e-9
@@ -192,6 +204,13 @@ class Steps:
                 break
             self.reporter.line(notes[-1], style="yellow")
         return max(tried, key=lambda each: each[:2])[2]
+
+    def _shaping(self, method: Method, network: nn.Module, plan: Plan) -> Shaping | None:
+        """What the method works with between steps; zeros of an earlier one stay as many as they are."""
+        own = method.shaping(network, plan) if isinstance(method, TrainedMethod) else None
+        held = [Gradual(self.zeros.layers, until=_AT_ONCE)] if self.zeros is not None else []
+        parts = tuple(each for each in (own, *held) if each is not None)
+        return Together(parts) if len(parts) > 1 else next(iter(parts), None)
 
     def _fine_tune(
         self, network: nn.Module, name: str, seconds: float, judge: Judge, shaping: Shaping | None

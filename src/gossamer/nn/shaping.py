@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import nn
 
-__all__ = ["Shaping"]
+__all__ = ["Shaping", "Together"]
 
 
 class Shaping(Protocol):
@@ -24,3 +25,20 @@ class Shaping(Protocol):
 
         `progress` is 0 to 1 through the schedule, `rate` the largest learning rate of the step.
         """
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several schedules, in order."""
+
+    parts: tuple[Shaping, ...]
+
+    @property
+    def settled(self) -> float:
+        """When the last of them is."""
+        return max((part.settled for part in self.parts), default=0.0)
+
+    def after_step(self, network: nn.Module, average: nn.Module, progress: float, rate: float) -> None:
+        """Each in its turn."""
+        for part in self.parts:
+            part.after_step(network, average, progress, rate)

@@ -20,9 +20,9 @@ from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.quantize import quantized_layers
 from gossamer.nn.quantized import FREE, ROUND, QuantizedLayer
 from gossamer.nn.quantizers import pot_codes, pot_values
-from gossamer.nn.shaping import Shaping
+from gossamer.nn.shaping import Shaping, Together
 
-__all__ = ["BinaryStages", "Incremental", "Together", "shaping_of"]
+__all__ = ["BinaryStages", "Incremental", "shaping_of"]
 
 
 @dataclass(frozen=True)
@@ -79,23 +79,6 @@ class BinaryStages:
             if layer.bits.activation_bits == 1:
                 for each in (layer, twin):
                     each.held.fill_(FREE if progress < self.second else ROUND)
-
-
-@dataclass(frozen=True)
-class Together:
-    """Several schedules, in order."""
-
-    parts: tuple[Shaping, ...]
-
-    @property
-    def settled(self) -> float:
-        """When the last of them is."""
-        return max((part.settled for part in self.parts), default=0.0)
-
-    def after_step(self, network: nn.Module, average: nn.Module, progress: float, rate: float) -> None:
-        """Each in its turn."""
-        for part in self.parts:
-            part.after_step(network, average, progress, rate)
 
 
 def shaping_of(layers: Mapping[str, LayerBits]) -> Shaping | None:

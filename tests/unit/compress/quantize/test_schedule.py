@@ -11,12 +11,13 @@ import torch
 
 from gossamer.compress.quantize.qat_apply import apply_bits
 from gossamer.compress.quantize.qat_plan import plan_bits
-from gossamer.compress.quantize.schedule import BinaryStages, Incremental, Together, shaping_of
+from gossamer.compress.quantize.schedule import BinaryStages, Incremental, shaping_of
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import GossamerError
 from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.quantize import quantized_layers
 from gossamer.nn.quantized import FREE, ROUND
+from gossamer.nn.shaping import Together
 from gossamer.testing.networks import enliven, noise
 from gossamer.train.loop import train_until
 from gossamer.train.recipe import Recipe
