@@ -1,9 +1,10 @@
 """int8 on real weights and pictures: top-1 of the very int8 file in ONNX Runtime, by what was done to the network before.
 
 400 of the 500 ImageNet samples are judged. The other 100, every fifth, are what ranges, biases and rounding are set on:
-without their labels, and never judged. One edit is added at a time; "calibration" is the processor time of the edits and
-of the quantizer together. The standard error of a share of 400 pictures is at most 2.5 points, that of a difference
-between two files that agree on 95 % of them 1.1. NNCF is not in this environment and has no row.
+without their labels, and never judged. One edit is added at a time; processor time is told of the edits, of which the
+export of the edited network is one, and of the quantizer. The standard error of a share of 400 pictures is at most 2.5 points, that of a difference
+between two files that agree on 95 % of them 1.1. NNCF quantizes the same exported file on the same pictures and is
+judged in OpenVINO, where .venv-peers has it. Times are int8 over fp32 of the same runtime, in turns, on 1 thread.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks._int8_beside import MISSING, PeerRow, installed, peer_rows
 from benchmarks._pictures import MOBILENET, SQUEEZENET, Numbers, imagenet, tensors, trained
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.onnx_post_training import Calibration, to_int8
+from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime import export, load
 
@@ -37,6 +40,8 @@ ROWS: tuple[tuple[str, Edits | None, Calibration], ...] = (
     ("+ bias correction", Edits(), Calibration("minmax")),
     ("+ AdaRound", Edits(round=True), Calibration("minmax")),
 )
+PEER_ROWS = ("NNCF", "NNCF, bias correction in full", "gossamer's int8 file")
+"""The last is what our last row wrote."""
 EDITED_ON = 32
 """Calibration pictures for the edits; the quantizer sees all 100."""
 
@@ -60,34 +65,54 @@ def _of_network(name: str, weights: str | Path, side: int, folder: Path) -> Iter
     export(network, contract, folder / "fp32.onnx")
     exact = _answers(folder / "fp32.onnx", judged)
     yield f"{name} fp32: top-1 {100 * np.mean(exact == right):.2f} % of {len(right)}"
+    file = folder / "int8.onnx"
     for row, edits, how in ROWS:
         start = time.process_time()
-        file = _int8(network, contract, inputs, edits, how, folder)
-        seconds = time.process_time() - start
+        source = _edited(network, contract, inputs, edits, folder)
+        edited = time.process_time()
+        to_int8(source, file, inputs, how)
+        seconds = edited - start, time.process_time() - edited
         found = _answers(file, judged)
+        ratio = judge_int8(folder / "fp32.onnx", file).latency_ratio
         yield (
             f"{name} {row}: top-1 {100 * np.mean(found == right):.2f} %, agrees {100 * np.mean(found == exact):.2f} %, "
-            f"{file.stat().st_size / 1e6:.2f} MB, calibration {seconds:.1f} CPU s"
+            f"{file.stat().st_size / 1e6:.2f} MB, {ratio:.2f} of the time, edits {seconds[0]:.1f} and quantizer {seconds[1]:.1f} CPU s"
         )
         sys.stdout.flush()
+    yield from _peers(name, inputs, judged, right, folder)
 
 
-def _int8(
-    network: nn.Module,
-    contract: InputContract,
-    inputs: list[np.ndarray],
-    edits: Edits | None,
-    how: Calibration,
-    folder: Path,
+def _peers(
+    name: str, inputs: list[np.ndarray], judged: torch.Tensor, right: Numbers, folder: Path
+) -> Iterator[str]:
+    if not installed():
+        yield f"{name}: {MISSING}"
+        return
+    np.save(folder / "calibration.npy", np.stack(inputs))
+    np.save(folder / "judged.npy", judged[:, None].numpy())
+    rows = peer_rows(folder, PEER_ROWS)
+    exact = rows.pop("fp32").answers
+    yield f"{name} fp32 in OpenVINO: top-1 {100 * np.mean(exact == right):.2f} % of {len(right)}"
+    for row, found in rows.items():
+        yield f"{name} {row} in OpenVINO: {_told(found, exact, right)}"
+
+
+def _told(found: PeerRow, exact: Numbers, right: Numbers) -> str:
+    return (
+        f"top-1 {100 * np.mean(found.answers == right):.2f} %, agrees {100 * np.mean(found.answers == exact):.2f} %, "
+        f"{found.bytes / 1e6:.2f} MB, {found.ratio[0]:.2f} of the time, {found.seconds:.1f} CPU s"
+    )
+
+
+def _edited(
+    network: nn.Module, contract: InputContract, inputs: list[np.ndarray], edits: Edits | None, folder: Path
 ) -> Path:
-    source = folder / "fp32.onnx"
-    if edits is not None:
-        step = len(inputs) // EDITED_ON
-        pictures = torch.from_numpy(np.concatenate(inputs[::step][:EDITED_ON]))
-        source = folder / "edited.onnx"
-        export(edit_for_int8(network, pictures, edits), contract, source)
-    to_int8(source, folder / "int8.onnx", inputs, how)
-    return folder / "int8.onnx"
+    """The fp32 file to quantize."""
+    if edits is None:
+        return folder / "fp32.onnx"
+    pictures = torch.from_numpy(np.concatenate(inputs[:: len(inputs) // EDITED_ON][:EDITED_ON]))
+    export(edit_for_int8(network, pictures, edits), contract, folder / "edited.onnx")
+    return folder / "edited.onnx"
 
 
 def _answers(path: Path, pictures: torch.Tensor) -> Numbers:

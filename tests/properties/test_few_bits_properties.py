@@ -12,7 +12,7 @@ from gossamer.compress.quantize.qat_apply import apply_bits, best_step
 from gossamer.compress.quantize.qat_codes import bake, codes, decode
 from gossamer.compress.quantize.qat_plan import plan_bits
 from gossamer.nn.layer_bits import KINDS, LayerBits
-from gossamer.nn.quantize import quantize_layers, quantized_layers
+from gossamer.nn.quantize import quantize_layers, quantized_layers, read_bits, written_bits
 from gossamer.nn.quantizers import pot_codes, pot_count, pot_top, pot_values, round_uniform, spread
 
 numbers = st.floats(-1e4, 1e4, width=32, allow_subnormal=False)
@@ -98,6 +98,39 @@ def test_baked_layers_decode_from_their_codes_and_survive_a_file(values, kind):
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in changed.state_dict().items())
     with torch.no_grad():
         assert torch.equal(again(x), changed(x))
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.sampled_from([1, 3, 5]),
+    st.integers(1, 3),
+    st.integers(5, 9),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=40)
+def test_a_shortcut_is_what_comes_in_and_off_where_a_layer_has_none(
+    channels, times, kernel, stride, side, normed
+):
+    torch.manual_seed(side)
+    conv = nn.Conv2d(channels, channels * times, kernel, stride, kernel // 2)
+    norm = [nn.BatchNorm2d(channels * times)] if normed else []
+    network = nn.Sequential(conv, *norm, nn.Flatten(), nn.LazyLinear(2)).eval()
+    x = torch.randn(2, channels, side, side)
+    network(x)
+    told = [LayerBits("binary", 1, activation_bits=1, shortcut=shortcut) for shortcut in (True, False)]
+    around, plain = (quantize_layers(network, {"0": bits})[: 1 + len(norm)] for bits in told)
+    entry = {k: v for k, v in written_bits({"0": told[1]})["0"].items() if k != "shortcut"}
+    old = quantize_layers(network, read_bits({"layers": {"0": entry}}))[: 1 + len(norm)]
+    with torch.no_grad():
+        added = (around(x) - plain(x)) / around[0].gain[:, None, None]
+        assert torch.equal(old(x), plain(x))
+        repeated = added.reshape(2, times, channels, *added.shape[2:])
+        assert torch.allclose(repeated, repeated[:, :1].expand_as(repeated), atol=1e-5)
+        if stride == 1:
+            assert torch.allclose(repeated[:, 0], x, atol=1e-5)
+        inside = repeated[:, 0, :, : side // stride, : side // stride]
+        assert torch.allclose(inside, nn.functional.avg_pool2d(x, stride), atol=1e-5)
 
 
 @given(st.integers(0, 99), st.integers(2, 8))

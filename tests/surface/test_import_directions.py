@@ -124,6 +124,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "compress.quantize.qat_codebook",
         "compress.quantize.qat_codes",
         "compress.quantize.qat_layers",
+        "compress.quantize.qat_order",
         "compress.quantize.qat_plan",
         "compress.quantize.ranges",
         "compress.quantize.schedule",

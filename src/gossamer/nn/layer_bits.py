@@ -20,7 +20,7 @@ class LayerBits:
     """What a layer is rounded to.
 
     Raises:
-        ModelError: an unknown kind, or bits that it does not have.
+        ModelError: an unknown kind, bits that it does not have, or a shortcut around inputs that are not binary.
     """
 
     weights: Kind = "uniform"
@@ -30,6 +30,8 @@ class LayerBits:
     """One scale for each output channel, not for the whole weight."""
     activation_bits: int | None = None
     """Of what comes in: 1 to 8, None leaves it in float."""
+    shortcut: bool = False
+    """Of binary inputs: whether what comes in is added behind the norm, see `nn.shortcut`."""
 
     def __post_init__(self) -> None:
         if self.weights not in KINDS:
@@ -43,4 +45,9 @@ class LayerBits:
         if self.activation_bits is not None and self.activation_bits not in _INPUT_BITS:
             raise ModelError(
                 f"activations have 1 to 8 bits or stay in float, got {self.activation_bits}; give 8 or none"
+            )
+        if self.shortcut and self.activation_bits != 1:
+            raise ModelError(
+                f"shortcuts go around binary inputs, got activations of {self.activation_bits or 32} bits; "
+                "give activation_bits=1 or leave out shortcut"
             )

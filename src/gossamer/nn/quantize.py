@@ -1,7 +1,8 @@
 """Layers of few bits in place of others: the structural edit of quantization-aware training.
 
 Convolutions and linear layers become `nn.quantized` ones, each as its entry says. Behind a convolution of binary
-inputs the ReLU of the same row becomes RPReLU (ReActNet, 2003.03488, equation 5). Steps start from the weights;
+inputs the ReLU of the same row becomes RPReLU (ReActNet, 2003.03488, equation 5), and with `shortcut` the convolution
+takes in its norm, so that what comes in can be added behind it (`nn.shortcut`). Steps start from the weights;
 `compress.quantize.qat_apply` sets them from pictures.
 """
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from gossamer.errors import ModelError
 from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.quantized import QuantizedConv2d, QuantizedLayer, QuantizedLinear, QuantizedScores
+from gossamer.nn.shortcut import ShortcutConv2d, norm_behind, why_no_shortcut
 
 __all__ = ["RPReLU", "quantize_layers", "quantized_layers", "read_bits", "written_bits"]
 
@@ -43,7 +45,8 @@ def quantize_layers(network: nn.Module, layers: Mapping[str, LayerBits]) -> nn.M
     """A copy with these layers of few bits.
 
     Raises:
-        ModelError: a layer is not there, is quantized already, or is no convolution and no linear layer.
+        ModelError: a layer is not there, is quantized already, is no convolution and no linear layer, or cannot have
+            the shortcut that it is to have.
     """
     changed, end = copy.deepcopy(network), _end(network)
     for name, bits in layers.items():
@@ -62,13 +65,31 @@ def quantize_layers(network: nn.Module, layers: Mapping[str, LayerBits]) -> nn.M
             raise ModelError(
                 f"convolutions and linear layers are quantized, {name!r} is a {type(old).__name__}; plan anew"
             )
-        new = _made(old, bits, last=name == end)
-        parent, _, leaf = name.rpartition(".")
-        row = changed.get_submodule(parent)
-        setattr(row, leaf, new)
-        if bits.activation_bits == 1 and isinstance(row, nn.Sequential) and isinstance(new, QuantizedConv2d):
-            _soften_behind(row, new)
+        if bits.shortcut:
+            _check_shortcut(network, name, last=name == end)
+        _replace(changed, name, bits, last=name == end)
     return changed
+
+
+def _check_shortcut(network: nn.Module, name: str, *, last: bool) -> None:
+    if why := "it gives the scores" if last else why_no_shortcut(network, name):
+        raise ModelError(f"{name!r} is to have a shortcut around it: {why}; plan anew")
+
+
+def _replace(changed: nn.Module, name: str, bits: LayerBits, *, last: bool) -> None:
+    """Put the layer of few bits in place of the float one, what is behind it made to fit: in place."""
+    parent, _, leaf = name.rpartition(".")
+    old: Any = changed.get_submodule(name)
+    row = changed.get_submodule(parent)
+    if bits.activation_bits == 1 and isinstance(row, nn.Sequential) and isinstance(old, nn.Conv2d):
+        _soften_behind(row, leaf, old)
+    if not bits.shortcut:
+        setattr(row, leaf, _made(old, bits, last=last))
+        return
+    norm = norm_behind(row, leaf)
+    setattr(row, leaf, ShortcutConv2d(old, bits, row._modules[norm] if norm else None))
+    if norm:
+        setattr(row, norm, nn.Identity())
 
 
 def _end(network: nn.Module) -> str:
@@ -83,14 +104,12 @@ def _made(layer: nn.Conv2d | nn.Linear, bits: LayerBits, *, last: bool) -> Quant
     return (QuantizedScores if last else QuantizedConv2d)(layer, bits)
 
 
-def _soften_behind(row: nn.Sequential, layer: QuantizedConv2d) -> None:
+def _soften_behind(row: nn.Sequential, leaf: str, layer: nn.Conv2d) -> None:
     """RPReLU in place of the ReLU that follows a layer, a norm between them or not: in place."""
-    parts = list(row.named_children())
-    at = next(i for i, (_, part) in enumerate(parts) if part is layer) + 1
-    if at < len(parts) and isinstance(parts[at][1], nn.BatchNorm2d):
-        at += 1
-    if at < len(parts) and type(parts[at][1]) is nn.ReLU:
-        setattr(row, parts[at][0], RPReLU(layer.out_channels, like=layer.weight.detach()))
+    names = list(row._modules)
+    at = names.index(norm_behind(row, leaf) or leaf) + 1
+    if at < len(names) and type(row[at]) is nn.ReLU:
+        setattr(row, names[at], RPReLU(layer.out_channels, like=layer.weight.detach()))
 
 
 def written_bits(layers: Mapping[str, LayerBits]) -> dict[str, dict[str, Any]]:
@@ -111,6 +130,7 @@ def read_bits(document: Mapping[str, Any]) -> dict[str, LayerBits]:
                 int(entry["bits"]),
                 bool(entry["per_channel"]),
                 None if entry["activation_bits"] is None else int(entry["activation_bits"]),
+                bool(entry.get("shortcut", False)),
             )
             for name, entry in document["layers"].items()
         }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.compress.quantize.flow import Layer
-from gossamer.compress.quantize.sweep import INT8, Exact, Rounding, by_place, sweep
+from gossamer.compress.quantize.sweep import INT8, Exact, Rounding, channel_means, sweep
 
 __all__ = ["correct_bias", "correct_biases"]
 
@@ -23,11 +23,7 @@ def correct_biases(network: nn.Module, pictures: Tensor, *, rounding: Rounding =
     Raises:
         DataError, ModelError: as `sweep`.
     """
-
-    def visit(_: str, layer: Layer, inputs: Tensor, exact: Exact) -> None:
-        correct_bias(layer, inputs, exact, rounding)
-
-    return sweep(network, pictures, visit, rounding=rounding)
+    return sweep(network, pictures, settle=_take_back, rounding=rounding)
 
 
 def correct_bias(layer: Layer, inputs: Tensor, exact: Exact, rounding: Rounding) -> None:
@@ -36,8 +32,13 @@ def correct_bias(layer: Layer, inputs: Tensor, exact: Exact, rounding: Rounding)
     layer.weight = nn.Parameter(rounding.weight(own.detach()))
     try:
         with torch.no_grad():
-            shift = exact.mean - by_place(layer.forward(inputs)).mean(0)
+            _take_back(layer, layer.forward(inputs), exact)
     finally:
         layer.weight = own
-    bias = shift if layer.bias is None else layer.bias.detach() + shift
-    layer.bias = nn.Parameter(bias)
+
+
+def _take_back(layer: Layer, output: Tensor, exact: Exact) -> Tensor:
+    """Move the bias by what the mean of the rounded layer's output lacks: in place, the output as well."""
+    shift = exact.mean - channel_means(output)
+    layer.bias = nn.Parameter(shift if layer.bias is None else layer.bias.detach() + shift)
+    return output.add_(shift[:, None, None] if output.dim() == 4 else shift)

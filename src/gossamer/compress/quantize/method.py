@@ -32,6 +32,7 @@ class Quantize:
     depthwise: int = 8
     per_channel: bool = True
     fold: bool = False
+    shortcut: bool = True
     name: str = "quantize"
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
@@ -46,6 +47,7 @@ class Quantize:
             depthwise=_or_float(self.depthwise),
             per_channel=self.per_channel,
             fold=self.fold,
+            shortcut=self.shortcut,
         )
         costs = plan.costs()
         counted = {kind: getattr(costs, kind) for kind in ("macs", "adds", "shifts", "xnors")}

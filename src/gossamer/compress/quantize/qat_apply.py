@@ -3,13 +3,16 @@
 At 8 bits the result needs no training. The step of uniform weights is, channel by channel, the share of the largest
 magnitude with the least squared error, or LSQ's start where that is better; ranges of inputs are those with the least
 squared error (`ranges`). A binary input starts with the mean of each channel as its shift (a ReLU before it would leave
-one sign only) and the mean distance from it as its size.
+one sign only) and the mean distance from it as its size. Where there are binary inputs little is left of what the float
+network computes: every input is then calibrated in the order that layers run in, behind those that round already, and
+norms take the statistics of these pictures on the way.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 
 from gossamer.compress.prune.scores import Batches
 from gossamer.compress.quantize.pictures import check_network, check_pictures, run_on
+from gossamer.compress.quantize.qat_order import Hook, calibrate_in_order, hooked
 from gossamer.compress.quantize.qat_plan import BitPlan
 from gossamer.compress.quantize.ranges import find_range
 from gossamer.compress.quantize.simulate import asymmetric_grid
@@ -31,6 +35,8 @@ __all__ = ["apply_bits", "best_step"]
 _SHARES = 40
 _VALUES = 100_000
 """Inputs of a layer that are looked at."""
+_PIXELS, _FEWEST = 2**20, 16
+"""Of pictures that pass through a network at once: 1024 of 32 x 32, 20 of 224 x 224."""
 
 
 def apply_bits(network: nn.Module, plan: BitPlan, batches: Batches = ()) -> nn.Module:
@@ -59,8 +65,13 @@ def apply_bits(network: nn.Module, plan: BitPlan, batches: Batches = ()) -> nn.M
     for layer in layers.values():
         if layer.bits.weights == "uniform":
             layer.set_weight_step(best_step(layer.weight.detach(), layer.bits.bits, layer.bits.per_channel))
-    for name, values in _inputs(network, inputs, pictures).items():
-        _calibrate(name, layers[name], values)
+    if any(bits.activation_bits == 1 for bits in plan.layers.values()):
+        batch = _one_batch(pictures)
+        for name in calibrate_in_order(changed, inputs, batch, partial(_calibrate_on, layers)):
+            _calibrate(name, layers[name], [])
+    else:
+        for name, values in _inputs(network, inputs, pictures).items():
+            _calibrate(name, layers[name], values)
     if pictures and not bool(torch.isfinite(run_on(changed, pictures[0][:1])).all()):
         raise ModelError("the quantized network gives NaN; check the pictures and the weights")
     spec: Any = getattr(network, "spec", None)
@@ -93,24 +104,32 @@ def _inputs(network: nn.Module, names: Sequence[str], pictures: Sequence[Tensor]
     found: dict[str, list[Tensor]] = {name: [] for name in names}
     places = max(1, _VALUES // max(1, sum(len(each) for each in pictures)))
 
-    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            x = args[0].detach()
-            linear = isinstance(module, nn.Linear)
-            rows = x.reshape(len(x), -1, x.shape[-1]) if linear else x.flatten(2).transpose(1, 2)
-            step = max(1, rows.shape[1] * rows.shape[2] // places)
-            found[name].append(rows[:, ::step].flatten(0, 1))
+    def watch(name: str) -> Hook:
+        return lambda module, args: found[name].append(_thinned(module, args[0].detach(), places))
 
-        return hook
-
-    handles = [network.get_submodule(n).register_forward_pre_hook(watch(n)) for n in names]
-    try:
+    with hooked(network, {name: watch(name) for name in names}):
         for each in pictures:
             run_on(network, each)
-    finally:
-        for handle in handles:
-            handle.remove()
     return found
+
+
+def _thinned(module: nn.Module, x: Tensor, places: int) -> Tensor:
+    """(values, channels) of what comes into a layer, about so many numbers of each picture."""
+    linear = isinstance(module, nn.Linear)
+    rows = x.reshape(len(x), -1, x.shape[-1]) if linear else x.flatten(2).transpose(1, 2)
+    step = max(1, rows.shape[1] * rows.shape[2] // places)
+    return rows[:, ::step].flatten(0, 1)
+
+
+def _one_batch(pictures: Sequence[Tensor]) -> Tensor:
+    """As many of the pictures as norms take their statistics from, in one batch: those of the first one's size."""
+    first = pictures[0]
+    count = max(_FEWEST, _PIXELS // (first.shape[2] * first.shape[3]))
+    return torch.cat([each for each in pictures if each.shape[1:] == first.shape[1:]])[:count]
+
+
+def _calibrate_on(layers: Mapping[str, QuantizedLayer], name: str, x: Tensor) -> None:
+    _calibrate(name, layers[name], [_thinned(layers[name], x, max(1, _VALUES // len(x)))])
 
 
 @torch.no_grad()

@@ -35,6 +35,11 @@ class LayerSize:
         """Products in one sum."""
         return self.weights // self.out_channels
 
+    @property
+    def outputs(self) -> int:
+        """Numbers that come out, of one picture."""
+        return self.macs // self.fan_in
+
 
 @dataclass(frozen=True)
 class Layers:

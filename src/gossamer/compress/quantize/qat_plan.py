@@ -19,6 +19,7 @@ from gossamer.errors import ModelError, nearest
 from gossamer.nn.fuse import fuse
 from gossamer.nn.layer_bits import Kind, LayerBits
 from gossamer.nn.quantize import read_bits, written_bits
+from gossamer.nn.shortcut import why_no_shortcut
 
 __all__ = ["USUAL_BITS", "BitCosts", "BitPlan", "plan_bits"]
 
@@ -34,10 +35,11 @@ class BitCosts:
     """Of one picture through all convolutions and linear layers."""
 
     weight_bytes: int
-    """Codes and the scales beside them (4 bytes each), 4 bytes a weight that stays in float."""
+    """Codes and the scales beside them (4 bytes each, those of shortcuts too), 4 bytes a weight that stays in float."""
     weight_bytes_before: int
     macs: int
     adds: int
+    """Products of ternary or binary weights, and one an output where a shortcut is added."""
     shifts: int
     xnors: int
     bops: int
@@ -69,6 +71,7 @@ class BitPlan:
         for name, size in self.sizes.items():
             bits = self.layers.get(name)
             operations[_operation(bits)] += size.macs
+            operations["adds"] += size.outputs if bits is not None and bits.shortcut else 0
             weight_bytes += _bytes(bits, size)
             bops += size.macs * _product_bits(bits)
         whole = sum(size.macs for size in self.sizes.values())
@@ -129,7 +132,8 @@ def _operation(bits: LayerBits | None) -> str:
 def _bytes(bits: LayerBits | None, size: LayerSize) -> int:
     if bits is None:
         return 4 * size.weights
-    return -(-size.weights * bits.bits // 8) + 4 * (size.out_channels if bits.per_channel else 1)
+    scales = (size.out_channels if bits.per_channel else 1) + (size.out_channels if bits.shortcut else 0)
+    return -(-size.weights * bits.bits // 8) + 4 * scales
 
 
 def _product_bits(bits: LayerBits | None) -> int:
@@ -149,6 +153,7 @@ def plan_bits(
     depthwise: int | None = 8,
     per_channel: bool = True,
     fold: bool = False,
+    shortcut: bool = True,
     layers: Mapping[str, LayerBits | None] | None = None,
 ) -> BitPlan:
     """Bits for every layer of a network that takes `shape` (1, bands, H, W).
@@ -157,6 +162,8 @@ def plan_bits(
     layer, None for float. The first and last layers get uniform weights and inputs of `first_last` bits, depthwise
     ones of `depthwise`: None leaves them in float. Ternary and binary weights, and binary inputs, are refused to layers
     whose sums have fewer than 32 products, which get 8 bits. `layers` says otherwise for single ones, None is float.
+
+    With `shortcut` what comes into a convolution of binary inputs is added behind its norm, wherever shapes allow.
 
     With `fold` norms are folded into the layers first: of use at 8 bits, where a runtime then computes in int8 from layer
     to layer; fewer bits train better with their norms.
@@ -169,7 +176,8 @@ def plan_bits(
         weights, USUAL_BITS.get(weights, 8) if bits is None else bits, per_channel, activation_bits
     )
     check_network(network)
-    found = find_quantizable(fuse(network) if fold else network, shape)
+    network = fuse(network) if fold else network
+    found = find_quantizable(network, shape)
     for name in layers or {}:
         if name not in found.sizes:
             raise ModelError(f"the network has no layer {name!r}; {nearest(name, found.sizes)}")
@@ -186,9 +194,11 @@ def plan_bits(
         if given is None:
             left[name] = why
             continue
-        planned[name] = given
         if given != wanted:
             spared[name] = why
+        elif shortcut and activation_bits == 1 and not why_no_shortcut(network, name):
+            given = replace(given, shortcut=True)
+        planned[name] = given
     if not planned:
         raise ModelError("every layer would stay in float; give first_last=8 or depthwise=8")
     return BitPlan(planned, found.sizes, left, spared, fold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -58,6 +59,9 @@ def test_costs_by_hand(resnet):
     assert costs.weight_bytes_before == 4 * 197
     assert costs.bops == 1000 + 500 * 40 + 70 * 1024
     assert costs.bops_before == 1570 * 1024
+    around = BitPlan({**layers, "a": LayerBits("binary", 1, True, 1, shortcut=True)}, sizes).costs()
+    more = replace(costs, adds=100, weight_bytes=costs.weight_bytes + 40)
+    assert around == more, "1000 products, 10 in a sum; a gain for each of 10 channels"
     ternary = plan_bits(resnet, SHAPE, weights="ternary").costs()
     assert ternary.adds + ternary.macs == 40_551_040  # of the meter; 3 x 3 x 3 x 16 x 32 x 32 + 640 stay macs
     assert ternary.macs == 442_368 + 640

@@ -14,6 +14,7 @@ from gossamer.compress.quantize.method import Quantize
 from gossamer.compress.quantize.schedule import Incremental
 from gossamer.errors import DataError, GossamerError
 from gossamer.nn.quantize import quantized_layers
+from gossamer.nn.shortcut import ShortcutConv2d
 from gossamer.testing.networks import enliven, noise
 from gossamer.zoo.build import build
 
@@ -53,6 +54,22 @@ def test_the_usual_bits_and_uniform_needs_no_shaping(network):
         assert {b.bits for n, b in plan.layers.items() if n not in plan.spared} == {bits}
         if kind == "uniform":
             assert method.shaping(method.apply(network, plan, WORK), plan) is None
+
+
+@pytest.mark.parametrize(("told", "count"), [("", 6), (",shortcut=no", 0)])
+def test_shortcuts_go_around_binary_inputs_unless_told_otherwise(network, told, count):
+    method = parse_method(f"quantize:weights=binary,activation_bits=1{told}")
+    proposal = method.propose(network, WORK)
+    plan = method.read(json.loads(json.dumps(proposal.plan(proposal.parts).to_json())))
+    assert sum(bits.shortcut for bits in plan.layers.values()) == count
+    made = method.apply(network, plan, WORK)
+    assert sum(isinstance(m, ShortcutConv2d) for m in made.modules()) == count
+    assert not any(bits.shortcut for bits in _layers("quantize:weights=binary", network).values())
+
+
+def _layers(line, network):
+    proposal = parse_method(line).propose(network, WORK)
+    return proposal.plan(proposal.parts).layers
 
 
 def test_milder_is_more_bits():

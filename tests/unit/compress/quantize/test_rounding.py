@@ -9,13 +9,13 @@ import torch
 from onnx import numpy_helper
 
 from gossamer.compress.quantize.adaround import AdaRoundSettings, adaround
-from gossamer.compress.quantize.bias import correct_biases
+from gossamer.compress.quantize.bias import correct_bias, correct_biases
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.flow import heavy_layers
 from gossamer.compress.quantize.onnx_post_training import to_int8
 from gossamer.compress.quantize.ranges import find_range
 from gossamer.compress.quantize.simulate import asymmetric_grid, fake_quantize, symmetric_grid
-from gossamer.compress.quantize.sweep import Rounding, sweep
+from gossamer.compress.quantize.sweep import Rounding, channel_means, sweep
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime import export
 from gossamer.errors import DataError, ModelError
@@ -68,6 +68,57 @@ def test_a_layer_without_bias_gets_one(pictures):
     )
     assert correct_biases(network, pictures, rounding=COARSE)[0].bias.shape == (4,)
     assert network[0].bias is None
+
+
+def test_biases_are_corrected_alike_before_a_layer_runs_and_once_it_has(little, pictures):
+    """AdaRound corrects in `visit`, bias correction alone in `settle`, which saves a run of every layer."""
+    before = sweep(
+        little,
+        pictures,
+        lambda _, layer, inputs, exact: correct_bias(layer, inputs, exact, COARSE),
+        rounding=COARSE,
+    )
+    after = correct_biases(little, pictures, rounding=COARSE)
+    plain, other = heavy_layers(fuse(little)), heavy_layers(before)
+    for name, layer in heavy_layers(after).items():
+        bias, way = layer.bias.detach(), other[name].bias.detach()
+        moved = float((bias - plain[name].bias.detach()).abs().max())
+        assert moved > 1e-4
+        assert float((bias - way).abs().max()) < 0.05 * moved
+        assert torch.equal(layer.weight, plain[name].weight)
+
+
+def test_a_visit_sees_rounded_inputs_and_the_exact_outputs_at_its_places(little, pictures):
+    untouched, seen = pictures.clone(), {}
+    sweep(little, pictures, lambda name, _, inputs, exact: seen.update({name: (inputs, exact)}), samples=40)
+    assert torch.equal(pictures, untouched)
+    inputs, exact = seen["stem.0"]
+    assert torch.equal(inputs, fake_quantize(pictures, asymmetric_grid(*find_range(pictures))))
+    assert (exact.low, exact.high) == find_range(pictures)
+    stem = _scores(fuse(little).stem[0], pictures)
+    assert torch.equal(exact.outputs, stem.permute(0, 2, 3, 1).flatten(0, 2)[exact.places])
+    assert exact.outputs.shape == (40, 8)
+    assert torch.allclose(exact.mean, stem.permute(0, 2, 3, 1).flatten(0, 2).mean(0), atol=1e-5)
+    scores = _scores(little, pictures)
+    assert torch.allclose(seen["classifier"][1].outputs, scores[seen["classifier"][1].places], atol=1e-5)
+    assert torch.allclose(channel_means(scores), scores.mean(0))
+
+
+def test_infinite_activations_are_refused_though_the_scores_are_finite(pictures):
+    class Huge(torch.nn.Module):
+        def forward(self, x):
+            return x * 1e30 * 1e30
+
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), Huge(), torch.nn.Conv2d(4, 2, 1), Capped())
+    with pytest.raises(ModelError, match="a range is finite with low <= high"):
+        correct_biases(network, pictures)
+
+
+class Capped(torch.nn.Module):
+    """Scores that are finite whatever comes in."""
+
+    def forward(self, x):
+        return torch.nan_to_num(x).clamp(-1, 1).mean((2, 3))
 
 
 def test_adaround_is_nearer_than_nearest_and_stays_on_the_grid(little, pictures):
