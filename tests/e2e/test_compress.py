@@ -203,3 +203,24 @@ def test_zeros_stay_when_a_later_method_is_trained(run, data, trained, tmp_path)
     for name, each in plan.items():
         weight = network.get_parameter(f"{name}.weight")
         assert int((weight == 0).sum()) >= each["zeros"], name
+
+
+def test_a_split_that_the_network_was_not_trained_with_is_one_line(run, data, trained, tmp_path):
+    first = run("compress", trained, "--method", "prune:macs=80%", "--out", tmp_path / "first", "--json")
+    cut = _document(first)["bundle"]
+    for model in (trained, cut):
+        result = run(
+            "compress",
+            model,
+            "--data",
+            data,
+            "--method",
+            "prune:macs=60%",
+            "--seed",
+            "1",
+            "--out",
+            tmp_path / "run",
+        )
+        assert result.code == 2
+        assert "use --seed 0" in result.stderr
+        assert len(result.stderr.strip().splitlines()[-1:]) == 1

@@ -177,6 +177,18 @@ def test_a_teacher_of_other_classes_is_one_line(gossamer, whole, coloured, tmp_p
     assert "a teacher knows the same classes in the same order" in err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("role", ["--teacher", "--model"])
+def test_a_network_that_has_seen_the_test_pictures_is_one_line(gossamer, whole, data, tmp_path, role):
+    bundle = whole[0] / "bundle"
+    network = NETWORK if role == "--teacher" else ()
+    code, _, err = gossamer(
+        "train", data, *network, role, bundle, "--epochs", "1", "--seed", "1", "--out", tmp_path / "run"
+    )
+    assert code == 2
+    assert "as seed 0 splits them" in err
+    assert "use --seed 0" in err
+
+
 def test_recipes_are_printed(gossamer, data):
     code, out, err = gossamer("train", data, *NETWORK, "--recipe", "paper:mobilenet_v2", "--print-recipe")
     assert (code, err) == (0, "")

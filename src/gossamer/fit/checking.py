@@ -7,12 +7,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from gossamer.data.check import CheckReport, check
-from gossamer.errors import RunFolderError
+from gossamer.deploy.bundle import Bundle
+from gossamer.errors import ModelError, RunFolderError
 from gossamer.fit.config import RunConfig
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.reporter import Reporter
 
-__all__ = ["checked_data"]
+__all__ = ["check_seed", "checked_data"]
 
 
 class _Checked(BaseModel):
@@ -20,6 +21,22 @@ class _Checked(BaseModel):
 
     fingerprint: str
     report: dict[str, Any]
+
+
+def check_seed(bundle: Bundle, report: CheckReport, seed: int) -> None:
+    """A network that was trained on these data has seen what another seed holds back.
+
+    Raises:
+        ModelError: it was trained on another split of the same pictures.
+    """
+    told, theirs = bundle.provenance, str(bundle.provenance.get("seed", seed))
+    given = {sample.split for sample in report.dataset.samples}
+    if told.get("data fingerprint") != report.fingerprint or theirs == str(seed) or None not in given:
+        return
+    raise ModelError(
+        f"{bundle.folder} was trained on these pictures as seed {theirs} splits them, and has seen some that seed {seed} "
+        f"holds back to validate and test; use --seed {theirs}"
+    )
 
 
 def checked_data(config: RunConfig, run: RunFolder, reporter: Reporter, *, heading: str) -> CheckReport:

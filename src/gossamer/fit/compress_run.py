@@ -286,6 +286,7 @@ class _Run:
                 "machine": f"{machine['cpu']}, {machine['cores']} cores",
                 "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
                 "seed": str(self.config.seed),
+                **_trained_on(self.subject),
             },
             texts={"MODEL_CARD.md": _card(headline, steps), "report.html": page},
         )
@@ -323,6 +324,12 @@ def _channels(layer: Any) -> int | None:
 
 def _shown(value: Any) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _trained_on(subject: Subject) -> dict[str, Any]:
+    """Which pictures, and which split of them, the network has seen: what is made of it has seen the same."""
+    known = {} if subject.bundle is None else subject.bundle.provenance
+    return {key: known[key] for key in ("data fingerprint", "seed") if key in known}
 
 
 def _card(headline: str, steps: Sequence[Step]) -> str:

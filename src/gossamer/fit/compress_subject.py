@@ -13,9 +13,10 @@ from torch import nn
 from gossamer.compress.prune.scores import Batches
 from gossamer.data.bands import RGB
 from gossamer.data.check import CheckReport
-from gossamer.deploy.bundle import load
+from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
+from gossamer.fit.checking import check_seed
 from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.pictures import SplitPictures, split_pictures
@@ -47,6 +48,8 @@ class Subject:
     """Of a bundle; else the numbers of the classes."""
     named: bool
     """Whether `labels` are names."""
+    bundle: Bundle | None = None
+    """Where it came from, if from one."""
 
 
 def open_subject(config: CompressConfig) -> Subject:
@@ -58,7 +61,12 @@ def open_subject(config: CompressConfig) -> Subject:
     if (Path(config.model) / "model.json").is_file():
         bundle = load(config.model)
         return Subject(
-            bundle.network(), bundle.spec, _asked(bundle.contract, config), bundle.labels, named=True
+            bundle.network(),
+            bundle.spec,
+            _asked(bundle.contract, config),
+            bundle.labels,
+            named=True,
+            bundle=bundle,
         )
     spec, weights = parse_model(config.model)
     network = build(config.model, seed=config.seed).eval()
@@ -102,6 +110,8 @@ class Judge:
         reporter: Reporter,
     ) -> None:
         """Raises: ModelError: the data have other classes than the bundle."""
+        if subject.bundle is not None:
+            check_seed(subject.bundle, report, config.seed)
         self.contract, self.view = subject.contract, view_of(config, report)
         theirs = tuple(report.dataset.labels)
         if subject.named and subject.labels != theirs:

@@ -15,6 +15,7 @@ from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
 from gossamer.fit.candidates import Candidate, resolutions_for
+from gossamer.fit.checking import check_seed
 from gossamer.fit.config import TrainConfig
 from gossamer.fit.training import view_of
 from gossamer.nn.adapt import adapt
@@ -62,6 +63,7 @@ class Start:
         )
         if (Path(config.model) / "model.json").is_file():
             bundle = load(config.model)
+            check_seed(bundle, report, config.seed)
             size = config.size or bundle.contract.size.height
             network = bundle.network()
             names = RGB if report.bands is None else report.bands.names
@@ -88,7 +90,7 @@ class Start:
         self.network: nn.Module = network
         self.teacher: tuple[nn.Module, InputContract] | None = None
         if config.teacher is not None:
-            _check_teachers(config.teacher, report.dataset.labels)
+            _check_teachers(config.teacher, report, config.seed)
             self.teacher = load_teacher(config.teacher, num_classes=classes, size=size, online=config.online)
         cost = measure(network, self.contract.shape)
         self.candidate = Candidate(
@@ -124,11 +126,14 @@ def _size_for(name: str, short_side: int) -> int:
     return max([size for size in fitting if size <= own], default=min(own, max(32, short_side)))
 
 
-def _check_teachers(text: str, labels: Sequence[str]) -> None:
+def _check_teachers(text: str, report: CheckReport, seed: int) -> None:
     """A bundle must name the classes as the data do: scores are compared by their place."""
+    labels = report.dataset.labels
     for path in text.split("+"):
         if (Path(path) / "model.json").is_file():
-            theirs = load(path).labels
+            bundle = load(path)
+            check_seed(bundle, report, seed)
+            theirs = bundle.labels
             if tuple(theirs) != tuple(labels):
                 wrong = next((a for a, b in zip(theirs, labels, strict=False) if a != b), theirs[-1])
                 raise ModelError(
