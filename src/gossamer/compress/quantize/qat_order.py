@@ -47,8 +47,8 @@ def calibrate_in_order(
 def _take_statistics(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
     """A hook: the norm's statistics become those of what comes in."""
     assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
+    assert isinstance(norm.running_mean, Tensor)
+    assert isinstance(norm.running_var, Tensor)
     values = args[0].transpose(0, 1).flatten(1)
     norm.running_mean.copy_(values.mean(1))
     norm.running_var.copy_(values.var(1, correction=0))
