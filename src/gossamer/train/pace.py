@@ -71,6 +71,10 @@ class Pace(L.Callback):
             seconds = trainer.strategy.broadcast(seconds)
         return seconds + self.state.skipped
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starting other processes is no training."""
+        self.started = time.monotonic()
+
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
