@@ -224,3 +224,18 @@ def test_a_split_that_the_network_was_not_trained_with_is_one_line(run, data, tr
         assert result.code == 2
         assert "use --seed 0" in result.stderr
         assert len(result.stderr.strip().splitlines()[-1:]) == 1
+
+
+def test_an_applied_plan_of_zeros_makes_them_even_where_minutes_are_given(run, data, trained, tmp_path):
+    planned = run("compress", trained, "--method", "sparsify:share=50%", "--plan", tmp_path / "plan.json")
+    assert planned.code == 0
+    result = run(
+        "compress", trained, "--data", data, "--apply", tmp_path / "plan.json", "--minutes", "0.1", "--max-drop", "90%",
+        "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    plan = json.loads((tmp_path / "plan.json").read_text())["layers"]
+    network = load(_document(result)["bundle"]).network()
+    assert all(
+        int((network.get_parameter(f"{name}.weight") == 0).sum()) >= each["zeros"]
+        for name, each in plan.items()
+    )

@@ -99,10 +99,9 @@ def guarded(
         raise GossamerError(
             f"max_drop is a share from 0 to below 1, got {max_drop:g}; give e.g. 0.01 for a point"
         )
-    own = _checked(metric(network))
-    start = own if base is None else base
+    start = _checked(metric(network)) if base is None else base
     limit = start - max_drop - 1e-9
-    trials = _Trials(make, lambda made: _checked(metric(made)), limit, network, own)
+    trials = _Trials(make, lambda made: _checked(metric(made)), limit, network, start)
     if not parts or trials.measure(parts) >= limit:
         return _done(trials, start, parts, {})
     reasons: dict[str, str] = {}
@@ -142,6 +141,8 @@ def _checked(score: float) -> float:
 
 
 def _done(trials: _Trials, start: float, parts: Sequence[str], reasons: dict[str, str]) -> Guarded:
+    if not trials.parts:  # the network as it was given: it may have lost something before
+        trials.score = _checked(trials.metric(trials.best))
     refused = tuple(
         Refused(part, reasons.get(part, "loses too much together with the parts that were kept"))
         for part in parts

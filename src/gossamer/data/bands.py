@@ -35,6 +35,7 @@ RGB = ("red", "green", "blue")
 """The bands of every picture that Pillow reads; other names mean arrays of values."""
 _COLOURS = (RGB, ("b4", "b3", "b2"), ("b04", "b03", "b02"))
 """Names, lower case, under which the colours are found for the view: Sentinel-2's among them."""
+_LOOKED_AT = 50
 _STATISTICS_PICTURES = 500
 _SAMPLED_PIXELS = 2_000
 _RANGE = (0.1, 99.9)
@@ -58,19 +59,20 @@ class Bands:
         return asdict(self)
 
 
-def find_bands(first: Path, asked: str = "auto") -> tuple[str, ...] | None:
-    """Names of the bands to read, or None for plain red, green and blue.
+def find_bands(paths: Sequence[Path], asked: str = "auto") -> tuple[str, ...] | None:
+    """Names of the bands to read, or None for plain red, green and blue; told from the first picture that can be read.
 
-    `asked` is `rgb`, `all`, names or numbers from 1 (`B4,B3,B8`, `4,3,8`), or `auto`: all bands where the first
-    picture is an array or a TIFF that is no ordinary picture.
+    `asked` is `rgb`, `all`, names or numbers from 1 (`B4,B3,B8`, `4,3,8`), or `auto`: all bands where that picture is
+    an array or a TIFF that is no ordinary picture. Where none of the first 50 can be read the answer is None.
 
     Raises:
-        DataError: a band is not there, or the file cannot be read.
+        DataError: a band is not there.
         MissingExtraError: a TIFF of many bands needs rasterio.
     """
-    if asked == "rgb" or (asked == "auto" and not _holds_values(first)):
+    found = None if asked == "rgb" else _first_bands(paths[:_LOOKED_AT], plain_too=asked != "auto")
+    if found is None:
         return None
-    _, there = _open(first)
+    first, there = found
     if asked in ("auto", "all"):
         return there
     chosen: list[str] = []
@@ -85,16 +87,32 @@ def find_bands(first: Path, asked: str = "auto") -> tuple[str, ...] | None:
     return tuple(chosen)
 
 
-def _holds_values(path: Path) -> bool:
+def _first_bands(paths: Sequence[Path], *, plain_too: bool) -> tuple[Path, tuple[str, ...]] | None:
+    """The first picture that can be read with its bands; None where that is a plain one, unless those count too."""
+    missing: MissingExtraError | None = None
+    for path in paths:
+        if not plain_too and _is_plain(path):
+            return None
+        try:
+            return path, _open(path)[1]
+        except MissingExtraError as error:
+            missing = missing or error
+        except DataError:
+            continue  # the check names it
+    if missing is not None:
+        raise missing
+    return None
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether Pillow knows it; of a TIFF it does not know it may be the bands."""
     if path.suffix.lower() == ".npy":
-        return True
-    if path.suffix.lower() not in (".tif", ".tiff"):
         return False
     try:
         probe(path)
     except DataError:
-        return True  # many bands, which Pillow does not know
-    return False
+        return False
+    return True
 
 
 def open_values(path: Path, names: Sequence[str]) -> Values:

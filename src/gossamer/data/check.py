@@ -118,7 +118,7 @@ def check(
     dataset = _with_groups(open_dataset(data), groups)
     total = len(dataset.samples)
     paths = [s.path for s in dataset.samples]
-    names = find_bands(paths[0], bands)
+    names = find_bands(paths, bands)
     scans = scan_files(paths, bands=names, tick=None if tick is None else lambda done: tick(done, total))
     findings = _bad_files(dataset, scans)
     skipped = tuple(file for finding in findings for file in finding.files)

@@ -220,9 +220,6 @@ class _Run:
             found["accuracy_before"] = float(np.mean(np.array(answers["before"]) == labels))
         return found
 
-    def _packed(self, packed: PackedFile) -> tuple[str, str, int, Path]:
-        return "packed", "", self.config.threads, self.run.path / packed.file
-
     def _write_contract(self, path: Path, network: nn.Module, labels: Sequence[str]) -> None:
         """The file tells what it takes, so that it can be used alone."""
         model = onnx.load(path)
@@ -267,7 +264,10 @@ class _Run:
         )
         write_text(self.run.path / "report.html", page)
         write_text(self.run.path / "channels.svg", kept_channels(self.config.model, rows))
-        machine = describe_machine()
+        machine, threads = describe_machine(), self.config.threads
+        files = [(self.config.on, "fp32", threads, self.run.path / found.file)]
+        if found.packed is not None:
+            files.append(("packed", "", threads, self.run.path / found.packed.file))
         saved = bundle.save(
             self.run.path / "bundle",
             spec=ModelSpec.from_json(steps[-1].spec),
@@ -275,10 +275,7 @@ class _Run:
             task="classify",
             labels=labels,
             contract=self.subject.contract,
-            files=[
-                (self.config.on, "fp32", self.config.threads, self.run.path / found.file),
-                *([] if found.packed is None else [self._packed(found.packed)]),
-            ],
+            files=files,
             measured={**found.figures, "met": met},
             provenance={
                 "from": self.config.model,

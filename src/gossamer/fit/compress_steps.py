@@ -258,7 +258,9 @@ class Steps:
     def _replay(self, number: int, file: Path, network: nn.Module) -> Callable[[], Step]:
         def job() -> Step:
             method, plan = read_plan(file)
-            made = method.apply(network, plan, self.work)
+            made = method.apply(
+                network, plan, replace(self.work, trains=False)
+            )  # nothing is trained after it
             score = None if self.judge is None else self.judge.metric(made)
             notes = [] if score is None or self.judge is None else [_judged(self.judge, score, 0, 0)]
             step = self._step(str(number), str(file), network, made, plan, score, (), notes)

@@ -204,14 +204,18 @@ class _Files:
                 return int8
             self._refuse()
         mixed = source.with_name(f"int8-mixed{source.suffix}")
-        found = keep_worst(
-            source,
-            mixed,
-            self.calibration[:: len(self.calibration) // _SENSITIVITY_PICTURES or 1],
-            lambda path: self._accuracy(path, "int8"),
-            max_drop=self.config.max_drop,
-            most=_MOST_FP32,
-        )
+        try:
+            found = keep_worst(
+                source,
+                mixed,
+                self.calibration[:: len(self.calibration) // _SENSITIVITY_PICTURES or 1],
+                lambda path: self._accuracy(path, "int8"),
+                max_drop=self.config.max_drop,
+                most=_MOST_FP32,
+            )
+        except ModelError as error:
+            self.reporter.line(str(error), style="yellow")
+            return None
         int8 = self._score("int8", mixed, f"{INT8_LADDER[0].label}, {len(found.kept)} layers in fp32", exact)
         if int8.drop <= self.config.max_drop:
             return int8

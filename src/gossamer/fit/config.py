@@ -134,6 +134,7 @@ class TrainConfig(RunConfig):
         ):
             if value != usual:
                 parts += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+        parts += ["--online"] if self.online else []
         quoted = [f'"{part}"' if " " in part else part for part in parts]
         return " ".join([*quoted, "--seed", str(self.seed)])
 

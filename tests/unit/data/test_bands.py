@@ -44,7 +44,7 @@ class TestReading:
 
     def test_gives_the_values_of_an_array(self, tmp_path, values):
         np.save(tmp_path / "a.npy", values.astype(np.float64))
-        assert np.array_equal(open_values(tmp_path / "a.npy", find_bands(tmp_path / "a.npy")), values)
+        assert np.array_equal(open_values(tmp_path / "a.npy", find_bands([tmp_path / "a.npy"])), values)
 
     def test_fills_places_without_data_with_the_mean_of_their_band(self, tmp_path, values):
         values[:10, :, 1] = 0
@@ -56,7 +56,7 @@ class TestReading:
         values[3, 4, 2] = np.nan
         values[3, 5, 2] = np.inf
         np.save(tmp_path / "a.npy", values)
-        found = open_values(tmp_path / "a.npy", find_bands(tmp_path / "a.npy"))
+        found = open_values(tmp_path / "a.npy", find_bands([tmp_path / "a.npy"]))
         assert np.isfinite(found).all()
         assert found[3, 4, 2] == pytest.approx(values[:, :, 2][np.isfinite(values[:, :, 2])].mean(), rel=1e-6)
 
@@ -89,24 +89,34 @@ class TestFinding:
     def test_takes_ordinary_pictures_as_they_are(self, tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / "a.tif")
         Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-        assert find_bands(tmp_path / "a.tif") is None
-        assert find_bands(tmp_path / "a.png") is None
+        assert find_bands([tmp_path / "a.tif"]) is None
+        assert find_bands([tmp_path / "a.png"]) is None
 
     def test_keeps_a_fourth_band_where_it_is_asked_for(self, tmp_path, values):
         path = _tiff(tmp_path / "a.tif", values[:, :, :4] % 256, ("r", "g", "b", "nir"), dtype="uint8")
-        assert find_bands(path, "all") == ("r", "g", "b", "nir")
-        assert find_bands(path, "rgb") is None
+        assert find_bands([path], "all") == ("r", "g", "b", "nir")
+        assert find_bands([path], "rgb") is None
 
     def test_takes_names_and_numbers(self, tmp_path, values):
         path = _tiff(tmp_path / "a.tif", values)
-        assert find_bands(path, "auto") == NAMES
-        assert find_bands(path, "3,B8") == ("B4", "B8")
+        assert find_bands([path], "auto") == NAMES
+        assert find_bands([path], "3,B8") == ("B4", "B8")
+
+    def test_passes_over_files_that_cannot_be_read(self, tmp_path, values):
+        (tmp_path / "a.tif").touch()
+        (tmp_path / "b.npy").write_text("no array")
+        good = _tiff(tmp_path / "c.tif", values)
+        Image.new("RGB", (8, 8)).save(tmp_path / "d.tif")
+        bad = [tmp_path / "a.tif", tmp_path / "b.npy"]
+        assert find_bands([*bad, good]) == NAMES
+        assert find_bands([*bad, tmp_path / "d.tif"]) is None
+        assert find_bands(bad) is None
 
     @pytest.mark.parametrize("asked", ["B9", "6", "0", "B2,B2", "B2,"])
     def test_refuses_bands_that_are_not_there(self, tmp_path, values, asked):
         path = _tiff(tmp_path / "a.tif", values)
         with pytest.raises(DataError, match="--bands"):
-            find_bands(path, asked)
+            find_bands([path], asked)
 
 
 class TestMeasuring:
