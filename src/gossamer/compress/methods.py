@@ -32,6 +32,8 @@ METHODS: Mapping[str, str] = {
 
 _EDITS = ("prune", "factorise", "quantize", "pack", "sparsify")
 """Methods whose plans are structural edits of the same name; ratios that `auto` finds are pruned."""
+_NOT_TYPED = ("name", "ambition")
+"""Fields that are no settings of a person."""
 _UNITS = {"%": 0.01, "k": 1e3, "kB": 1e3, "K": 1e3, "M": 1e6, "MB": 1e6, "G": 1e9, "ms": 1.0}
 
 
@@ -49,7 +51,8 @@ def parse_method(text: str) -> Method:
     module, _, cls = METHODS[name].partition(":")
     kind = getattr(importlib.import_module(module), cls)
     hints = get_type_hints(kind)
-    known = {field.name: hints[field.name] for field in fields(kind) if field.name != "name"}
+    typed = (field.name for field in fields(kind) if field.name not in _NOT_TYPED)
+    known = {name: hints[name] for name in typed}
     values: dict[str, Any] = {}
     for pair in filter(None, (part.strip() for part in rest.split(","))):
         key, equals, value = pair.partition("=")

@@ -187,7 +187,7 @@ class Steps:
         for attempt, ambition in enumerate(_MILDER, 1):
             milder = method if ambition == 1 else method.milder(ambition)
             if ambition < 1 and milder == method:
-                break  # a target that is a number stays what it is
+                break  # a pattern of zeros stays what it is
             proposal = milder.propose(network, self.work)
             plan = proposal.plan(proposal.parts)
             made = milder.apply(network, plan, self.work)

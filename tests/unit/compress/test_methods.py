@@ -22,7 +22,6 @@ def test_every_method_is_one(name):
 def test_values_are_read_by_the_fields_types():
     found = parse_method("prune: params=1M, importance=l1, multiple=8, keep=stem.*+head.*, floor=25%")
     assert found == Prune(params=1e6, importance="l1", multiple=8, keep=("stem.*", "head.*"), floor=0.25)
-    assert parse_method("prune:macs=50%").milder(0.5).macs == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +80,31 @@ class TestPruneByDrop:
     def test_needs_pictures(self):
         with pytest.raises(GossamerError, match="--data"):
             self._proposal("1%", None)
+
+
+class TestMilderPruning:
+    def _stays(self, text, share, what):
+        network = build("mobilenet_v1_0.25", num_classes=10, seed=0).eval()
+        proposal = parse_method(text).milder(share).propose(network, Work(shape=(1, 3, 64, 64)))
+        plan = proposal.plan(proposal.parts)
+        return getattr(plan, what) / getattr(plan, f"{what}_before")
+
+    @pytest.mark.parametrize("what", ["macs", "params"])
+    def test_goes_a_share_of_the_way(self, what):
+        assert self._stays(f"prune:{what}=50%,multiple=1", 0.5, what) == pytest.approx(0.75, abs=0.01)
+
+    def test_goes_a_share_of_the_way_to_a_number(self):
+        whole = sum(p.numel() for p in build("mobilenet_v1_0.25", num_classes=10).parameters())
+        text = f"prune:params={whole // 2},multiple=1"
+        assert self._stays(text, 1.0, "params") == pytest.approx(0.5, abs=0.01)
+        assert self._stays(text, 0.6, "params") == pytest.approx(0.7, abs=0.01)
+
+    def test_goes_a_share_of_a_share(self):
+        assert parse_method("prune:macs=50%").milder(0.6).milder(0.5) == Prune(macs=0.5, ambition=0.3)
+
+    def test_is_not_typed(self):
+        with pytest.raises(GossamerError, match="prune takes key=value"):
+            parse_method("prune:macs=50%,ambition=0.5")
 
 
 class TestPruneInFullVectors:

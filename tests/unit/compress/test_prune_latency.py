@@ -75,3 +75,9 @@ def test_targets_that_cannot_be(network):
         plan_latency(network, prunable, SHAPE, 0.15)
     with pytest.raises(GossamerError, match=r"^a latency target is a share above 0 .* got -1"):
         plan_latency(network, prunable, SHAPE, -1.0)
+
+
+@pytest.mark.parametrize("target", [0.7, 0.7 * WHOLE_MS], ids=["share", "milliseconds"])
+def test_half_the_ambition_goes_half_the_way(network, target):
+    _, found, _ = plan_latency(network, Prunable(network, SHAPE), SHAPE, target, ambition=0.5)
+    assert 0.97 * 0.85 <= found.latency_share <= 0.85

@@ -205,6 +205,13 @@ class Environment:
         """The same share of every layer, as a width multiplier thins a network."""
         return self.settle([1.0] * len(self.layers))
 
+    def ranked(self) -> Counts | None:
+        """What pruning leaves that compares the channels of all layers; None where the importance cannot be compared."""
+        if not self.prunable.comparable:
+            return None
+        kept = self.prunable.choose(self.limit / self.whole_macs)
+        return tuple(int(kept[list(layer.sets)].sum()) for layer in self.layers)
+
     # networks
 
     def plan(self, counts: Counts) -> PrunePlan:

@@ -36,11 +36,11 @@ def drive(environment: Environment, *, evaluations: int, seed: int = 0, tick: Ti
     """Measure, solve, measure the solutions, and again around the best; nothing is drawn, so the seed does nothing.
 
     Raises:
-        GossamerError: less than two evaluations more than there are layers.
+        GossamerError: less than three evaluations more than there are layers.
     """
     layers = len(environment.layers)
-    trials = Trials(environment, evaluations, tick, least=layers + 2)
-    points = min(_MOST_POINTS, max(1, (evaluations - 1) // (2 * layers)))
+    trials = Trials(environment, evaluations, tick, least=layers + 3)
+    points = min(_MOST_POINTS, max(1, (evaluations - 2) // (2 * layers)))
     base = environment.whole
     while trials.left > layers:
         around = trials.best.counts

@@ -82,7 +82,9 @@ class Auto:
 
     def _environment(self, network: nn.Module, work: Work, metric: Metric) -> Environment:
         """In multiples that fill the processor's vectors, narrower ones where the budget cannot be reached so."""
-        importance: Importance = self.importance if self.importance != "auto" else "l1"
+        importance: Importance = "reconstruction" if work.batches else "l1"
+        if self.importance != "auto":
+            importance = self.importance
         multiple = self.multiple
         if multiple is None:
             block = Platform.here(runtime=work.on).channel_block

@@ -31,13 +31,13 @@ def drive(
     """Shrink by measured milliseconds; nothing is drawn, so the seed does nothing. Without a table one is measured.
 
     Raises:
-        GossamerError: less than two evaluations more than there are layers.
+        GossamerError: less than three evaluations more than there are layers.
     """
     layers = len(environment.layers)
-    trials = Trials(environment, evaluations, tick, least=layers + 2)
+    trials = Trials(environment, evaluations, tick, least=layers + 3)
     table = table or LayerTable(environment)
     start, goal = (table.milliseconds(each) for each in (environment.whole, trials.start.counts))
-    rounds = max(1, (evaluations - 2) // layers)
+    rounds = max(1, (evaluations - 3) // layers)
     steps = max(rounds, math.ceil(_STEPS * layers))
     accepted = math.ceil(steps / rounds)
     step = (start - goal) / steps

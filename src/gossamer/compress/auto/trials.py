@@ -49,7 +49,8 @@ class Trials:
     """Counts evaluations for one run of a driver, whatever others have measured before in the same environment."""
 
     def __init__(self, environment: Environment, evaluations: int, tick: Tick | None, least: int = 1) -> None:
-        """The uniform policy is measured first, so that nothing worse is given back.
+        """Measured first are the uniform policy and, where channels can be compared, that of a plain ranking: a search
+        starts at the better one and gives back nothing worse.
 
         Raises:
             GossamerError: fewer than `least` evaluations.
@@ -62,7 +63,11 @@ class Trials:
         self._environment, self._evaluations, self._tick = environment, evaluations, tick
         self._seen: dict[Counts, float] = {}
         self._asked = 0
-        self.start = self.best = self.take(environment.uniform())
+        self.best = self.take(environment.uniform())
+        ranked = environment.ranked() if evaluations > 1 else None
+        if ranked is not None:
+            self.take(ranked)
+        self.start = self.best
 
     @property
     def left(self) -> int:

@@ -53,13 +53,15 @@ def plan_latency(
     on: str = "onnxruntime",
     threads: int = 1,
     scope: Scope = "auto",
+    ambition: float = 1.0,
     seconds: float = 0.6,
     tick: Callable[[LatencyTry], None] | None = None,
 ) -> tuple[Kept, LatencyTry, int]:
     """What stays, how it was timed, and after how many tries.
 
     It is the network with most macs whose exported fp32 file takes at most this share of the whole one's median latency.
-    A `target` above 1 is milliseconds. Both files are timed in turns, so that a busy machine slows both.
+    A `target` above 1 is milliseconds; `ambition` is the share of the way to it that is gone. Both files are timed in
+    turns, so that a busy machine slows both.
 
     Raises:
         GossamerError: a target that is not above 0.
@@ -73,7 +75,8 @@ def plan_latency(
     with tempfile.TemporaryDirectory() as folder:
         timer.open(Path(folder))
         prunable.layer_ms = timer.layer_ms()
-        wanted = target if target <= 1 else target / timer.whole_ms
+        wanted = 1 - ambition * (1 - (target if target <= 1 else target / timer.whole_ms))
+        wanted_ms = wanted * timer.whole_ms
         low, high, share = 0.0, 1.0, min(wanted, 1.0)
         tries: list[LatencyTry] = []
         best: tuple[Kept, LatencyTry] | None = None
@@ -87,7 +90,7 @@ def plan_latency(
             tries.append(found)
             if tick is not None:
                 tick(found)
-            reached = found.latency_share / wanted if target <= 1 else found.p50_ms / target
+            reached = found.latency_share / wanted if target <= 1 else found.p50_ms / wanted_ms
             if reached <= 1:
                 best, low = (kept, found), max(low, share)
                 if reached > 1 - _NEAR or kept.all():

@@ -15,7 +15,7 @@ from gossamer.compress.prune.apply import apply_pruning, check_pruned
 from gossamer.compress.prune.budget import Quantity
 from gossamer.compress.prune.latency import plan_latency
 from gossamer.compress.prune.plan import PrunePlan
-from gossamer.compress.prune.prunable import Kept, Prunable, Scope
+from gossamer.compress.prune.prunable import Kept, Prunable, Scope, quantity_of
 from gossamer.compress.prune.repair import reestimate_norms, repair
 from gossamer.compress.prune.scores import FROM_PICTURES, Importance
 from gossamer.compress.prune.targets import one_target
@@ -46,14 +46,15 @@ class Prune:
     """Channels that stay together; what fills the processor's vectors by default, where that comes close to the target."""
     floor: float = 0.1
     keep: tuple[str, ...] = ()
+    ambition: float = 1.0
+    """The share of the way to the target that is gone: less than all of it in a milder try."""
     name: str = "prune"
 
     def _prunable(self, network: nn.Module, work: Work) -> Prunable:
         importance: Importance = self.importance if self.importance != "auto" else "l2"
         if self.importance == "auto" and work.batches:
             importance = "reconstruction"
-        block = Platform.here(runtime=work.on).channel_block
-        start = block if self.latency is not None else 1
+        start = _block(work) if self.latency is not None else 1
         return Prunable(
             network,
             work.shape,
@@ -75,30 +76,7 @@ class Prune:
             "drop": self.drop,
         }
         what, target = one_target(given, least_number=1.0 if self.latency is not None else 1000.0)
-        prunable = self._prunable(network, work)
-        notes: list[str] = []
-        if what == "latency":
-            kept, found, tries = plan_latency(
-                network,
-                prunable,
-                work.shape,
-                target,
-                on=work.on,
-                threads=work.threads,
-                scope=self.scope,
-                tick=lambda each: work.tell(
-                    f"{each.macs_share:.0%} of the macs take {each.latency_share:.0%} of the latency"
-                ),
-            )
-            notes.append(f"{found.latency_share:.0%} of the latency on {work.on}, measured ({tries} tries)")
-        elif what == "drop":
-            if not self.multiple:
-                block = Platform.here(runtime=work.on).channel_block
-                prunable = prunable.in_multiples(prunable.widest_multiple(block))
-            kept, note = self._least(network, prunable, work, target)
-            notes.append(note)
-        else:
-            prunable, kept = self._reached(what, target, network, prunable, work)
+        prunable, kept, notes = self._chosen(what, target, network, self._prunable(network, work), work)
         parts = tuple(layer.name for layer in prunable.layers if not kept[list(layer.sets)].all())
 
         def plan_of(chosen: Sequence[str]) -> PrunePlan:
@@ -112,23 +90,51 @@ class Prune:
         )
         return Proposal(parts, plan_of, tuple(notes), {"frozen": dict(whole.frozen)})
 
-    def _reached(
+    def _chosen(
         self, what: str, target: float, network: nn.Module, prunable: Prunable, work: Work
-    ) -> tuple[Prunable, Kept]:
+    ) -> tuple[Prunable, Kept, list[str]]:
+        """What stays, in the widths that were taken, and lines on how the target was reached."""
+        if what == "latency":
+            kept, note = self._fast(network, prunable, work, target)
+            return prunable, kept, [note]
+        if what == "drop":
+            if not self.multiple:
+                prunable = prunable.in_multiples(prunable.widest_multiple(_block(work)))
+            kept, note = self._least(network, prunable, work, target)
+            return prunable, kept, [note]
+        share = 1 - self.ambition * (1 - prunable.share_of(what, target, network))
+        return *self._reached(quantity_of(what), share, prunable, work), []
+
+    def _fast(self, network: nn.Module, prunable: Prunable, work: Work, target: float) -> tuple[Kept, str]:
+        """As many macs as the latency allows."""
+        kept, found, tries = plan_latency(
+            network,
+            prunable,
+            work.shape,
+            target,
+            on=work.on,
+            threads=work.threads,
+            scope=self.scope,
+            ambition=self.ambition,
+            tick=lambda each: work.tell(
+                f"{each.macs_share:.0%} of the macs take {each.latency_share:.0%} of the latency"
+            ),
+        )
+        return kept, f"{found.latency_share:.0%} of the latency on {work.on}, measured ({tries} tries)"
+
+    def _reached(self, what: Quantity, share: float, prunable: Prunable, work: Work) -> tuple[Prunable, Kept]:
         """In multiples that fill the processor's vectors, as wide as still comes close to the target.
 
         Other widths leave the fast kernels: EfficientNet-Lite0 with 60 % of the macs in odd widths takes twice the time
         of the whole on ONNX Runtime.
         """
-        kept = prunable.reach(what, target, network, scope=self.scope)
-        block = Platform.here(runtime=work.on).channel_block
-        multiple = 1 if self.multiple else prunable.widest_multiple(block)
-        quantity: Quantity = "macs" if what == "macs" else "params"
+        kept = prunable.choose(share, what=what, scope=self.scope)
+        multiple = 1 if self.multiple else prunable.widest_multiple(_block(work))
         while multiple > 1:
             wide = prunable.in_multiples(multiple)
             with contextlib.suppress(ModelError):  # no layer has so few channels: take narrower steps
-                found = wide.reach(what, target, network, scope=self.scope)
-                if wide.cost(found, quantity) >= _CLOSE * prunable.cost(kept, quantity):
+                found = wide.choose(share, what=what, scope=self.scope)
+                if wide.cost(found, what) >= _CLOSE * prunable.cost(kept, what):
                     return wide, found
             multiple //= 2
         return prunable, kept
@@ -139,6 +145,7 @@ class Prune:
             raise GossamerError(
                 "a drop is measured on pictures, there are none; give --data, or macs=50% as the target"
             )
+        drop *= self.ambition
         base = work.metric(network)
         best, low, high = prunable.whole, 0.0, 1.0
         score = base
@@ -178,19 +185,11 @@ class Prune:
 
     def milder(self, share: float) -> Prune:
         """A target nearer to the whole network: this share of the way."""
-        given = {
-            name: 1 - (1 - value) * share
-            for name, value in (
-                ("macs", self.macs),
-                ("params", self.params),
-                ("bytes", self.bytes),
-                ("latency", self.latency),
-            )
-            if value is not None and value <= 1
-        }
-        if self.drop is not None:
-            given["drop"] = self.drop * share
-        return replace(self, **given)  # type: ignore[arg-type]
+        return replace(self, ambition=self.ambition * share)
+
+
+def _block(work: Work) -> int:
+    return Platform.here(runtime=work.on).channel_block
 
 
 def _restored(prunable: Prunable, kept: Kept, chosen: Sequence[str]) -> Kept:

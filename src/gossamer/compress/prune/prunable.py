@@ -24,7 +24,7 @@ from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.scores import COMPARABLE, Batches, Importance, scores_of
 from gossamer.errors import GossamerError, ModelError
 
-__all__ = ["Prunable", "PrunableLayer", "Scope"]
+__all__ = ["Prunable", "PrunableLayer", "Scope", "quantity_of"]
 
 Scope = Literal["auto", "global", "layer"]
 """Channels of all layers compared, or the same share of each; auto compares where the importance is comparable."""
@@ -59,6 +59,11 @@ class PrunableLayer:
         for bundle in self.bundles:
             found.append(found[-1] - len(bundle))
         return tuple(found)
+
+
+def quantity_of(what: str) -> Quantity:
+    """What a target is reached by: weights are of one type, so that their bytes fall as the params do."""
+    return "macs" if what == "macs" else "params"
 
 
 class Prunable:
@@ -169,25 +174,23 @@ class Prunable:
             kept[list(layers[name].sets[: len(layers[name].sets) - count])] = False
         return kept
 
-    def reach(self, what: str, target: float, network: nn.Module, *, scope: Scope = "auto") -> Kept:
-        """As `choose`, where a target above 1 is a number of `what`: macs, params or bytes of weights.
+    def share_of(self, what: str, target: float, network: nn.Module) -> float:
+        """The share that a target asks for, which above 1 is a number of `what`: macs, params or bytes of weights.
 
         Raises:
             GossamerError: the network is below that number already.
-            ModelError: it cannot be reached.
         """
-        share = target
-        if what == "bytes":  # weights are of one type: bytes fall as params do
-            weights = sum(p.numel() * p.element_size() for p in network.parameters())
-            share = target if target <= 1 else target / weights
-        quantity: Quantity = "macs" if what == "macs" else "params"
-        if target > 1 and what != "bytes":
-            share = target / self.cost(self.whole, quantity)
-        if share > 1:
+        if target <= 1:
+            return target
+        if what == "bytes":
+            whole = sum(p.numel() * p.element_size() for p in network.parameters())
+        else:
+            whole = self.cost(self.whole, quantity_of(what))
+        if target > whole:
             raise GossamerError(
-                f"the network has {target / share:.0f} {what} and the target is {target:.0f}: there is nothing to take away"
+                f"the network has {whole} {what} and the target is {target:.0f}: there is nothing to take away"
             )
-        return self.choose(share, what=quantity, scope=scope)
+        return target / whole
 
     def choose(self, target: float, *, what: Quantity = "macs", scope: Scope = "auto") -> Kept:
         """Sets leave, the least important per saving first, until at most this share is left; the last percent is filled.

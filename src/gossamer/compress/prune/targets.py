@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gossamer.compress.prune.apply import apply_pruning, check_pruned
 from gossamer.compress.prune.plan import PrunePlan
-from gossamer.compress.prune.prunable import Prunable, Scope
+from gossamer.compress.prune.prunable import Prunable, Scope, quantity_of
 from gossamer.compress.prune.repair import repair
 from gossamer.compress.prune.scores import Batches, Importance
 from gossamer.errors import GossamerError
@@ -67,7 +67,8 @@ def plan_pruning(
         keep=keep,
         seed=seed,
     )
-    return prunable.plan(prunable.reach(what, value, network, scope=scope))
+    share = prunable.share_of(what, value, network)
+    return prunable.plan(prunable.choose(share, what=quantity_of(what), scope=scope))
 
 
 def one_target(given: Mapping[str, float | None], *, least_number: float = 1000.0) -> tuple[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from gossamer.compress.auto import drivers, netadapt
 from gossamer.compress.auto.drivers import DRIVERS, compare, driver_of
@@ -75,8 +76,23 @@ def test_seeds_differ(name, make):
 
 @pytest.mark.parametrize("name", ["integer", "netadapt"])
 def test_too_few_evaluations_are_refused(name, make):
-    with pytest.raises(GossamerError, match="needs at least 5 evaluations for 3 layers, got 4; give more"):
-        DRIVERS[name](make(), evaluations=4, seed=0)
+    with pytest.raises(GossamerError, match="needs at least 6 evaluations for 3 layers, got 5; give more"):
+        DRIVERS[name](make(), evaluations=5, seed=0)
+
+
+@pytest.mark.parametrize("name", sorted(set(DRIVERS) - {"uniform"}))
+def test_a_search_starts_at_what_a_ranking_over_all_layers_gives(name, make):
+    pictures = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    environment = make(macs=0.6, importance="reconstruction", batches=[(pictures, None)])
+    ranked = environment.ranked()
+    assert environment.macs(ranked) <= environment.limit
+    plain = environment.evaluate_counts(ranked).score
+    assert plain > environment.evaluate_counts(environment.uniform()).score
+    assert DRIVERS[name](environment, evaluations=6, seed=0).score >= plain
+
+
+def test_norms_of_weights_rank_no_layers_against_each_other(make):
+    assert make(importance="l1").ranked() is None
 
 
 def test_drivers_are_compared_side_by_side(make):
