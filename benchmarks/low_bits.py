@@ -59,6 +59,8 @@ ROWS: dict[str, Row] = {
     "fp32": Row(None, 32, None),
     "uniform-4": Row("uniform", 4, 8),
     "pot-5": Row("pot", 5, None),
+    "apot-4": Row("apot", 4, None),
+    "apot-5": Row("apot", 5, None),
     "ternary": Row("ternary", 2, None, taught=True),
     "binary": Row("binary", 1, None, taught=True),
     "binary-binary": Row("binary", 1, 1, rate=2e-3, taught=True, batch=32, second=0.3),

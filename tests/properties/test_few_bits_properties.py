@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,19 @@ from gossamer.compress.quantize.qat_codes import bake, codes, decode
 from gossamer.compress.quantize.qat_plan import plan_bits
 from gossamer.nn.layer_bits import KINDS, LayerBits
 from gossamer.nn.quantize import quantize_layers, quantized_layers, read_bits, written_bits
-from gossamer.nn.quantizers import pot_codes, pot_count, pot_top, pot_values, round_uniform, spread
+from gossamer.nn.quantizers import (
+    apot_codes,
+    apot_levels,
+    apot_terms,
+    apot_values,
+    pot_codes,
+    pot_count,
+    pot_top,
+    pot_values,
+    round_apot,
+    round_uniform,
+    spread,
+)
 
 numbers = st.floats(-1e4, 1e4, width=32, allow_subnormal=False)
 rows = st.integers(2, 12).flatmap(
@@ -22,9 +35,13 @@ rows = st.integers(2, 12).flatmap(
 kinds = st.sampled_from(KINDS).flatmap(
     lambda kind: st.tuples(
         st.just(kind),
-        {"uniform": st.integers(2, 8), "pot": st.integers(2, 6), "ternary": st.just(2), "binary": st.just(1)}[
-            kind
-        ],
+        {
+            "uniform": st.integers(2, 8),
+            "pot": st.integers(2, 6),
+            "apot": st.integers(4, 8),
+            "ternary": st.just(2),
+            "binary": st.just(1),
+        }[kind],
         st.booleans(),
     )
 )
@@ -48,7 +65,7 @@ def test_inputs_are_off_by_half_a_step_inside_the_range(values, step, bits, zero
 @settings(deadline=None)
 def test_weights_are_off_by_half_a_step_inside_the_range(values, bits, per_channel):
     weight = torch.tensor(values)
-    step = best_step(weight, bits, per_channel)
+    step = best_step(weight, LayerBits("uniform", bits, per_channel))
     size = spread(torch.where(step > 0, step, 1.0), weight)
     half = 2 ** (bits - 1)
     rounded = round_uniform(weight, size, torch.zeros_like(size), -half, half - 1)
@@ -73,6 +90,32 @@ def test_powers_of_two_are_exact_and_within_a_third(values, bits, per_channel):
         weight.abs() >= smallest / 2
     ].all()
     assert (powers == 0)[weight.abs() < smallest / 2].all()
+
+
+@given(rows, st.integers(4, 8), st.floats(1e-3, 1e3))
+@settings(deadline=None)
+def test_sums_of_powers_are_the_nearest_level_and_stay_what_they_are(values, bits, size):
+    weight, top = torch.tensor(values), torch.tensor(size)
+    found = apot_codes(weight, top, bits)
+    sums = apot_values(found, top, bits)
+    levels = torch.tensor(apot_levels(bits))
+    nearest = (weight.abs().clamp(max=size)[..., None] - levels * size).abs().amin(-1)
+    assert torch.allclose(
+        (sums - weight).abs(), nearest + (weight.abs() - size).clamp(min=0), atol=1e-5 * size
+    )
+    assert torch.equal(apot_codes(sums, top, bits), found)
+    assert torch.equal(round_apot(weight, top, bits), sums)
+
+
+@pytest.mark.parametrize("bits", range(4, 9))
+def test_every_level_is_a_sum_of_that_many_powers_of_two(bits):
+    levels = apot_levels(bits)
+    assert (len(levels), levels[0], levels[-1]) == (2 ** (bits - 1), 0.0, 1.0)
+    assert len(set(levels)) == len(levels)
+    unit = levels[1]
+    whole = [round(level / unit) for level in levels]
+    assert [number * unit for number in whole] == pytest.approx(levels)
+    assert max(number.bit_count() for number in whole) == apot_terms(bits)
 
 
 @given(rows, kinds)

@@ -9,10 +9,12 @@ from gossamer.errors import ModelError, nearest
 
 __all__ = ["KINDS", "Kind", "LayerBits"]
 
-Kind = Literal["uniform", "pot", "ternary", "binary"]
+Kind = Literal["uniform", "pot", "apot", "ternary", "binary"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_BITS = {"uniform": range(2, 9), "pot": range(2, 7), "ternary": range(2, 3), "binary": range(1, 2)}
+_BITS = {"uniform": range(2, 9), "pot": range(2, 7), "apot": range(4, 9), "ternary": range(2, 3), "binary": range(1, 2)}
 _INPUT_BITS = range(1, 9)
+_LEARNED: tuple[Kind, ...] = ("uniform", "apot")
+_EVEN: tuple[Kind, ...] = ("uniform", "ternary", "binary")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class LayerBits:
 
     weights: Kind = "uniform"
     bits: int = 8
-    """uniform 2 to 8, pot 2 to 6, ternary 2, binary 1."""
+    """uniform 2 to 8, pot 2 to 6, apot 4 to 8, ternary 2, binary 1."""
     per_channel: bool = True
     """One scale for each output channel, not for the whole weight."""
     activation_bits: int | None = None
@@ -51,3 +53,13 @@ class LayerBits:
                 f"shortcuts go around binary inputs, got activations of {self.activation_bits or 32} bits; "
                 "give activation_bits=1 or leave out shortcut"
             )
+
+    @property
+    def learns_scale(self) -> bool:
+        """Whether the scale of the weights is trained; that of the others follows from the weights."""
+        return self.weights in _LEARNED
+
+    @property
+    def even(self) -> bool:
+        """Whether a weight is its code times the scale, which runtimes have an operator for."""
+        return self.weights in _EVEN

@@ -10,7 +10,7 @@ float (FREE), or fixed at a code: schedules write it, and being a buffer it lies
 is FREE is rounded too, so that what is validated is what ships.
 
 In an exported file weights are int8 codes with DequantizeLinear and inputs of 8 bits QuantizeLinear; inputs of fewer bits
-are spelt out. Powers of two are float there and so are their inputs spelt out: behind a DequantizeLinear ONNX Runtime
+are spelt out. Powers of two and their sums are float there and so are their inputs spelt out: behind a DequantizeLinear ONNX Runtime
 takes float weights for its own to round to int8.
 """
 
@@ -26,11 +26,14 @@ from torch import Tensor, nn
 from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.layers import SamePadConv2d
 from gossamer.nn.quantizers import (
+    apot_codes,
+    apot_values,
     binary_input,
     binary_weight,
     pot_codes,
     pot_top,
     pot_values,
+    round_apot,
     round_uniform,
     spread,
     ternary_codes,
@@ -44,6 +47,7 @@ __all__ = [
     "QuantizedLayer",
     "QuantizedLinear",
     "QuantizedScores",
+    "code_values",
 ]
 
 ROUND, FREE = -128, -127
@@ -55,8 +59,8 @@ _UNSET_RANGE = 6.0
 class QuantizedLayer(nn.Module):
     """What quantized convolutions and linear layers share: the rounding of weight and input.
 
-    Parameters beside weight and bias: `weight_log_step` (out,) or () of uniform weights, `input_log_step` (), and of
-    binary inputs `input_shift` (in,). Buffers: `held`, `weight_top` (out,) or () of pot, `input_zero` ().
+    Parameters beside weight and bias: `weight_log_step` (out,) or () of uniform weights and of apot, whose scale is where
+    they are clipped, `input_log_step` (), and of binary inputs `input_shift` (in,). Buffers: `held`, `weight_top` (out,) or () of pot, `input_zero` ().
     """
 
     weight: Tensor
@@ -73,10 +77,14 @@ class QuantizedLayer(nn.Module):
             size = weight.abs().flatten(1).mean(1) if bits.per_channel else weight.abs().mean()
             self.weight_log_step = nn.Parameter(torch.zeros_like(size))
             self.set_weight_step(2 * size / math.sqrt(2 ** (bits.bits - 1) - 1))
+        elif bits.weights == "apot":
+            largest = weight.abs().flatten(1).amax(1) if bits.per_channel else weight.abs().amax()
+            self.weight_log_step = nn.Parameter(torch.zeros_like(largest))
+            self.set_weight_step(largest)
         elif bits.weights == "pot":
             self.register_buffer("weight_top", pot_top(weight, per_channel=bits.per_channel))
         shape = weight.shape if bits.weights == "pot" else ()
-        if bits.weights != "uniform":
+        if not bits.learns_scale:
             self.register_buffer("held", torch.full(shape, ROUND, dtype=torch.int8, device=weight.device))
         if bits.activation_bits is None:
             return
@@ -89,19 +97,22 @@ class QuantizedLayer(nn.Module):
 
     @torch.no_grad()
     def set_weight_step(self, step: Tensor) -> None:
-        """Set the steps of uniform weights; those of dead channels (0) become 1."""
+        """Set the steps of uniform weights, the tops of apot; those of dead channels (0) become 1."""
         self.weight_log_step.copy_(torch.where(step > 0, step, 1.0).log())
 
     @torch.no_grad()
     def weight_codes(self) -> tuple[Tensor, Tensor]:
         """Whole numbers, shaped as the weight, and the scale (out,) or ().
 
-        Uniform, ternary and binary weights are code times scale, those of pot `nn.quantizers.pot_values`.
+        `code_values` says what they stand for.
         """
         bits, weight = self.bits, self.weight.detach()
         if bits.weights == "uniform":
             step, half = self.weight_log_step.exp(), int(2 ** (bits.bits - 1))
             return (weight / spread(step, weight)).round().clamp(-half, half - 1), step
+        if bits.weights == "apot":
+            top = self.weight_log_step.exp()
+            return apot_codes(weight, top, bits.bits), top
         if bits.weights == "pot":
             codes = pot_codes(weight, self.weight_top, bits.bits)
             return torch.where(self.held > FREE, self.held.to(codes.dtype), codes), self.weight_top
@@ -114,9 +125,9 @@ class QuantizedLayer(nn.Module):
         if bits.weights == "uniform":
             step, half = spread(self.weight_log_step.exp(), weight), int(2 ** (bits.bits - 1))
             return round_uniform(weight, step, torch.zeros_like(step), -half, half - 1)
-        codes, scale = self.weight_codes()
-        is_pot = bits.weights == "pot"
-        values = pot_values(codes, scale, bits.bits) if is_pot else codes * spread(scale, weight)
+        if bits.weights == "apot":
+            return round_apot(weight, spread(self.weight_log_step.exp(), weight), bits.bits)
+        values = code_values(bits, *self.weight_codes())
         if self.training:
             values = torch.where(self.held == FREE, weight.detach(), values)
         return torch.where(self.held > FREE, values, through(values, weight))
@@ -141,8 +152,8 @@ class QuantizedLayer(nn.Module):
         return self.rounded_input(x), self.rounded_weight()
 
     def _exported_weight(self) -> Tensor:
-        """A constant of the file: int8 codes with their scale, of pot float numbers."""
-        if self.bits.weights == "pot":
+        """A constant of the file: int8 codes with their scale, float numbers where steps are not even."""
+        if not self.bits.even:
             return _constant(self.rounded_weight())
         codes, scale = self.weight_codes()
         found: Tensor = _Dequantize.apply(_constant(codes.to(torch.int8)), _constant(scale))
@@ -156,9 +167,18 @@ class QuantizedLayer(nn.Module):
         if bits == 1:
             return torch.where(x >= _constant(self._shift()), step, -step)
         zero = int(self.input_zero)
-        if bits == 8 and self.bits.weights != "pot":
+        if bits == 8 and self.bits.even:
             return torch.fake_quantize_per_tensor_affine(x, step, zero, 0, 255)
         return (torch.clamp(torch.round(x / step) + zero, 0, 2**bits - 1) - zero) * step
+
+
+def code_values(bits: LayerBits, codes: Tensor, scale: Tensor) -> Tensor:
+    """The weights that codes of the weight's shape stand for; `scale` is (out,) or ()."""
+    if bits.weights == "pot":
+        return pot_values(codes, scale, bits.bits)
+    if bits.weights == "apot":
+        return apot_values(codes, scale, bits.bits)
+    return codes * spread(scale, codes)
 
 
 def _constant(values: Tensor) -> Tensor:

@@ -2,15 +2,18 @@
 
 uniform   even steps whose size is learned (LSQ, Esser et al., 1902.08153, equations 1 to 3)
 pot       powers of two and 0 (INQ, Zhou et al., 1702.03044, equations 1 to 4)
+apot      sums of a few powers of two (APoT, Li et al., 1909.13144, equations 5 and 7), clipped where it is learned
 ternary   -a, 0, a (TWN, Li et al., 1605.04711, equations 3 and 6)
 binary    -a, a (XNOR-Net, Rastegari et al., 1603.05279, equation 6); activations by ApproxSign (Bi-Real net, 1808.00278)
 
 Scales are held per channel as (out,) or for the whole tensor as (), and `spread` puts them over a weight. INQ spends
-2^(b-2) exponents on b bits, here it is 2^(b-1) - 1: as many as b bits tell apart beside the sign and 0.
+2^(b-2) exponents on b bits, here it is 2^(b-1) - 1: as many as b bits tell apart beside the sign and 0. APoT's terms
+have two bits each; where the bits beside the sign are odd its last term has one. Its weights are not normalised first.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -18,12 +21,17 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "apot_codes",
+    "apot_levels",
+    "apot_terms",
+    "apot_values",
     "binary_input",
     "binary_weight",
     "pot_codes",
     "pot_count",
     "pot_top",
     "pot_values",
+    "round_apot",
     "round_uniform",
     "spread",
     "ternary_codes",
@@ -110,6 +118,71 @@ def pot_values(codes: Tensor, top: Tensor, bits: int) -> Tensor:
     powers = [0.0, *(2.0 ** (k - count) for k in range(1, count + 1))]
     table = torch.tensor(powers, dtype=top.dtype, device=top.device)
     return torch.sign(codes) * table[codes.abs().long()] * spread(top, codes)
+
+
+# sums of powers of two
+
+
+def apot_terms(bits: int) -> int:
+    """How many powers of two are added: 2 at 4 and 5 bits, 3 at 6 and 7."""
+    return bits // 2
+
+
+@functools.cache
+def apot_levels(bits: int) -> tuple[float, ...]:
+    """The 2^(b-1) magnitudes from 0 to 1: at 4 bits 0, 1/24, 1/6, 1/3, 3/8, 1/2, 2/3, 1."""
+    terms = apot_terms(bits)
+    sums = [0.0]
+    for i in range(terms):
+        places = 1 if i == terms - 1 and bits % 2 == 0 else 3
+        powers = [0.0, *(2.0 ** -(i + terms * j) for j in range(places))]
+        sums = [each + power for each in sums for power in powers]
+    return tuple(each / max(sums) for each in sorted(sums))
+
+
+def apot_codes(weight: Tensor, top: Tensor, bits: int) -> Tensor:
+    """Signed codes: k for the kth of `apot_levels` times top; the nearest, the largest for whatever is above."""
+    levels = _levels(bits, weight)
+    share = weight.detach().abs() / spread(top, weight)
+    places = torch.bucketize(share, (levels[1:] + levels[:-1]) / 2)
+    return torch.sign(weight.detach()) * places.to(weight.dtype)
+
+
+def apot_values(codes: Tensor, top: Tensor, bits: int) -> Tensor:
+    """What signed codes stand for."""
+    return torch.sign(codes) * _levels(bits, top)[codes.abs().long()] * spread(top, codes)
+
+
+def round_apot(weight: Tensor, top: Tensor, bits: int) -> Tensor:
+    """`apot_values` of `apot_codes`; `top` (out, 1, ...) or () is where weights are clipped.
+
+    Its gradient is that of equation 7, scaled as LSQ scales that of a step; clipped weights have none of their own.
+    """
+    rounded: Tensor = _RoundApot.apply(weight, top, bits)
+    return rounded
+
+
+class _RoundApot(torch.autograd.Function):
+    """APoT's reparameterised clipping."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, top: Tensor, bits: int) -> Tensor:
+        values = apot_values(apot_codes(weight, top, bits), top, bits)
+        ctx.save_for_backward(weight / top, values / top)
+        ctx.shape, ctx.high = top.shape, 2 ** (bits - 1) - 1
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        scaled, shares = ctx.saved_tensors
+        gradient = gradients[0]
+        passed = gradient * (scaled.abs() <= 1)
+        of_top = (gradient * shares - passed * scaled).sum_to_size(ctx.shape)
+        return passed, of_top / math.sqrt(scaled.numel() / max(1, of_top.numel()) * ctx.high), None
+
+
+def _levels(bits: int, like: Tensor) -> Tensor:
+    return torch.tensor(apot_levels(bits), dtype=like.dtype, device=like.device)
 
 
 # three and two values

@@ -15,10 +15,11 @@ from gossamer.nn.layers import SamePadConv2d
 from gossamer.nn.network import last_layer
 from gossamer.nn.quantize import RPReLU, quantize_layers, quantized_layers, read_bits, written_bits
 from gossamer.nn.quantized import FREE, ROUND, QuantizedConv2d
+from gossamer.nn.quantizers import round_apot
 from gossamer.testing.networks import enliven
 from gossamer.zoo.build import build
 
-USUAL = {"uniform": 4, "pot": 5, "ternary": 2, "binary": 1}
+USUAL = {"uniform": 4, "pot": 5, "apot": 4, "ternary": 2, "binary": 1}
 
 
 def _row():
@@ -80,6 +81,17 @@ def test_what_is_held_is_fixed_and_what_is_free_floats_in_training_only():
         assert bool((found[0] == value).all())
         assert float(layer.weight.grad[0].abs().sum()) == 0
         assert bool((layer.weight.grad[1:] == 1).all())
+
+
+def test_sums_of_powers_learn_where_they_are_clipped():
+    """Equation 7 of 1909.13144 by hand: value over top less what was inside, scaled by 1 / sqrt(3 weights x 7)."""
+    weight = torch.tensor([0.2, 0.9, 1.7], requires_grad=True)
+    top = torch.tensor(1.0, requires_grad=True)
+    rounded = round_apot(weight, top, 4)
+    rounded.sum().backward()
+    assert rounded.tolist() == pytest.approx([1 / 6, 1, 1])
+    assert weight.grad.tolist() == [1, 1, 0]
+    assert float(top.grad) == pytest.approx((1 / 6 - 0.2 + 1 - 0.9 + 1) / 21**0.5)
 
 
 def test_dead_channels_stay_zero():
@@ -153,8 +165,9 @@ def test_a_spec_rebuilds_it_bit_by_bit(tmp_path):
         (("uniform", 9), r"uniform weights have 2 to 8 bits, got 9; give 8"),
         (("uniform", 0), r"uniform weights have 2 to 8 bits, got 0"),
         (("pot", 8), r"pot weights have 2 to 6 bits, got 8"),
+        (("apot", 3), r"apot weights have 4 to 8 bits, got 3"),
         (("binary", 2), r"binary weights have 1 bits, got 2"),
-        (("octal", 3), r"weights are uniform, pot, ternary, binary, got 'octal'"),
+        (("octal", 3), r"weights are uniform, pot, apot, ternary, binary, got 'octal'"),
         (("uniform", 4, True, 9), r"activations have 1 to 8 bits or stay in float, got 9"),
         (("uniform", 4, True, 0), r"activations have 1 to 8 bits or stay in float, got 0"),
     ],

@@ -79,6 +79,8 @@ class Quantize:
         inputs = max(self.activation_bits, more)
         if self.weights == "pot":
             return replace(self, bits=min(6, more))
+        if self.weights == "apot":
+            return replace(self, bits=more)
         return replace(self, weights="uniform", bits=max(2, more), activation_bits=inputs)
 
 

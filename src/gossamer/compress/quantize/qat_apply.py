@@ -26,9 +26,10 @@ from gossamer.compress.quantize.ranges import find_range
 from gossamer.compress.quantize.simulate import asymmetric_grid
 from gossamer.errors import DataError, ModelError
 from gossamer.nn.fuse import fuse
+from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.quantize import quantize_layers, quantized_layers
-from gossamer.nn.quantized import QuantizedLayer
-from gossamer.nn.quantizers import spread
+from gossamer.nn.quantized import QuantizedLayer, code_values
+from gossamer.nn.quantizers import apot_codes, spread
 
 __all__ = ["apply_bits", "best_step"]
 
@@ -63,8 +64,8 @@ def apply_bits(network: nn.Module, plan: BitPlan, batches: Batches = ()) -> nn.M
     changed = quantize_layers(network, plan.layers).eval()
     layers = quantized_layers(changed)
     for layer in layers.values():
-        if layer.bits.weights == "uniform":
-            layer.set_weight_step(best_step(layer.weight.detach(), layer.bits.bits, layer.bits.per_channel))
+        if layer.bits.learns_scale:
+            layer.set_weight_step(best_step(layer.weight.detach(), layer.bits))
     if any(bits.activation_bits == 1 for bits in plan.layers.values()):
         batch = _one_batch(pictures)
         for name in calibrate_in_order(changed, inputs, batch, partial(_calibrate_on, layers)):
@@ -80,23 +81,28 @@ def apply_bits(network: nn.Module, plan: BitPlan, batches: Batches = ()) -> nn.M
     return changed
 
 
-def best_step(weight: Tensor, bits: int, per_channel: bool) -> Tensor:
-    """The step (out,) or () with the least squared error among shares of max |w| and LSQ's 2 mean |w| / sqrt(Qp).
+def best_step(weight: Tensor, bits: LayerBits) -> Tensor:
+    """The step of uniform weights, the top of apot, (out,) or (), with the least squared error.
 
-    0 where all weights are 0.
+    Tried are shares of what the largest magnitude asks for, and LSQ's 2 mean |w| / sqrt(Qp). 0 where all weights are 0.
     """
-    rows = weight.flatten(1) if per_channel else weight.reshape(1, -1)
-    high = 2 ** (bits - 1) - 1
+    rows = weight.flatten(1) if bits.per_channel else weight.reshape(1, -1)
+    high = 2 ** (bits.bits - 1) - 1
+    unit = high if bits.weights == "uniform" else 1
     largest, mean = rows.abs().amax(1), rows.abs().mean(1)
-    candidates = [largest / high * (1 - i / _SHARES) for i in range(_SHARES)]
-    candidates.append(2 * mean / math.sqrt(high))
+    candidates = [largest / unit * (1 - i / _SHARES) for i in range(_SHARES)]
+    candidates.append(2 * mean / math.sqrt(high) * (high / unit))
     best: Tensor = candidates[0]
     least = torch.full_like(largest, math.inf)
     for step in candidates:
-        size = spread(torch.where(step > 0, step, 1.0), rows)
-        error = ((rows / size).round().clamp(-high - 1, high) * size - rows).square().sum(1)
+        size = torch.where(step > 0, step, 1.0)
+        if bits.weights == "uniform":
+            codes = (rows / spread(size, rows)).round().clamp(-high - 1, high)
+        else:
+            codes = apot_codes(rows, size, bits.bits)
+        error = (code_values(bits, codes, size) - rows).square().sum(1)
         best, least = torch.where(error < least, step, best), torch.minimum(error, least)
-    return best if per_channel else best[0]
+    return best if bits.per_channel else best[0]
 
 
 def _inputs(network: nn.Module, names: Sequence[str], pictures: Sequence[Tensor]) -> dict[str, list[Tensor]]:

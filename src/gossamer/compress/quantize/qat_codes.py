@@ -15,8 +15,7 @@ from gossamer.errors import ModelError
 from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.layers import SamePadConv2d
 from gossamer.nn.quantize import quantized_layers
-from gossamer.nn.quantized import QuantizedConv2d, QuantizedLayer
-from gossamer.nn.quantizers import pot_values, spread
+from gossamer.nn.quantized import QuantizedConv2d, QuantizedLayer, code_values
 
 __all__ = ["bake", "codes", "decode"]
 
@@ -24,7 +23,8 @@ __all__ = ["bake", "codes", "decode"]
 def codes(layer: QuantizedLayer) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """(whole numbers of the weight's shape, scale (out,) or ()): within `layer.bits.bits` bits, binary -1 and 1.
 
-    `decode` gives the weights again. Codes of pot are 0 and +-k for the scale times 2^(k - 15), at 5 bits.
+    `decode` gives the weights again. Codes of pot are 0 and +-k for the scale times 2^(k - 15), at 5 bits;
+    those of apot count `nn.quantizers.apot_levels`.
     """
     numbers, scale = layer.weight_codes()
     return numbers.cpu().numpy().astype(np.int8), scale.cpu().numpy().astype(np.float32)
@@ -33,7 +33,7 @@ def codes(layer: QuantizedLayer) -> tuple[NDArray[np.int8], NDArray[np.float32]]
 def decode(numbers: NDArray[np.int8], scale: NDArray[np.float32], bits: LayerBits) -> Tensor:
     """The weights, float32, that codes stand for: exactly those that the layer works with in eval mode."""
     values, sizes = torch.from_numpy(numbers).float(), torch.from_numpy(np.asarray(scale))
-    return pot_values(values, sizes, bits.bits) if bits.weights == "pot" else values * spread(sizes, values)
+    return code_values(bits, values, sizes)
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Which layer gets how many bits, as data, and what that costs: bytes, and operations by their kind.
 
-A layer's products are multiply-accumulates of small integers (`macs`), shifts where its weights are powers of two,
-additions where they are ternary or binary, and XNORs where its input is binary too. `bops` are bit operations: the sum
+A layer's products are multiply-accumulates of small integers (`macs`), shifts where its weights are powers of two, a
+shift a term and the additions between them where they are sums of such, additions where they are ternary or binary, and XNORs where its input is binary too. `bops` are bit operations: the sum
 of products times weight bits times activation bits, 32 of what stays in float (UNIQ, Baskin et al., 1804.10969).
 """
 
@@ -19,11 +19,12 @@ from gossamer.errors import ModelError, nearest
 from gossamer.nn.fuse import fuse
 from gossamer.nn.layer_bits import Kind, LayerBits
 from gossamer.nn.quantize import read_bits, written_bits
+from gossamer.nn.quantizers import apot_terms
 from gossamer.nn.shortcut import why_no_shortcut
 
 __all__ = ["USUAL_BITS", "BitCosts", "BitPlan", "plan_bits"]
 
-USUAL_BITS: Mapping[str, int] = {"uniform": 4, "pot": 5, "ternary": 2, "binary": 1}
+USUAL_BITS: Mapping[str, int] = {"uniform": 4, "pot": 5, "apot": 4, "ternary": 2, "binary": 1}
 """Of weights, where nobody says."""
 _FLOAT_BITS = 32
 _LEAST_FAN_IN = 32
@@ -39,7 +40,7 @@ class BitCosts:
     weight_bytes_before: int
     macs: int
     adds: int
-    """Products of ternary or binary weights, and one an output where a shortcut is added."""
+    """Products of ternary or binary weights, between the terms of apot, and one an output where a shortcut is added."""
     shifts: int
     xnors: int
     bops: int
@@ -70,7 +71,8 @@ class BitPlan:
         weight_bytes = bops = 0
         for name, size in self.sizes.items():
             bits = self.layers.get(name)
-            operations[_operation(bits)] += size.macs
+            for kind, count in _operations(bits).items():
+                operations[kind] += count * size.macs
             operations["adds"] += size.outputs if bits is not None and bits.shortcut else 0
             weight_bytes += _bytes(bits, size)
             bops += size.macs * _product_bits(bits)
@@ -120,13 +122,16 @@ class BitPlan:
         return cls(layers, sizes, left, spared, folded)
 
 
-def _operation(bits: LayerBits | None) -> str:
+def _operations(bits: LayerBits | None) -> dict[str, int]:
     """What a product of this layer is."""
     if bits is None or bits.weights == "uniform":
-        return "macs"
+        return {"macs": 1}
     if bits.weights == "pot":
-        return "shifts"
-    return "xnors" if (bits.weights, bits.activation_bits) == ("binary", 1) else "adds"
+        return {"shifts": 1}
+    if bits.weights == "apot":
+        terms = apot_terms(bits.bits)
+        return {"shifts": terms, "adds": terms - 1}
+    return {"xnors" if (bits.weights, bits.activation_bits) == ("binary", 1) else "adds": 1}
 
 
 def _bytes(bits: LayerBits | None, size: LayerSize) -> int:
@@ -158,7 +163,7 @@ def plan_bits(
 ) -> BitPlan:
     """Bits for every layer of a network that takes `shape` (1, bands, H, W).
 
-    `bits` are of weights (4, of pot 5, of ternary 2, of binary 1 without), `activation_bits` of what comes into a
+    `bits` are of weights (4, of pot 5, of apot 4, of ternary 2, of binary 1 without), `activation_bits` of what comes into a
     layer, None for float. The first and last layers get uniform weights and inputs of `first_last` bits, depthwise
     ones of `depthwise`: None leaves them in float. Ternary and binary weights, and binary inputs, are refused to layers
     whose sums have fewer than 32 products, which get 8 bits. `layers` says otherwise for single ones, None is float.

@@ -9,7 +9,9 @@ from torch import nn
 from gossamer.compress.quantize.qat_apply import apply_bits, best_step
 from gossamer.compress.quantize.qat_plan import plan_bits
 from gossamer.errors import DataError, ModelError
+from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.quantize import quantized_layers
+from gossamer.nn.quantizers import apot_codes, apot_values
 from gossamer.testing.networks import enliven, noise, tiny_networks
 from gossamer.zoo.build import build
 
@@ -110,7 +112,7 @@ def test_linear_layers_take_channels_last():
 
 def test_steps_are_better_than_the_largest_magnitudes_and_lsqs():
     weight = torch.randn(6, 50, generator=torch.Generator().manual_seed(3)) ** 3
-    step = best_step(weight, 4, True)[:, None]
+    step = best_step(weight, LayerBits(bits=4))[:, None]
 
     def lost(size):
         return ((weight / size).round().clamp(-8, 7) * size - weight).square().sum(1)
@@ -118,8 +120,23 @@ def test_steps_are_better_than_the_largest_magnitudes_and_lsqs():
     assert (lost(step) <= lost(weight.abs().amax(1, keepdim=True) / 7) + 1e-6).all()
     assert (lost(step) <= lost(2 * weight.abs().mean(1, keepdim=True) / 7**0.5) + 1e-6).all()
     assert float(lost(step).sum()) < 0.8 * float(lost(weight.abs().amax(1, keepdim=True) / 7).sum())
-    assert best_step(torch.zeros(2, 3), 4, True).tolist() == [0, 0]
-    assert best_step(weight, 8, False).shape == ()
+    assert best_step(torch.zeros(2, 3), LayerBits(bits=4)).tolist() == [0, 0]
+    assert best_step(weight, LayerBits(per_channel=False)).shape == ()
+
+
+def test_sums_of_powers_start_where_they_lose_least():
+    weight = torch.randn(6, 50, generator=torch.Generator().manual_seed(3))
+
+    def lost(top, bits):
+        return float((apot_values(apot_codes(weight, top, bits), top, bits) - weight).square().sum())
+
+    for bits in (4, 5, 8):
+        top = best_step(weight, LayerBits("apot", bits))
+        assert lost(top, bits) <= lost(weight.abs().amax(1), bits)
+    even, uneven = (best_step(weight, LayerBits(kind, 4)) for kind in ("uniform", "apot"))
+    flat = float(((weight / even[:, None]).round().clamp(-8, 7) * even[:, None] - weight).square().sum())
+    assert lost(uneven, 4) < 1.4 * flat
+    assert best_step(torch.zeros(2, 3), LayerBits("apot", 4)).tolist() == [0, 0]
 
 
 def test_the_network_given_is_left_and_the_spec_tells_the_edit():

@@ -73,6 +73,8 @@ def test_what_cannot_be_baked():
         ("uniform", 4, 8),
         ("uniform", 4, 4),
         ("pot", 5, 8),
+        ("apot", 4, 8),
+        ("apot", 5, None),
         ("ternary", 2, None),
         ("binary", 1, 1),
     ],

@@ -67,6 +67,14 @@ def test_costs_by_hand(resnet):
     assert ternary.macs == 442_368 + 640
 
 
+def test_a_product_with_a_sum_of_two_powers_is_two_shifts_and_an_addition(resnet):
+    apot = plan_bits(resnet, SHAPE, weights="apot", activation_bits=8).costs()
+    pot = plan_bits(resnet, SHAPE, weights="pot", activation_bits=8).costs()
+    assert (apot.shifts, apot.adds) == (2 * pot.shifts, pot.shifts)
+    assert apot.macs == pot.macs == 442_368 + 640
+    assert apot.weight_bytes < pot.weight_bytes
+
+
 def test_a_plan_is_json(resnet):
     plan = plan_bits(resnet, SHAPE, weights="pot", first_last=None, fold=True)
     document = json.loads(json.dumps(plan.to_json()))

@@ -75,6 +75,7 @@ def _layers(line, network):
 def test_milder_is_more_bits():
     assert Quantize(bits=4).milder(0.5).bits == 6
     assert Quantize(weights="pot", bits=3).milder(0.3).bits == 6
+    assert Quantize(weights="apot").milder(0.5) == Quantize(weights="apot", bits=6)
     binary = Quantize(weights="binary", activation_bits=1).milder(0.6)
     assert (binary.weights, binary.bits, binary.activation_bits) == ("uniform", 4, 4)
     assert Quantize(bits=8).milder(0.3) == Quantize(bits=8)
