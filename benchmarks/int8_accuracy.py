@@ -9,6 +9,7 @@ judged in OpenVINO, where .venv-peers has it. Times are int8 over fp32 of the sa
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import tempfile
@@ -23,7 +24,9 @@ from torch import nn
 from benchmarks._int8_beside import MISSING, PeerRow, installed, peer_rows
 from benchmarks._pictures import MOBILENET, SQUEEZENET, Numbers, imagenet, tensors, trained
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
+from gossamer.compress.quantize.flow import follow
 from gossamer.compress.quantize.onnx_post_training import Calibration, to_int8
+from gossamer.compress.quantize.sensitivity import keep_worst
 from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime import export, load
@@ -42,6 +45,7 @@ ROWS: tuple[tuple[str, Edits | None, Calibration], ...] = (
 )
 PEER_ROWS = ("NNCF", "NNCF, bias correction in full", "gossamer's int8 file")
 """The last is what our last row wrote."""
+PLANTED_IN, FACTOR = "squeezenet_1.0", 500.0
 EDITED_ON = 32
 """Calibration pictures for the edits; the quantizer sees all 100."""
 
@@ -79,7 +83,57 @@ def _of_network(name: str, weights: str | Path, side: int, folder: Path) -> Iter
             f"{file.stat().st_size / 1e6:.2f} MB, {ratio:.2f} of the time, edits {seconds[0]:.1f} and quantizer {seconds[1]:.1f} CPU s"
         )
         sys.stdout.flush()
+    if name == PLANTED_IN:
+        yield from _planted(name, network, contract, inputs, judged, right, folder)
     yield from _peers(name, inputs, judged, right, folder)
+
+
+def _planted(
+    name: str,
+    network: nn.Module,
+    contract: InputContract,
+    inputs: list[np.ndarray],
+    judged: torch.Tensor,
+    right: Numbers,
+    folder: Path,
+) -> Iterator[str]:
+    """The same function in fp32, one of whose layers int8 cannot hold: caught on half of the pictures, judged on all."""
+    bad, layer = _with_bad_layer(network, contract)
+    source, file = folder / "planted.onnx", folder / "planted-int8.onnx"
+    export(bad, contract, source)
+    exact = 100 * np.mean(_answers(source, judged) == right)
+    to_int8(source, file, inputs)
+    broken = 100 * np.mean(_answers(file, judged) == right)
+    half = judged[::2], right[::2]
+    found = keep_worst(
+        source,
+        file,
+        inputs[::3],
+        lambda path: float(np.mean(_answers(path, half[0]) == half[1])),
+        max_drop=0.01,
+    )
+    mended = 100 * np.mean(_answers(file, judged) == right)
+    equalized = _edited(bad, contract, inputs, Edits(correct=False), folder)
+    to_int8(equalized, file, inputs)
+    edited = 100 * np.mean(_answers(file, judged) == right)
+    yield (
+        f"{name} with a bad layer planted at {layer}: fp32 {exact:.2f} %, int8 {broken:.2f} %, by the guard {mended:.2f} % "
+        f"with {len(found.kept)} layers in fp32, by equalization {edited:.2f} %"
+    )
+
+
+def _with_bad_layer(network: nn.Module, contract: InputContract) -> tuple[nn.Module, str]:
+    """One channel of a layer times `FACTOR`, whoever reads it by as much less: nothing changes in fp32."""
+    bad = copy.deepcopy(network)
+    flow = follow(bad, contract.shape)
+    name = next(name for name in flow.layers if name in flow.readers)
+    layer = bad.get_submodule(name)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter[0] *= FACTOR
+        for reader in flow.readers[name]:
+            bad.get_submodule(reader.layer).weight[:, reader.start] /= FACTOR
+    return bad, name
 
 
 def _peers(

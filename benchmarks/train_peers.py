@@ -42,13 +42,13 @@ def run() -> Iterator[str]:
     """Per network: medians of passes in turns, the ratio to ours, and what share of our step the loader takes."""
     with tempfile.TemporaryDirectory(prefix="gossamer-train-peers-") as name:
         folder = Path(name)
-        paths, labels = _files(folder / "pictures")
+        paths, labels = scene_files(folder / "pictures")
         for network in NETWORKS:
             yield from _network(network, folder / network, paths, labels)
 
 
 def _network(name: str, folder: Path, paths: list[Path], labels: np.ndarray) -> Iterator[str]:
-    ours = _Ours(name, folder, paths, labels)
+    ours = Ours(name, folder, paths, labels)
     epochs: dict[str, Epoch] = {
         "gossamer": ours,
         "plain loop, torchvision": _Plain(name, paths[0].parents[1]),
@@ -68,7 +68,7 @@ def _network(name: str, folder: Path, paths: list[Path], labels: np.ndarray) -> 
     yield f"{name}: ours is {medians['gossamer'] / fastest:.2f} times the fastest; the loader takes {100 * ours.loader:.1f} % of our step"
 
 
-def _files(folder: Path) -> tuple[list[Path], np.ndarray]:
+def scene_files(folder: Path) -> tuple[list[Path], np.ndarray]:
     """Scenes as JPEG files in class folders."""
     write(folder, per_class=PICTURES // 8, seed=0)
     paths = sorted(folder.glob("*/*"))
@@ -81,14 +81,15 @@ def _files(folder: Path) -> tuple[list[Path], np.ndarray]:
     return paths, np.array([names.index(path.parent.name) for path in paths], np.int64)
 
 
-class _Ours(Listener):
+class Ours(Listener):
     """One more pass of the same schedule at each call."""
 
-    def __init__(self, name: str, folder: Path, paths: list[Path], labels: np.ndarray) -> None:
+    def __init__(
+        self, name: str, folder: Path, paths: list[Path], labels: np.ndarray, settings: tuple[str, ...] = ()
+    ) -> None:
         pixels = load_pictures(paths, SIZE, folder / "cache", key="train peers").pixels
-        recipe = changed(
-            named_recipe("from-scratch"), [f"batch={BATCH}", "start_resolution=1", "augmentation.erase=0"]
-        )
+        usual = (f"batch={BATCH}", "start_resolution=1", "augmentation.erase=0")
+        recipe = changed(named_recipe("from-scratch"), [*usual, *settings])
         self.loader = 0.0
         self.steps = steps_of(len(labels), batch=BATCH, epochs=1).count
         self.done = 0

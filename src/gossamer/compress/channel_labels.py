@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +13,19 @@ from torch.utils._pytree import tree_leaves
 
 from gossamer.compress.channel_values import Channels, Labels, Product, Slot
 
-__all__ = ["Rule", "Tracer"]
+__all__ = ["Rule", "Table", "Tracer"]
 
 Rule = Callable[["Tracer", Any, Any, Any, Any], None]
 """(tracer, operator, arguments, keyword arguments, output): gives the output its labels."""
 _aten = torch.ops.aten
+
+
+class Table(NamedTuple):
+    """Numbers of a parameter, and which of its elements each one is (flat, -1 for none)."""
+
+    name: str
+    shape: tuple[int, ...]
+    elements: Labels
 
 
 class Tracer(TorchDispatchMode):
@@ -39,16 +47,27 @@ class Tracer(TorchDispatchMode):
         self.products: list[Product] = []
         self._outputs: dict[str, Labels] = {}
         self.inside: list[str] = []
+        """Classes of the modules that run, the innermost last."""
+        self.path: list[str] = [""]
+        """Their names."""
+        self.scores: set[int] = set()
+        """Labels of what stands for the scores of an attention head."""
+        self.heads: dict[str, Labels] = {}
+        """The attention heads of modules, by their name."""
+        self.tables: dict[int, Table] = {}
+        """Tensors whose numbers are those of a parameter with several axes, moved about."""
 
     def listen(self, twin: nn.Module) -> Iterator[Any]:
         """Hooks that note the channels of every module's output."""
         for name, module in twin.named_modules():
 
-            def enter(module: nn.Module, _args: Any) -> None:
+            def enter(module: nn.Module, _args: Any, name: str = name) -> None:
                 self.inside.append(type(module).__name__)
+                self.path.append(name)
 
             def note(_module: nn.Module, _args: Any, output: Any, name: str = name) -> None:
                 self.inside.pop()
+                self.path.pop()
                 if isinstance(output, Tensor) and output.dim() == 4:
                     channel = self.by_channel(self.of(output))
                     if channel is not None:
@@ -95,6 +114,24 @@ class Tracer(TorchDispatchMode):
         self.join(before, labels)
         return before
 
+    def heads_of(self, heads: Labels) -> None:
+        """Say that the module that runs has these attention heads; another number of them a second time is frozen."""
+        known = self.heads.setdefault(self.path[-1], heads)
+        if len(known) != len(heads) or (self.roots(known) != self.roots(heads)).any():
+            for each in (known, heads):
+                self.freeze(
+                    each,
+                    f"heads of a {self.inside[-1] if self.inside else 'network'} that are mixed, or of two attentions",
+                )
+
+    def fixed_product(self, macs: int, outputs: int = 1, inputs: int = 1) -> None:
+        """A product whose operands all stay, by the module that runs."""
+        rows = macs // (outputs * inputs)
+        if rows * outputs * inputs != macs:  # in groups
+            rows, outputs, inputs = macs, 1, 1
+        kept = [np.full(count, -1, np.int64) for count in (outputs, inputs)]
+        self.products.append(Product(self.path[-1], rows, kept[0], kept[1], 1))
+
     # sets of labels
 
     def root(self, label: int) -> int:
@@ -103,6 +140,12 @@ class Tracer(TorchDispatchMode):
             self._parent[label] = self._parent[self._parent[label]]
             label = self._parent[label]
         return label
+
+    def roots(self, labels: Labels) -> Labels:
+        """The label that stands for each one's set, -1 of what is no channel."""
+        distinct, places = np.unique(labels, return_inverse=True)
+        found = np.array([self.root(label) if label >= 0 else -1 for label in distinct.tolist()], np.int64)
+        return found[places].reshape(labels.shape)
 
     def join(self, left: Labels, right: Labels) -> None:
         """Join what stands at the same place; beside a number that is no channel a channel must stay."""
@@ -139,7 +182,13 @@ class Tracer(TorchDispatchMode):
         for why in self._why.values():
             reasons[why] = reasons.get(why, 0) + 1
         slots = [Slot(name, axis, labels) for (name, axis), labels in self._slots.items()]
-        return Channels(sets, slots, self.products, reasons, self._shapes, self._outputs)
+        outputs = self._outputs | {
+            f"{name}.num_heads".lstrip("."): labels for name, labels in self.heads.items()
+        }
+        heads = frozenset(
+            int(sets[label]) for labels in self.heads.values() for label in labels if sets[label] >= 0
+        )
+        return Channels(sets, slots, self.products, reasons, self._shapes, outputs, heads)
 
     # operators
 

@@ -12,8 +12,18 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from gossamer.compress.channel_attention import (
+    batched_product,
+    beside_scores,
+    follow_table,
+    has_scores,
+    index,
+    layer_norm,
+    softmax,
+)
 from gossamer.compress.channel_labels import Rule, Tracer
 from gossamer.compress.channel_values import Labels, Product
+from gossamer.cost.operators import macs_of
 from gossamer.nn.channels import OWN_NUMBERS
 
 __all__ = ["RULES"]
@@ -96,6 +106,7 @@ def _convolution(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Tens
     inputs = tracer.by_channel(tracer.of(args[0]))
     if name is None or inputs is None or args[6]:
         tracer.unknown("a convolution whose weight or input is no plain one", args, output)
+        tracer.fixed_product(macs_of(func.overloadpacket, args, output), output.shape[1], args[0].shape[1])
         return
     groups, out_channels = int(args[8]), output.shape[1]
     outputs = tracer.new(out_channels)
@@ -113,7 +124,7 @@ def _convolution(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Tens
         tracer.slot(name, 1, within)
     if args[2] is not None and id(args[2]) in tracer.names:
         tracer.slot(tracer.names[id(args[2])], 0, outputs)
-    factor = prod(output.shape[2:]) * prod(args[1].shape[2:])
+    factor = output.shape[0] * prod(output.shape[2:]) * prod(args[1].shape[2:])
     whole = np.full(groups, -1, np.int64) if groups == args[0].shape[1] else inputs
     tracer.products.append(Product(name.rpartition(".")[0], factor, outputs, whole, groups))
     tracer.spread(outputs, output)
@@ -133,6 +144,7 @@ def _linear(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Tensor) -
     inputs = None if name is None else tracer.by_channel(tracer.of(x), axis=x.dim() - 1)
     if name is None or inputs is None:
         tracer.unknown("a product of activations", args, output)
+        tracer.fixed_product(macs_of(func.overloadpacket, args, output), output.shape[-1], x.shape[-1])
         return
     outputs = tracer.slot(name, 0, tracer.new(output.shape[-1]))
     tracer.slot(name, 1, inputs)
@@ -185,7 +197,11 @@ def _pixel_shuffle(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Te
 def _pointwise(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Any) -> None:
     """Labels stay where they are; a PReLU's slopes go with their channels."""
     first = output[0] if isinstance(output, (tuple, list)) else output
+    if not isinstance(args[0], Tensor):  # a number to the power of a tensor
+        tracer.label(first, tracer.of(args[1]))
+        return
     tracer.label(first, tracer.of(args[0]))
+    follow_table(tracer, func, args, kwargs, first)
 
 
 def _slopes(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Tensor) -> None:
@@ -204,11 +220,16 @@ def _joins(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Tensor) ->
     """Numbers that meet belong together; beside a size of 1 nothing meets."""
     shape = tuple(output.shape)
     tensors = [t for t in tree_leaves(args) if isinstance(t, Tensor)]
-    parts = [
-        np.broadcast_to(tracer.of(t), shape) for t in tensors if t.numel() > 1 or t.dim() == output.dim()
-    ]
+    tensors = [t for t in tensors if t.numel() > 1 or t.dim() == output.dim()]
+    parts = [np.broadcast_to(tracer.of(t), shape) for t in tensors]
     if not parts:
         tracer.label(output, np.full(shape, -1, np.int64))
+        return
+    scores = next((part for part in parts if has_scores(tracer, part)), None)
+    if scores is not None:
+        for tensor, other in zip(tensors, parts, strict=True):
+            _joins_scores(tracer, scores, other, tensor)
+        tracer.label(output, scores)
         return
     found = parts[0]
     for other in parts[1:]:
@@ -218,6 +239,14 @@ def _joins(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Tensor) ->
             _keep_beside_constants(tracer, found, other, tensors)
         found = np.maximum(found, other)
     tracer.label(output, found)
+
+
+def _joins_scores(tracer: Tracer, scores: Labels, other: Labels, tensor: Tensor) -> None:
+    """Numbers that meet the scores of heads: what is of heads too goes with them."""
+    both = (scores >= 0) & (other >= 0)
+    tracer.join(scores[both], other[both])
+    if not both.all():
+        beside_scores(tracer, scores, tensor)
 
 
 def _keep_beside_constants(tracer: Tracer, left: Labels, right: Labels, tensors: Sequence[Tensor]) -> None:
@@ -231,10 +260,12 @@ def _moves(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Any) -> No
     """The same move on the labels."""
     moved = func(*tree_map(functools.partial(_as_labels, tracer), args), **_without_device(kwargs))
     _take(tracer, moved, output)
+    follow_table(tracer, func, args, kwargs, output)
     cuts = func.overloadpacket in (_aten.slice, _aten.select, _aten.index_select, _aten.unbind)
     adapted = tracer.inside and tracer.inside[-1] in OWN_NUMBERS
     if cuts and not adapted and args[0].dim() > 1 and _axis(args, kwargs, args[0].dim()) == 1:
-        if isinstance(output, Tensor) and output.shape == args[0].shape:
+        labels = tracer.of(args[0])
+        if (isinstance(output, Tensor) and output.shape == args[0].shape) or (labels == labels[:, :1]).all():
             return
         tracer.freeze(tracer.of(args[0]), "cut at fixed places")
 
@@ -282,6 +313,7 @@ def _views(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Tensor) ->
     labels = tracer.of(args[0])
     moved = labels.reshape(tuple(output.shape))
     tracer.label(output, moved)
+    follow_table(tracer, func, args, kwargs, output)
     before, after = tuple(args[0].shape), tuple(output.shape)
     if len(after) > len(before) > 1 and after[1] != before[1] and before[1] == after[1] * after[2]:
         for place in range(1, after[1]):
@@ -332,6 +364,11 @@ RULES: Mapping[str, Rule] = {
     "prelu": _slopes,
     "native_group_norm": _group_norm,
     "pixel_shuffle": _pixel_shuffle,
+    "bmm": batched_product,
+    "_softmax": softmax,
+    "_safe_softmax": softmax,
+    "index": index,
+    "native_layer_norm": layer_norm,
     **dict.fromkeys(_NORMS, _norm),
     **dict.fromkeys(_POINTWISE, _pointwise),
     **dict.fromkeys(_JOINS, _joins),

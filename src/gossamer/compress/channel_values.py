@@ -24,7 +24,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Product:
-    """A convolution or matrix product: macs = `factor` x outputs kept x inputs kept / groups."""
+    """A convolution or matrix product; of attention the outputs are heads. Macs = `factor` x outputs kept x inputs kept / groups."""
 
     layer: str
     factor: int
@@ -53,7 +53,9 @@ class Channels:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Of all parameters."""
     outputs: dict[str, Labels] = field(default_factory=dict)
-    """Labels of the channels that each module gives, by its name."""
+    """Labels of the channels that each module gives, by its name; of attention heads by `name.num_heads`."""
+    heads: frozenset[int] = frozenset()
+    """Sets that are attention heads: each is many channels wide."""
 
     @property
     def count(self) -> int:
@@ -70,6 +72,31 @@ class Channels:
             self.sets < 0, True, kept_sets[self.sets] if len(kept_sets) else True
         )
         return found
+
+    def places(self, kept_sets: NDArray[np.bool_]) -> dict[str, dict[int, tuple[int, ...]]]:
+        """Parameter or buffer -> axis -> the places that stay, of those that lose some."""
+        kept = self.kept_labels(kept_sets)
+        places: dict[str, dict[int, tuple[int, ...]]] = {}
+        for slot in self.slots:
+            stays = (slot.labels < 0) | kept[slot.labels]
+            if not stays.all():
+                places.setdefault(slot.name, {})[slot.axis] = tuple(np.flatnonzero(stays).tolist())
+        return places
+
+    @property
+    def head_counts(self) -> dict[str, int]:
+        """`name.num_heads` -> how many heads an attention has, where some may go."""
+        return {
+            name: len(labels)
+            for name, labels in self.outputs.items()
+            if self.heads.intersection(self.set_of(labels).tolist())
+        }
+
+    def given(self, kept_sets: NDArray[np.bool_]) -> dict[str, int]:
+        """How many channels modules give from now on, of those that lose some; and how many heads they have."""
+        kept = self.kept_labels(kept_sets)
+        counts = {name: _count(labels, kept) for name, labels in self.outputs.items()}
+        return {name: count for name, count in counts.items() if count < len(self.outputs[name])}
 
     def macs(self, kept_sets: NDArray[np.bool_]) -> int:
         """Exact multiply-accumulates of the network that keeps these sets."""

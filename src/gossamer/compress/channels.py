@@ -7,7 +7,8 @@ kept or removed as a whole. The idea of coupled channels is DepGraph's (Fang et 
 rules make the maps exact.
 
 A number that is no channel has label -1: pictures, constants, padding, and what came out of an operator that is not
-known here. Sets that reach a network's outputs or such an operator are frozen, by name.
+known here. Sets that reach a network's outputs or such an operator are frozen, by name. Attention heads are sets too
+where their module runs with one head fewer: that is tried on the meta device, once for each class.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.compress.channel_labels import Tracer
 from gossamer.compress.channel_rules import RULES
-from gossamer.compress.channel_values import Channels, Product, Slot
+from gossamer.compress.channel_values import Channels, Labels, Product, Slot
 from gossamer.errors import ModelError
+from gossamer.nn.channels import forget_tables, keep_channels
 
 __all__ = ["Channels", "Product", "Slot", "find_channels"]
 
@@ -46,6 +49,9 @@ def find_channels(network: nn.Module, example: Sequence[int] | Tensor) -> Channe
         with torch.no_grad(), tracer:
             result = twin(picture)
         tracer.freeze_outputs(result)
+        for handle in handles:
+            handle.remove()
+        _freeze_stiff_heads(twin, tracer, picture)
     except (RuntimeError, ValueError, TypeError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(
@@ -56,6 +62,33 @@ def find_channels(network: nn.Module, example: Sequence[int] | Tensor) -> Channe
         for handle in handles:
             handle.remove()
     return tracer.channels()
+
+
+def _freeze_stiff_heads(twin: nn.Module, tracer: Tracer, picture: Tensor) -> None:
+    """Keep the heads of classes that do not run with one head fewer: their forward has numbers of its own."""
+    channels = tracer.channels()
+    kinds: dict[type[nn.Module], dict[str, Labels]] = {}
+    for name, labels in tracer.heads.items():
+        kinds.setdefault(type(twin.get_submodule(name)), {})[name] = labels
+    for kind, heads in kinds.items():
+        kept = np.ones(channels.count, np.bool_)
+        for labels in heads.values():
+            sets = channels.set_of(labels)
+            if (sets >= 0).any():
+                kept[sets.max()] = False
+        if not kept.all() and not _runs(twin, channels, kept, picture):
+            for labels in heads.values():
+                tracer.freeze(labels, f"heads of a {kind.__name__}, whose forward has numbers of its own")
+
+
+def _runs(twin: nn.Module, channels: Channels, kept: NDArray[np.bool_], picture: Tensor) -> bool:
+    """Whether the network runs without these sets."""
+    try:
+        with torch.no_grad():
+            keep_channels(twin, channels.places(kept), channels.given(kept))(picture)
+    except Exception:  # a stranger's forward may raise anything
+        return False
+    return True
 
 
 def _shared(network: nn.Module) -> set[str]:
@@ -70,6 +103,7 @@ def _on_meta(network: nn.Module) -> nn.Module:
     Raises:
         ModelError: hooks make its weights anew, as torch.nn.utils.weight_norm does.
     """
+    forget_tables(network)
     try:
         return copy.deepcopy(network).to("meta").eval()
     except RuntimeError as error:

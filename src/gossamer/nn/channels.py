@@ -10,12 +10,36 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
+from gossamer.nn.attention import HeadsAttention
 from gossamer.nn.blocks.shuffle import ShuffleUnitV2
 
-__all__ = ["OWN_NUMBERS", "Kept", "keep_channels", "read_kept", "written_kept"]
+__all__ = [
+    "OWN_NUMBERS",
+    "Kept",
+    "forget_tables",
+    "keep_channels",
+    "open_attention",
+    "read_kept",
+    "written_kept",
+]
 
 OWN_NUMBERS = {"GhostModule": "out_channels", "GhostModuleV2": "out_chs", "Stage": "channels"}
 """Classes whose forward cuts channels at a number of its own, which can be set anew: class -> attribute."""
+
+_COUNTS_OF_HEADS = ("num_heads", "heads", "n_heads", "num_attention_heads")
+"""Attributes of attention that say how many heads it has."""
+_WIDTHS_OF_HEADS = (
+    "all_head_dim",
+    "all_head_size",
+    "attn_dim",
+    "dim_attn",
+    "inner_dim",
+    "key_attn_dim",
+    "val_attn_dim",
+)
+"""Attributes that are as wide as all heads together."""
+_CACHES_OF_HEADS = ("attention_bias_cache",)
+"""Attributes that hold tables made at need: timm's LeViT and EfficientFormer."""
 
 Kept = Mapping[str, Mapping[int, Sequence[int]]]
 """Parameter or buffer -> axis -> the places that stay."""
@@ -24,9 +48,12 @@ Kept = Mapping[str, Mapping[int, Sequence[int]]]
 def keep_channels(network: nn.Module, kept: Kept, outputs: Mapping[str, int]) -> nn.Module:
     """A copy with only these places of its weights; `outputs` are the channels that modules give from now on.
 
+    `name.num_heads` in `outputs` are the heads of an attention.
+
     Raises:
         ModelError: a weight is not there, or has no such place.
     """
+    forget_tables(network)
     cut = copy.deepcopy(network)
     depthwise = {
         name
@@ -34,15 +61,35 @@ def keep_channels(network: nn.Module, kept: Kept, outputs: Mapping[str, int]) ->
         if isinstance(module, nn.modules.conv._ConvNd) and module.groups == module.in_channels > 1
     }
     _slice(cut, kept)
-    for name, module in cut.named_modules():
+    for name, module in list(cut.named_modules()):
         _renumber(module, name in depthwise)
         attribute = OWN_NUMBERS.get(type(module).__name__, "")
         attribute = "out_chs" if hasattr(module, "out_chs") else attribute  # timm's GhostModule
         if name in outputs and hasattr(module, attribute):
             setattr(module, attribute, outputs[name])
+        if f"{name}.num_heads".lstrip(".") in outputs:
+            _set_heads(cut, name, outputs[f"{name}.num_heads".lstrip(".")])
         if isinstance(module, ShuffleUnitV2):
             _split_of_unit(module)
     return cut
+
+
+def forget_tables(network: nn.Module) -> None:
+    """Empty what attention has made of its parameters and keeps: it is of all heads, and cannot be copied with gradients."""
+    for module in network.modules():
+        for attribute in _CACHES_OF_HEADS:
+            if hasattr(module, attribute):
+                setattr(module, attribute, {})
+
+
+def open_attention(network: nn.Module, heads: Mapping[str, int]) -> nn.Module:
+    """The network, or a copy where torch's own attention is written out: hooks see what its layers read.
+
+    `heads` are those of each attention, as `keep_channels` takes them.
+    """
+    fused = [name for name, m in network.named_modules() if isinstance(m, nn.MultiheadAttention)]
+    wanted = {key: heads[key] for name in fused if (key := f"{name}.num_heads".lstrip(".")) in heads}
+    return keep_channels(network, {}, wanted).train(network.training) if wanted else network
 
 
 def written_kept(kept: Kept) -> dict[str, dict[str, list[list[int]]]]:
@@ -117,6 +164,19 @@ def _renumber(module: nn.Module, was_depthwise: bool) -> None:
         module.num_channels = len(module.weight)
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
+
+
+def _set_heads(cut: nn.Module, name: str, heads: int) -> None:
+    """Let an attention say how many heads its weights have now."""
+    module = cut.get_submodule(name)
+    if isinstance(module, nn.MultiheadAttention):
+        cut.set_submodule(name, HeadsAttention(module, heads))
+        return
+    before = next((n for n in (getattr(module, each, None) for each in _COUNTS_OF_HEADS) if n), None)
+    for attribute in (*_COUNTS_OF_HEADS, *_WIDTHS_OF_HEADS):
+        value = getattr(module, attribute, None)
+        if isinstance(value, int) and before is not None:
+            setattr(module, attribute, value * heads // before)
 
 
 def _split_of_unit(unit: ShuffleUnitV2) -> None:

@@ -42,6 +42,21 @@ class Distillation:
     """Channels as distributions over places (Shu et al., 2011.13256): for dense prediction."""
 
 
+_OF_PICTURES = frozenset(
+    [
+        "accumulate",
+        "augmentation",
+        "balance",
+        "batch",
+        "cutmix",
+        "mixup",
+        "multi_scale",
+        "precision",
+        "start_resolution",
+    ]
+)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Optimiser, schedule, regularisation, augmentation and distillation.
@@ -129,6 +144,10 @@ class Recipe:
             1.0, max(0.0, (progress - 0.3) / 0.45)
         )
         return full if share >= 1 else min(full, max(32, round(full * share / 16) * 16))
+
+    def of_pictures(self) -> dict[str, Any]:
+        """What decides the pictures of every step, for the same data, seed and number of steps: a JSON object."""
+        return {name: value for name, value in asdict(self).items() if name in _OF_PICTURES}
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as a JSON object."""

@@ -117,3 +117,17 @@ def test_one_key_is_changed():
 def test_what_cannot_be_set_is_an_error(setting, message):
     with pytest.raises(GossamerError, match=message):
         changed(RECIPE, [setting])
+
+
+@pytest.mark.parametrize("setting", ["learning_rate=1", "distillation.logits=2", "ema_decay=0", "epochs=3"])
+def test_what_does_not_touch_the_pictures_leaves_their_key(setting):
+    recipe = Recipe("any", learning_rate=0.1)
+    assert changed(recipe, [setting]).of_pictures() == recipe.of_pictures()
+
+
+@pytest.mark.parametrize(
+    "setting", ["batch=7", "mixup=0.2", "augmentation.degrees=3", "start_resolution=1", "precision=bf16"]
+)
+def test_what_touches_the_pictures_changes_their_key(setting):
+    recipe = Recipe("any", learning_rate=0.1)
+    assert changed(recipe, [setting]).of_pictures() != recipe.of_pictures()

@@ -104,7 +104,14 @@ class Prunable:
     def _layers(self, multiple: int) -> list[PrunableLayer]:
         alike = not self.comparable
         return [
-            _layer(self.channels, sets, self.scores, multiple, self._floor, alike=alike)
+            _layer(
+                self.channels,
+                sets,
+                self.scores,
+                1 if self.channels.heads.issuperset(sets) else multiple,  # a head is many channels wide
+                self._floor,
+                alike=alike,
+            )
             for sets in _alike(self.channels)
         ]
 
@@ -117,7 +124,9 @@ class Prunable:
 
     def widest_multiple(self, block: int) -> int:
         """The largest of block, block / 2, ... 1 of which the middle layer has four: coarser steps leave no choice."""
-        middle = int(np.median([len(layer.sets) for layer in self.layers])) if self.layers else 1
+        heads = self.channels.heads
+        sizes = [len(layer.sets) for layer in self.layers if not heads.issuperset(layer.sets)]
+        middle = int(np.median(sizes)) if sizes else 1
         while block > 1 and 4 * block > middle:
             block //= 2
         return block
@@ -259,24 +268,14 @@ class Prunable:
         """The choice as data."""
         channels = self.channels
         labels = channels.kept_labels(kept)
-        places: dict[str, dict[int, tuple[int, ...]]] = {}
-        for slot in channels.slots:
-            stays = (slot.labels < 0) | labels[slot.labels]
-            if not stays.all():
-                places.setdefault(slot.name, {})[slot.axis] = tuple(np.flatnonzero(stays).tolist())
-        outputs = {
-            name: int(((found < 0) | labels[found]).sum())
-            for name, found in channels.outputs.items()
-            if not ((found < 0) | labels[found]).all()
-        }
         removed = {
             each.layer: (int(labels[each.outputs].sum()), len(each.outputs))
             for each in channels.products
             if (each.outputs >= 0).all() and not labels[each.outputs].all()
         }
         return PrunePlan(
-            places,
-            outputs,
+            channels.places(kept),
+            channels.given(kept),
             channels.macs(kept),
             channels.macs(self.whole),
             channels.params(kept),

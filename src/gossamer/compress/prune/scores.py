@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gossamer.compress.channels import Channels
 from gossamer.errors import GossamerError
+from gossamer.nn.channels import open_attention
 from gossamer.nn.modes import in_eval
 
 __all__ = ["COMPARABLE", "FROM_PICTURES", "Batches", "Importance", "scores_of"]
@@ -188,17 +189,20 @@ def _is_linear(module: nn.Module) -> bool:
 
 def _missed(network: nn.Module, channels: Channels, batches: Batches) -> Scores:
     """Energy of what a channel gives to the layers behind it, as a share of what each of them gets in all."""
+    network = open_attention(network, channels.head_counts)
     modules = dict(network.named_modules())
     readers = {
         each.layer: each
         for each in channels.products
-        if each.groups == 1 and (each.inputs >= 0).any() and each.layer in modules
+        if each.groups == 1
+        and (each.inputs >= 0).any()
+        and isinstance(getattr(modules.get(each.layer), "weight", None), Tensor)
     }
     squares: dict[str, Tensor] = {}
 
     def note(name: str) -> Callable[[nn.Module, Any], None]:
-        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            axis = 1 if args[0].dim() == 4 else args[0].dim() - 1
+        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            axis = args[0].dim() - 1 if isinstance(module, nn.Linear) else 1
             energy = args[0].double().square().movedim(axis, 0).flatten(1).mean(1)
             squares[name] = squares.get(name, torch.zeros(())) + energy / len(batches)
 
