@@ -10,5 +10,13 @@ class TestOnnxRuntime(RuntimeContract):
     name = "onnxruntime"
 
 
+class TestOpenVino(RuntimeContract):
+    name = "openvino"
+
+
+class TestLiteRt(RuntimeContract):
+    name = "litert"
+
+
 def test_every_runtime_is_held_to_the_contract():
     assert sorted(c.name for c in RuntimeContract.__subclasses__()) == sorted(RUNTIMES)

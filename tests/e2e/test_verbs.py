@@ -65,7 +65,7 @@ def test_check_in_words(gossamer, coloured, tmp_path):
 def test_doctor(document):
     found = document("doctor")
     assert set(found) == {"machine", "versions", "runtimes", "missing"}
-    assert found["runtimes"] == {"onnxruntime": "ready"}
+    assert found["runtimes"] == {"onnxruntime": "ready", "openvino": "ready", "litert": "ready"}
     assert found["versions"]["gossamer"]
     assert "training" not in found["missing"]
 

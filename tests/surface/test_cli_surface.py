@@ -55,6 +55,25 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
     "doctor": ([], ["--debug", "--json", "--seed"]),
+    "export": (
+        ["model"],
+        [
+            "--bands",
+            "--data",
+            "--debug",
+            "--groups",
+            "--input",
+            "--json",
+            "--max-drop",
+            "--on-bad",
+            "--out",
+            "--resume",
+            "--seed",
+            "--threads",
+            "--to",
+            "--view",
+        ],
+    ),
     "fit": (
         ["data"],
         [

@@ -51,7 +51,7 @@ FAMILIES = tuple(
 
 # Lowest first. A module stands in the layer of its longest prefix and imports from its own and lower layers only.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "ground": ("", "errors", "types", "_files", "_machine"),
+    "ground": ("", "errors", "types", "_files", "_machine", "_quiet"),
     "shell": (
         "compress",
         "compress.codebook",
@@ -99,6 +99,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "training": (
         "compress.auto",
+        "compress.channel_attention",
         "compress.channel_labels",
         "compress.channel_rules",
         "compress.channel_values",
@@ -160,6 +161,8 @@ LATE_UPWARD: set[tuple[str, str]] = {
     ("cost.profilers", "cost.profile_torch"),
     ("deploy.bundle", "zoo.build"),
     ("deploy.bundle", "zoo.checkpoints"),
+    ("deploy.runtimes.litert", "nn.fuse"),
+    ("deploy.runtimes.litert", "nn.network"),
     ("deploy.runtimes.onnxruntime", "nn.fuse"),
     ("deploy.runtimes.onnxruntime", "nn.network"),
 }
@@ -171,9 +174,9 @@ THIRD_PARTY: dict[str, set[str]] = {
     "nn": {"torch"},
     "networks": {"torch"},
     "training": {"lightning", "numpy", "torch"},
-    "fit": {"numpy", "onnx", "pydantic", "torch", "yaml"},
+    "fit": {"numpy", "pydantic", "torch", "yaml"},
     "cli": {"typer"},
-    "testing": {"PIL", "numpy", "onnx", "pytest", "safetensors", "torch"},
+    "testing": {"PIL", "numpy", "pytest", "safetensors", "torch"},
 }
 
 

@@ -6,18 +6,23 @@ import json
 
 import onnx
 import pytest
+from PIL import Image
+from safetensors.torch import save_file
 from without_torch import gossamer, python
 
 from gossamer.cli import app
 from gossamer.compress.codebook.graph import split_graph
 from gossamer.compress.codebook.packed import write_packed
+from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.onnx_file import write_metadata
+from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.onnxruntime import export
 from gossamer.testing.networks import tiny_networks
 from gossamer.types import Size
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.counted import counted
+from gossamer.zoo.spec import ModelSpec
 
 VERBS = [command.name for command in app.registered_commands]
 SHELL = [
@@ -31,11 +36,17 @@ SHELL = [
     "gossamer.compress.codebook.steps",
     "gossamer.compress.order",
     "gossamer.compress.precision",
+    "gossamer.compress.quantize.litert_post_training",
+    "gossamer.compress.quantize.onnx_floats",
     "gossamer.compress.quantize.onnx_post_training",
+    "gossamer.compress.quantize.openvino_post_training",
+    "gossamer.compress.quantize.post_training_checks",
+    "gossamer.compress.quantize.verdict",
     "gossamer.cost._node_times",
     "gossamer.cost.block_formulas",
     "gossamer.cost.energy",
     "gossamer.cost.figures",
+    "gossamer.cost.file_count",
     "gossamer.cost.formulas",
     "gossamer.cost.latency",
     "gossamer.cost.latency_table",
@@ -65,7 +76,10 @@ SHELL = [
     "gossamer.deploy.onnx_file",
     "gossamer.deploy.predict",
     "gossamer.deploy.runtimes",
+    "gossamer.deploy.runtimes.litert",
     "gossamer.deploy.runtimes.onnxruntime",
+    "gossamer.deploy.runtimes.openvino",
+    "gossamer.deploy.tflite_file",
     "gossamer.errors",
     "gossamer.fit.api",
     "gossamer.fit.config",
@@ -233,3 +247,37 @@ def test_measure_says_what_to_install():
     assert result.stderr == (
         "error: measuring a network needs torch, which is not installed; pip install 'gossamer[train]'\n"
     )
+
+
+@pytest.mark.parametrize("name", ["openvino", "litert"])
+def test_predict_on_another_runtime(name, tmp_path):
+    """From a bundle, as `fit --on` ships it; what runs is not what made the file."""
+    runtime = get_runtime(name)
+    contract = InputContract.of("imagenet", 33)
+    network = tiny_networks(num_classes=3)["plain"]
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    runtime.export(network, contract, tmp_path / f"model{runtime.suffix}")
+    bundle.save(
+        tmp_path / "bundle",
+        spec=ModelSpec("mobilenet_v1_0.25", {}),
+        weights=tmp_path / "weights.safetensors",
+        task="classify",
+        labels=["a", "b", "c"],
+        contract=contract,
+        files=[(name, "fp32", 1, tmp_path / f"model{runtime.suffix}")],
+        measured={},
+        provenance={},
+        texts={},
+    )
+    Image.new("RGB", (40, 50), (200, 30, 90)).save(tmp_path / "p.png")
+    result = gossamer("predict", tmp_path / "bundle", tmp_path / "p.png", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    (row,) = json.loads(result.stdout)
+    assert row["label"] in "abc"
+    code = (
+        "from gossamer.deploy.predict import predict\n"
+        f"predict({str(tmp_path / 'bundle')!r}, [{str(tmp_path / 'p.png')!r}])\n"
+        "print(sorted({'torch', 'jax', 'nncf', 'litert_torch', 'openvino_telemetry'} & {n for n, m in sys.modules.items() if m}))"
+    )
+    result = python(code)
+    assert (result.stdout, result.stderr) == ("[]\n", "")

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from gossamer.cli import bench, check, compress, doctor, fit, measure, predict, report, train, zoo
+from gossamer.cli import bench, check, compress, doctor, export, fit, measure, predict, report, train, zoo
 from gossamer.cli._common import run
 
 __all__ = ["app", "main"]
@@ -26,6 +26,7 @@ app.command("doctor")(doctor.doctor_verb)
 app.command("zoo")(zoo.zoo_verb)
 app.command("train")(train.train_verb)
 app.command("compress")(compress.compress_verb)
+app.command("export")(export.export_verb)
 app.command("measure")(measure.measure_verb)
 app.command("bench")(bench.bench_verb)
 app.command("predict")(predict.predict_verb)

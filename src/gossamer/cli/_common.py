@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 BAD_USAGE, INTERRUPTED = 2, 130
+_RESUMABLE = ("fit", "train", "compress", "export")
 _DEBUG_VARIABLE = "GOSSAMER_DEBUG"
 
 
@@ -109,7 +110,7 @@ def _interrupted(arguments: Sequence[str]) -> int:
     arguments = list(arguments)
     say(
         "interrupted"
-        + ("; the same command with --resume goes on" if arguments[:1] in (["fit"], ["train"]) else "")
+        + ("; the same command with --resume goes on" if arguments[:1] and arguments[0] in _RESUMABLE else "")
     )
     return INTERRUPTED
 

@@ -41,7 +41,7 @@ class _File(NamedTuple):
 
 def bench_verb(
     models: Annotated[
-        list[str], typer.Argument(help="Catalogue names, timm:NAME, bundle folders or .onnx files.")
+        list[str], typer.Argument(help="Catalogue names, timm:NAME, bundle folders or files of the runtime.")
     ],
     on: Annotated[str, typer.Option("--on", help="Runtime.")] = "onnxruntime",
     threads: Annotated[str, typer.Option("--threads", help="Thread counts, e.g. 1,2.")] = "1",
@@ -136,8 +136,8 @@ def _exported(model: str, on: str, input: str | None, seed: int, folder: Path) -
     from gossamer.cli._subject import load_network, plain_contract
     from gossamer.deploy.runtimes import get_runtime
 
+    runtime = get_runtime(on, making=True)
     network, shape = load_network(model, input, seed)
-    runtime = get_runtime(on)
     folder.mkdir()
     path = folder / f"model{runtime.suffix}"
     say(f"exporting {model} at {'x'.join(map(str, shape))}")
@@ -151,24 +151,22 @@ def _timed(files: Sequence[_File], on: str, threads: int, seconds: float) -> lis
     import numpy as np
 
     from gossamer.cost.latency import measure_latency
-    from gossamer.cost.onnx_count import count_onnx
     from gossamer.deploy.runtimes import get_runtime
 
     runtime = get_runtime(on)
     runs = {}
     for index, file in enumerate(files):
         session = runtime.load(file.path, threads=threads)
-        batch = np.zeros(count_onnx(file.path).input, np.float32)
-        runs[str(index)] = functools.partial(session.run, batch)
+        runs[str(index)] = functools.partial(session.run, np.zeros(session.shape, np.float32))
     say(f"timing {len(files)} files in turns on {threads} thread(s), about {seconds * len(files):.0f} s")
     found = measure_latency(runs, seconds=seconds, rounds=20, threads=threads)
     return [found[str(index)] for index in range(len(files))]
 
 
 def _row(file: _File, on: str, threads: int, latency: Latency) -> dict[str, Any]:
-    from gossamer.cost.onnx_count import count_onnx
+    from gossamer.cost.file_count import count_file
 
-    cost = count_onnx(file.path)
+    cost = count_file(file.path)
     return {
         "model": file.model,
         "input": list(cost.input[1:]),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
+
+if TYPE_CHECKING:
+    from gossamer.deploy.runtimes import Runtime
 
 __all__ = ["doctor_verb"]
 
@@ -28,10 +33,7 @@ def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOpti
             missing[part] = f"{', '.join(absent)} not installed; pip install 'gossamer[{extra}]'"
     runtimes: dict[str, str] = {}
     for name, module in RUNTIMES.items():
-        lacks = importlib.import_module(module).missing()
-        runtimes[name] = (
-            "ready" if lacks is None else f"{lacks[0]} not installed; pip install 'gossamer[{lacks[1]}]'"
-        )
+        runtimes[name] = _state(importlib.import_module(module))
     document: dict[str, Any] = {
         "machine": machine,
         "versions": found,
@@ -49,3 +51,12 @@ def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOpti
     lines += [f"version   {name} {version}" for name, version in found.items()]
     lines += [f"missing   {part}: {what}" for part, what in missing.items()] or ["missing   nothing"]
     print_lines(lines)
+
+
+def _state(runtime: Runtime) -> str:
+    """Ready, or what is lacking to run its files, or to make them."""
+    for making, what in ((False, ""), (True, "ready to run files; to make them: ")):
+        lacks = runtime.missing(making=making)
+        if lacks is not None:
+            return f"{what}{lacks[0]} not installed; pip install 'gossamer[{lacks[1]}]'"
+    return "ready"

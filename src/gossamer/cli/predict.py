@@ -1,4 +1,4 @@
-"""gossamer predict: labels for pictures, from a bundle, one .onnx or one packed file, without torch."""
+"""gossamer predict: labels for pictures, from a bundle, one .onnx, .tflite or packed file, without torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["predict_verb"]
 
 
 def predict_verb(
-    model: Annotated[str, typer.Argument(help="Bundle folder, .onnx or .gsm file.")],
+    model: Annotated[str, typer.Argument(help="Bundle folder, .onnx, .tflite or .gsm file.")],
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write a .csv or .json file as well.")

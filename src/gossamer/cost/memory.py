@@ -58,14 +58,12 @@ def _peak_bytes() -> int:
 
 
 def _measure_here(path: Path, runtime: str, threads: int, shape: tuple[int, ...]) -> tuple[int, int]:
-    import importlib
-
     import numpy as np
 
     from gossamer.deploy.runtimes import get_runtime
 
     loaded = get_runtime(runtime)
-    importlib.import_module(runtime)
+    loaded.engine()
     before = _peak_bytes()
     session = loaded.load(path, threads=threads)
     batch = np.zeros(shape, np.float32)

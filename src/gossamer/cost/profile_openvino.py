@@ -8,9 +8,7 @@ fp32 files in bfloat16 where the processor can.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +25,7 @@ from gossamer.cost._node_times import (
     typical,
 )
 from gossamer.cost.formulas import convolution_kind, convolution_macs, matmul_macs
-from gossamer.errors import BundleError, MissingExtraError, ModelError
+from gossamer.errors import BundleError, ModelError
 
 __all__ = ["profile_openvino"]
 
@@ -88,9 +86,11 @@ def profile_openvino(
         ModelError: it does not take exactly one input of a fixed shape, or computes nothing.
         GossamerError: fewer than one run, or than one thread.
     """
+    from gossamer.deploy.runtimes.openvino import engine
+
     check_request(runs, threads)
     check_file(path)
-    runtime = _openvino()
+    runtime = engine()
     names = _node_names(path)
     rounds = min(runs, _ROUNDS)
     each = runs // rounds
@@ -124,29 +124,6 @@ def profile_openvino(
         raise ModelError("no node ran: the network computes nothing from its input; profile another file")
     uncounted = tuple(node.name for node, known in pairs if not known)
     return Profile(tuple(node for node, _ in pairs), rounds * each, threads, uncounted, "openvino")
-
-
-def _openvino() -> Any:
-    """The package, without the message that it sends to its makers whenever it is imported."""
-    try:
-        with _without("openvino_telemetry"):
-            import openvino
-    except ImportError as error:
-        raise MissingExtraError("profiling on openvino", "openvino", "openvino") from error
-    return openvino
-
-
-@contextmanager
-def _without(package: str) -> Iterator[None]:
-    """A package cannot be imported meanwhile, unless it is there already."""
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]  # what Python's import takes for "not installed"
-    try:
-        yield
-    finally:
-        del sys.modules[package]
 
 
 def _node_names(path: Path) -> dict[str, str]:

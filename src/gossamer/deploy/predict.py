@@ -1,4 +1,4 @@
-"""Prediction from a bundle, a bare .onnx file or a packed one: pictures in, labels with scores out, without torch."""
+"""Prediction from a bundle, one file of a runtime or a packed one: pictures in, labels with scores out, without torch."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Predictor:
             self.contract = InputContract.from_json(document["input"])
         else:
             raise BundleError(
-                f"a model is a bundle folder, a .onnx or a .gsm file, got {path}; give one that gossamer wrote"
+                f"a model is a bundle folder, a .onnx, .tflite or .gsm file, got {path}; give one that gossamer wrote"
             )
 
     def predict(self, file: Path, *, top: int = 5) -> Prediction:
@@ -83,13 +83,17 @@ def _open_onnx(path: Path, threads: int) -> Session:
     return get_runtime("onnxruntime").load(path, threads=threads)
 
 
+def _open_tflite(path: Path, threads: int) -> Session:
+    return get_runtime("litert").load(path, threads=threads)
+
+
 def _open_packed(path: Path, threads: int) -> Session:
     from gossamer.compress.codebook.session import open_packed
 
     return open_packed(path, threads=threads)
 
 
-_OPENERS = {".onnx": _open_onnx, ".gsm": _open_packed}
+_OPENERS = {".onnx": _open_onnx, ".tflite": _open_tflite, ".gsm": _open_packed}
 """Of single files, by their suffix."""
 
 
@@ -118,6 +122,6 @@ def _pictures_of(path: Path) -> Iterator[Path]:
 def predict(
     model: str | Path, inputs: Iterable[str | Path], *, top: int = 5, threads: int | None = None
 ) -> list[Prediction]:
-    """Predict every picture of `inputs` (files or folders) with a bundle, .onnx or .gsm file."""
+    """Predict every picture of `inputs` (files or folders) with a bundle, .onnx, .tflite or .gsm file."""
     predictor = Predictor(model, threads=threads)
     return [predictor.predict(file, top=top) for file in find_pictures(inputs)]

@@ -114,7 +114,7 @@ def fit(
             "seed": seed,
         }
     ).checked()
-    get_runtime(config.on)
+    get_runtime(config.on, making=True)
     need_torch()
     with open_run(config, open_dataset(data).name, out, resume=resume) as run:
         return _Fit(config, run, reporter or Quiet()).go()

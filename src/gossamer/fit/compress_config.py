@@ -8,21 +8,40 @@ from gossamer.compress.order import check_order
 from gossamer.errors import GossamerError
 from gossamer.fit.config import RunConfig
 
-__all__ = ["CompressConfig"]
+__all__ = ["CompressConfig", "SubjectConfig"]
 
 
-class CompressConfig(RunConfig):
-    """The arguments of `gossamer compress`; `data` is empty where there are no pictures."""
+class SubjectConfig(RunConfig):
+    """What runs share that make something of a network that is there; `data` is empty where there are no pictures."""
 
     model: str
+    max_drop: float = 0.01
+    input: tuple[int, int, int] | None = None
+    """(bands, H, W) where the network's own is not wanted."""
+
+    def check_subject(self) -> None:
+        """An error where a value makes no sense.
+
+        Raises:
+            GossamerError: one line for a person.
+        """
+        self.check_common()
+        if self.model.endswith(SUFFIX):
+            raise GossamerError(
+                f"a packed file is the end of a chain, got {self.model}; give the bundle that it lies in, or the network's name"
+            )
+        if not 0 <= self.max_drop < 1:
+            raise GossamerError(f"max_drop is from 0 to below 1, got {self.max_drop:g}; write e.g. 1%")
+
+
+class CompressConfig(SubjectConfig):
+    """The arguments of `gossamer compress`."""
+
     methods: tuple[str, ...] = ()
     plans: tuple[str, ...] = ()
     """Plan files to apply as they are, instead of methods."""
-    max_drop: float = 0.01
     minutes: float = 0.0
     """Of fine-tuning, shared by the methods."""
-    input: tuple[int, int, int] | None = None
-    """(bands, H, W) where the network's own is not wanted."""
 
     def checked(self) -> CompressConfig:
         """The same, or an error where a value makes no sense.
@@ -30,18 +49,12 @@ class CompressConfig(RunConfig):
         Raises:
             GossamerError: one line for a person.
         """
-        self.check_common()
+        self.check_subject()
         if bool(self.methods) == bool(self.plans):
             raise GossamerError(
                 f"give methods or plans to apply, got {len(self.methods)} and {len(self.plans)}; e.g. --method prune:macs=50%"
             )
-        if self.model.endswith(SUFFIX):
-            raise GossamerError(
-                f"a packed file is the end of a chain, got {self.model}; give the bundle that it lies in, or the network's name"
-            )
         check_order([parse_method(text).name for text in self.methods])
-        if not 0 <= self.max_drop < 1:
-            raise GossamerError(f"max_drop is from 0 to below 1, got {self.max_drop:g}; write e.g. 1%")
         if not 0 <= self.minutes <= 60 * 24 * 7:
             raise GossamerError(
                 f"minutes is between 0 and 10,080 (a week), got {self.minutes:g}; use e.g. --minutes 5"

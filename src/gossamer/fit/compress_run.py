@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from pydantic import BaseModel
 from torch import nn
 
-from gossamer._files import sha256, write_bytes, write_json, write_text
+from gossamer._files import sha256, write_json, write_text
 from gossamer._machine import describe_machine, versions
 from gossamer.compress.method import Work
 from gossamer.compress.methods import parse_method
@@ -22,14 +21,13 @@ from gossamer.cost.latency import compare, measure_latency
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
-from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.fit.api import need_torch
 from gossamer.fit.checking import checked_data
 from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_steps import Step, Steps, network_after
-from gossamer.fit.compress_subject import Judge, Subject, open_subject
+from gossamer.fit.compress_subject import Judge, Subject, open_subject, trained_on
 from gossamer.fit.folder import RunFolder, open_run
 from gossamer.fit.packing import PackedFile, packed_metadata, write_packed_network
 from gossamer.fit.pictures import split_pictures
@@ -106,7 +104,7 @@ def compress(
     """
     need_torch()
     config = config.checked()
-    get_runtime(config.on)
+    get_runtime(config.on, making=True)
     subject = open_subject(config)
     name = f"{Path(config.model).name or 'model'}-compressed".replace(":", "-").replace("@", "-")
     with open_run(config, name, out, resume=resume) as run:
@@ -164,8 +162,8 @@ class _Run:
         }
         runtime.export(network, contract, paths["after"])
         runtime.export(self.subject.network, contract, paths["before"])
-        if self.config.on == "onnxruntime":
-            self._write_contract(paths["after"], network, labels)
+        spec: ModelSpec = network.spec  # type: ignore[assignment]
+        runtime.write_metadata(paths["after"], file_metadata(spec, contract, labels, "fp32"))
         sessions = {k: runtime.load(path, threads=self.config.threads) for k, path in paths.items()}
         example = np.zeros(contract.shape, np.float32)
         timed = measure_latency(
@@ -219,13 +217,6 @@ class _Run:
             found["accuracy"] = float(np.mean(np.array(answers["after"]) == labels))
             found["accuracy_before"] = float(np.mean(np.array(answers["before"]) == labels))
         return found
-
-    def _write_contract(self, path: Path, network: nn.Module, labels: Sequence[str]) -> None:
-        """The file tells what it takes, so that it can be used alone."""
-        model = onnx.load(path)
-        spec: ModelSpec = network.spec  # type: ignore[assignment]
-        write_metadata(model, file_metadata(spec, self.subject.contract, labels, "fp32"))
-        write_bytes(path, model.SerializeToString())
 
     def _headline(self, steps: Sequence[Step], found: _Measured, judge: Judge | None) -> str:
         figures = found.figures
@@ -283,7 +274,7 @@ class _Run:
                 "machine": f"{machine['cpu']}, {machine['cores']} cores",
                 "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
                 "seed": str(self.config.seed),
-                **_trained_on(self.subject),
+                **trained_on(self.subject),
             },
             texts={"MODEL_CARD.md": _card(headline, steps), "report.html": page},
         )
@@ -321,12 +312,6 @@ def _channels(layer: Any) -> int | None:
 
 def _shown(value: Any) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _trained_on(subject: Subject) -> dict[str, Any]:
-    """Which pictures, and which split of them, the network has seen: what is made of it has seen the same."""
-    known = {} if subject.bundle is None else subject.bundle.provenance
-    return {key: known[key] for key in ("data fingerprint", "seed") if key in known}
 
 
 def _card(headline: str, steps: Sequence[Step]) -> str:

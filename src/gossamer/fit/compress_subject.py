@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,23 +14,25 @@ from torch import nn
 
 from gossamer.compress.prune.scores import Batches
 from gossamer.data.bands import RGB
+from gossamer.data.cache import Pixels
 from gossamer.data.check import CheckReport
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
 from gossamer.fit.checking import check_seed
-from gossamer.fit.compress_config import CompressConfig
+from gossamer.fit.compress_config import SubjectConfig
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.pictures import SplitPictures, split_pictures
 from gossamer.fit.reporter import Reporter
 from gossamer.fit.training import view_of
+from gossamer.nn.fuse import fuse
 from gossamer.types import Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source
 
-__all__ = ["Judge", "Subject", "open_subject"]
+__all__ = ["Judge", "Subject", "open_subject", "trained_on"]
 
 _CALIBRATION_PICTURES = 256
 _CALIBRATION_BATCH = 32
@@ -52,7 +56,7 @@ class Subject:
     """Where it came from, if from one."""
 
 
-def open_subject(config: CompressConfig) -> Subject:
+def open_subject(config: SubjectConfig) -> Subject:
     """A bundle's network, or one by name with its weights.
 
     Raises:
@@ -77,13 +81,19 @@ def open_subject(config: CompressConfig) -> Subject:
         scores = network(torch.zeros(contract.shape))
     if scores.dim() != 2:
         raise ModelError(
-            f"compress takes networks that give scores (B, classes), {config.model} gives {tuple(scores.shape)}"
+            f"networks are taken that give scores (B, classes), {config.model} gives {tuple(scores.shape)}"
         )
     known = ModelSpec(spec.name, getattr(network, "spec", spec).arguments, spec.edits)
     return Subject(network, known, contract, tuple(str(i) for i in range(scores.shape[1])), named=False)
 
 
-def _asked(contract: InputContract, config: CompressConfig) -> InputContract:
+def trained_on(subject: Subject) -> dict[str, Any]:
+    """Which pictures, and which split of them, the network has seen: what is made of it has seen the same."""
+    known = {} if subject.bundle is None else subject.bundle.provenance
+    return {key: known[key] for key in ("data fingerprint", "seed") if key in known}
+
+
+def _asked(contract: InputContract, config: SubjectConfig) -> InputContract:
     if config.input is None:
         return contract
     bands, height, width = config.input
@@ -105,7 +115,7 @@ class Judge:
         self,
         subject: Subject,
         report: CheckReport,
-        config: CompressConfig,
+        config: SubjectConfig,
         run: RunFolder,
         reporter: Reporter,
     ) -> None:
@@ -128,7 +138,8 @@ class Judge:
         side = subject.contract.size.height
         self.train: SplitPictures = split_pictures(report, "train", side, run, reporter)
         self.val: SplitPictures = split_pictures(report, "val", side, run, reporter)
-        answers = self._answers(subject.network)
+        self._network = subject.network
+        answers = self._answers(subject.network, self.val.pixels)
         right = float(np.mean(answers == self.val.labels))
         fits = len(subject.labels) == len(theirs) and right >= _ABOVE_CHANCE / len(theirs)
         self.labelled = subject.named or fits
@@ -160,12 +171,26 @@ class Judge:
 
     def metric(self, network: nn.Module) -> float:
         """Share of the validation pictures that the network names as it should."""
-        return float(np.mean(self._answers(network) == self.truth))
+        return float(np.mean(self._answers(network, self.val.pixels) == self.truth))
 
-    def _answers(self, network: nn.Module) -> NDArray[np.int64]:
-        found = []
+    def truth_of(self, pictures: SplitPictures) -> NDArray[np.int64]:
+        """What a network should name these pictures: their labels, or what the uncompressed network names them."""
+        return pictures.labels if self.labelled else self._answers(self._network, pictures.pixels)
+
+    def _answers(self, network: nn.Module, pixels: Pixels) -> NDArray[np.int64]:
+        found, quick = [], _quick(network)
         with torch.no_grad():
-            for start in range(0, len(self.val.pixels), _JUDGED_BATCH):
-                pictures = self.contract.normalise(self.val.pixels[start : start + _JUDGED_BATCH])
-                found.append(network(torch.from_numpy(pictures)).argmax(1).numpy())
+            for start in range(0, len(pixels), _JUDGED_BATCH):
+                pictures = torch.from_numpy(self.contract.normalise(pixels[start : start + _JUDGED_BATCH]))
+                rows = pictures.contiguous(memory_format=torch.channels_last)
+                found.append(quick(rows).argmax(1).numpy())
         return np.concatenate(found)
+
+
+def _quick(network: nn.Module) -> nn.Module:
+    """A copy that gives the same scores in half to two thirds of the time: norms folded, channels last."""
+    try:
+        made = fuse(network)
+    except ModelError:  # a foreign network whose numbers cannot be followed
+        made = copy.deepcopy(network)
+    return made.eval().to(memory_format=torch.channels_last)

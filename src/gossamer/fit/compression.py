@@ -7,7 +7,7 @@ the file nearest to the budget is kept and the run says so.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,9 @@ from pydantic import BaseModel
 from torch import nn
 
 from gossamer._files import sha256
-from gossamer.compress.precision import INT8_LADDER, FileScore, convert, preferred
+from gossamer.compress.precision import FileScore, Setting, convert, post_training, preferred
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
-from gossamer.compress.quantize.onnx_post_training import Calibration
-from gossamer.compress.quantize.sensitivity import keep_worst
+from gossamer.compress.quantize.sensitivity import Guarded
 from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
@@ -165,6 +164,7 @@ class _Files:
         )
         candidate = network.candidate
         self.contract = candidate.input_contract()
+        self.makes = post_training(config.on)
         self.folder = run.path / network.folder / "files"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = []
@@ -190,19 +190,29 @@ class _Files:
             scores.append(int8)
             self._judge(source, int8.path)
         if preferred(scores, self.fits(), self.config.max_drop) is None:
-            halves = self._converted(source, "fp16", INT8_LADDER[0], exact)
+            halves = self._converted(source, "fp16", None, exact)
             scores += [] if halves is None else [halves]
         return scores
 
     def _int8(self, network: nn.Module, source: Path, exact: FileScore) -> FileScore | None:
-        """The first int8 file that the guard lets through."""
-        for made_of, how, edited in self._int8_trials(network, source):
+        """The first int8 file that the guard lets through.
+
+        Where the first setting cannot be made, none is; one further down is passed over (NNCF's full bias correction
+        fails on some graphs with branches).
+        """
+        for number, (made_of, how, edited) in enumerate(self._int8_trials(network, source)):
             int8 = self._converted(made_of, "int8", how, exact, edited)
             if int8 is None:
-                return None
+                if number == 0:
+                    return None
+                continue
             if int8.drop <= self.config.max_drop:
                 return int8
             self._refuse()
+        return None if self.makes.keep_worst is None else self._mixed(self.makes.keep_worst, source, exact)
+
+    def _mixed(self, keep_worst: Callable[..., Guarded], source: Path, exact: FileScore) -> FileScore | None:
+        """The int8 file whose worst layers stay fp32."""
         mixed = source.with_name(f"int8-mixed{source.suffix}")
         try:
             found = keep_worst(
@@ -216,7 +226,9 @@ class _Files:
         except ModelError as error:
             self.reporter.line(str(error), style="yellow")
             return None
-        int8 = self._score("int8", mixed, f"{INT8_LADDER[0].label}, {len(found.kept)} layers in fp32", exact)
+        int8 = self._score(
+            "int8", mixed, f"{self.makes.ladder[0].label}, {len(found.kept)} layers in fp32", exact
+        )
         if int8.drop <= self.config.max_drop:
             return int8
         self._refuse()
@@ -229,9 +241,7 @@ class _Files:
 
     def _judge(self, fp32: Path, int8: Path) -> None:
         """Say where int8 is not worth it on this runtime, and why."""
-        if self.config.on != "onnxruntime":
-            return
-        verdict = judge_int8(fp32, int8, threads=self.config.threads)
+        verdict = judge_int8(fp32, int8, on=self.config.on, threads=self.config.threads)
         if not verdict.recommended:
             self.notes.append(f"{self.network.candidate.key}: {verdict.reason}")
             self.reporter.line(self.notes[-1], style="yellow")
@@ -240,9 +250,9 @@ class _Files:
         """Whether the latest file of each precision keeps the budget."""
         return {row.precision: row.fits for row in self.rows}
 
-    def _int8_trials(self, network: nn.Module, source: Path) -> Iterator[tuple[Path, Calibration, str]]:
+    def _int8_trials(self, network: nn.Module, source: Path) -> Iterator[tuple[Path, Setting, str]]:
         """(fp32 file, setting, edits) in order: the plain file at every setting, then that of the edited network."""
-        yield from ((source, how, "") for how in INT8_LADDER)
+        yield from ((source, how, "") for how in self.makes.ladder)
         edits, edited = Edits(), source.parent / "edited" / source.name
         try:
             pictures = torch.from_numpy(np.concatenate(self.calibration[:_EDIT_PICTURES]))
@@ -251,17 +261,17 @@ class _Files:
         except ModelError as error:
             self.reporter.line(str(error), style="yellow")
             return
-        yield edited, INT8_LADDER[0], edits.label
+        yield edited, self.makes.ladder[0], edits.label
 
     def _converted(
-        self, source: Path, precision: Precision, how: Calibration, exact: FileScore, edited: str = ""
+        self, source: Path, precision: Precision, how: Setting | None, exact: FileScore, edited: str = ""
     ) -> FileScore | None:
         try:
-            path = convert(source, precision, self.calibration, how)
+            path = convert(source, precision, self.calibration, how, on=self.config.on)
         except ModelError as error:
             self.reporter.line(str(error), style="yellow")
             return None
-        setting = ", ".join(filter(None, (how.label, edited))) if precision == "int8" else "halves"
+        setting = "halves" if how is None else ", ".join(filter(None, (how.label, edited)))
         return self._score(precision, path, setting, exact)
 
     def _score(self, precision: Precision, path: Path, setting: str, exact: FileScore | None) -> FileScore:

@@ -18,10 +18,10 @@ from pydantic import BaseModel
 from torch import nn
 
 from gossamer.compress.precision import convert
+from gossamer.cost.file_count import count_file
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.latency_table import LatencyTable
 from gossamer.cost.memory import measure_memory
-from gossamer.cost.onnx_count import count_onnx
 from gossamer.data.bands import Bands
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
@@ -211,10 +211,10 @@ def measure_candidate(candidate: Candidate, config: FitConfig, num_classes: int,
     try:
         source = folder / f"fp32{runtime.suffix}"
         runtime.export(network, contract, source)
-        files = {"fp32": source, "int8": convert(source, "int8", noise)}
+        files = {"fp32": source, "int8": convert(source, "int8", noise, on=config.on)}
         if "in_channels" in candidate.arguments:  # counted with three bands so far
             params = candidate.params + _stem_growth(network, len(contract.bands))
-            candidate = candidate.model_copy(update={"params": params, "macs": count_onnx(source).macs})
+            candidate = candidate.model_copy(update={"params": params, "macs": count_file(source).macs})
     except GossamerError as error:
         return Measured(candidate=candidate, files=[], fits=[], note=str(error))
     sessions = {p: runtime.load(path, threads=config.threads) for p, path in files.items()}

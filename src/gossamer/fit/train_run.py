@@ -144,7 +144,7 @@ def train_network(
             "seed": seed,
         }
     ).checked()
-    get_runtime(config.on)
+    get_runtime(config.on, making=True)
     if rank_here() > 0:
         _follow(config, out)
         return None
@@ -194,7 +194,8 @@ def _training(
         teacher, contract = start.teacher
         cache = None
         if config.minutes is None and config.devices * config.nodes == 1:
-            key = f"{_teacher_digest(config.teacher or '')} {recipe.to_json()} {config.seed} {report.fingerprint} {start.contract.to_json()}"
+            seen = f"{config.seed} {report.fingerprint} {start.contract.to_json()} {steps.count}"
+            key = f"{_teacher_digest(config.teacher or '')} {recipe.of_pictures()} {seen}"
             make_room(cache_folder() / "teachers")
             cache = ScoreCache(
                 cache_folder() / "teachers" / _digest(key),

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from gossamer._files import sha256, write_bytes
+from gossamer._files import sha256
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
 from gossamer.data.bands import open_view
 from gossamer.data.check import CheckReport
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.runtimes import Session, get_runtime
 from gossamer.errors import DataError
 from gossamer.fit.compression import Compressed
@@ -94,9 +93,8 @@ def verify(
     runtime = get_runtime(config.on)
     contract = network.candidate.input_contract()
     shipped = run.path / "export" / f"model{runtime.suffix}"
-    model = onnx.load(run.path / compressed.file)
-    write_metadata(model, metadata)
-    write_bytes(shipped, model.SerializeToString())
+    shutil.copyfile(run.path / compressed.file, shipped)
+    runtime.write_metadata(shipped, metadata)
     session = runtime.load(shipped, threads=config.threads)
     truth, scores, lost = _run_split(session, contract, report, reporter)
     labels = report.dataset.labels

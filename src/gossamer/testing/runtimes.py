@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import onnx
 import pytest
 
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.metadata import METADATA_KEY, read_metadata
-from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime
 from gossamer.errors import BundleError, ModelError
 from gossamer.testing.networks import noise, scores, tiny_networks
@@ -49,8 +48,10 @@ class RuntimeContract:
         assert self.name in RUNTIMES
 
     def test_missing_is_none_or_names_package_and_extra(self, runtime: Runtime) -> None:
-        lacks = runtime.missing()
-        assert lacks is None or (len(lacks) == 2 and all(isinstance(part, str) and part for part in lacks))
+        for lacks in (runtime.missing(), runtime.missing(making=True)):
+            assert lacks is None or (
+                len(lacks) == 2 and all(isinstance(part, str) and part for part in lacks)
+            )
 
     def test_precisions_are_listed_and_begin_with_fp32(self, runtime: Runtime) -> None:
         assert runtime.precisions[0] == "fp32"
@@ -75,6 +76,16 @@ class RuntimeContract:
         assert np.ptp(theirs) > 0.5, "a network whose scores are all alike proves nothing"
         assert np.abs(ours - theirs).max() <= self.tolerance
 
+    def test_a_session_tells_the_shape_it_takes(self, runtime: Runtime, exported: Path) -> None:
+        assert runtime.load(exported, threads=1).shape == (1, 3, _SIDE, _SIDE)
+
+    def test_nothing_is_printed(
+        self, runtime: Runtime, exported: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        runtime.export(tiny_networks()["plain"], _CONTRACT, tmp_path / exported.name)
+        runtime.load(exported, threads=1).run(noise(1, (3, _SIDE, _SIDE)))
+        assert capfd.readouterr() == ("", "")
+
     def test_threads_do_not_change_scores(self, runtime: Runtime, exported: Path) -> None:
         value = noise(1, (3, _SIDE, _SIDE))
         one, two = (runtime.load(exported, threads=threads).run(value) for threads in (1, 2))
@@ -83,16 +94,12 @@ class RuntimeContract:
     def test_metadata_survives(self, runtime: Runtime, exported: Path, tmp_path: Path) -> None:
         document = {"labels": ["forêt", 'it\'s "quoted"', "河"], "input": _CONTRACT.to_json(), "x": 1.5}
         path = tmp_path / exported.name
-        self.write_metadata(exported, path, document)
+        shutil.copyfile(exported, path)
+        for each in ({"labels": ["an earlier one"], "input": {}}, document):
+            runtime.write_metadata(path, each)
         found = read_metadata(runtime.load(path, threads=1).metadata, path)
         assert found == document | {"input": found["input"]}
         assert InputContract.from_json(found["input"]) == _CONTRACT
-
-    def write_metadata(self, source: Path, target: Path, document: dict[str, object]) -> None:
-        """Copy a file with a document inside; a runtime whose files are not ONNX overrides this."""
-        model = onnx.load(source)
-        write_metadata(model, document)
-        onnx.save(model, target)
 
     def test_a_file_without_metadata_says_so(self, runtime: Runtime, exported: Path) -> None:
         metadata = runtime.load(exported, threads=1).metadata

@@ -182,9 +182,7 @@ def test_files_that_are_none(tmp_path):
 def test_without_openvino(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.onnx", ((1, 3),))
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(
-        MissingExtraError, match=r"profiling on openvino needs openvino, .*gossamer\[openvino\]"
-    ):
+    with pytest.raises(MissingExtraError, match=r"runtime openvino needs openvino, .*gossamer\[openvino\]"):
         profile_openvino(path)
 
 

@@ -103,7 +103,7 @@ def test_a_file_without_metadata_has_none_of_ours(exported):
 
 
 def test_the_table_gives_modules_with_the_three_functions():
-    assert list(RUNTIMES) == ["onnxruntime"]
+    assert list(RUNTIMES) == ["onnxruntime", "openvino", "litert"]
     for name in RUNTIMES:
         module = get_runtime(name)
         assert module.missing() is None
@@ -121,7 +121,7 @@ def test_an_unknown_runtime_is_hinted():
 
 
 def test_a_runtime_that_is_not_installed_names_its_extra(monkeypatch):
-    monkeypatch.setattr(runtime, "missing", lambda: ("onnxruntime", "train"))
+    monkeypatch.setattr(runtime, "missing", lambda making: ("onnxruntime", "train"))
     with pytest.raises(
         MissingExtraError, match=r"runtime onnxruntime needs onnxruntime, .*pip install 'gossamer\[train\]'"
     ):

@@ -129,7 +129,7 @@ def test_a_path_that_is_not_there(tmp_path):
 def test_what_is_no_model(tmp_path, name):
     with pytest.raises(
         BundleError,
-        match=r"^a model is a bundle folder, a \.onnx or a \.gsm file, got .*; give one that gossamer wrote$",
+        match=r"^a model is a bundle folder, a \.onnx, \.tflite or \.gsm file, got .*; give one that gossamer wrote$",
     ):
         Predictor(tmp_path / name)
 

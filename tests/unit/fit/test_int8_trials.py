@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.e2e.conftest import write_coloured
 
+from gossamer.compress.precision import POST_TRAINING
 from gossamer.cost.meter import measure
 from gossamer.data.check import check
+from gossamer.errors import ModelError
 from gossamer.fit import compression
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.compression import _Files
@@ -21,8 +23,8 @@ NAME = "mobilenet_v1_0.25"
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
-    """A network's files, whose accuracy is what the test says of each in turn."""
+def files(tmp_path, monkeypatch, request):
+    """A network's files, on the runtime of the parameter, whose accuracy is what the test says of each in turn."""
     report = check(write_coloured(tmp_path / "data", count=9, side=32))
     network = build(NAME, num_classes=3, seed=0).eval()
     cost = measure(network, (1, 3, 32, 32))
@@ -35,7 +37,8 @@ def files(tmp_path, monkeypatch):
         macs=cost.macs,
         promise=1.0,
     )
-    config = FitConfig(data=str(tmp_path / "data"), within="latency<=1s")
+    on = getattr(request, "param", "onnxruntime")
+    config = FitConfig(data=str(tmp_path / "data"), within="latency<=1s", on=on)
     run = RunFolder(tmp_path / "run", config, resume=False)
     (run.path / "train").mkdir()
     save_average(run.path / "train" / "best.safetensors", network)
@@ -61,6 +64,51 @@ def test_the_first_int8_file_that_loses_little_is_taken(files):
     assert made.rows[1].reason == "refused: 40.0 points lost"
 
 
+def test_a_setting_that_cannot_be_made_is_passed_over_unless_it_is_the_first(files, monkeypatch):
+    makes = compression.convert
+
+    def fails_on(label):
+        def convert(source, precision, calibration, how, *, on):
+            if how is not None and how.label == label:
+                raise ModelError(f"cannot quantize at {label}")
+            return makes(source, precision, calibration, how, on=on)
+
+        return convert
+
+    monkeypatch.setattr(compression, "convert", fails_on("percentile"))
+    made = files([0.9, 0.5, 0.895])
+    assert [score.precision for score in made.scored()] == ["fp32", "int8"]
+    assert [row.setting for row in made.rows][1:] == ["minmax", "minmax, first and last layer fp32"]
+    monkeypatch.setattr(compression, "convert", fails_on("minmax"))
+    made = files([0.9])
+    assert [score.precision for score in made.scored()] == ["fp32"]
+
+
+@pytest.mark.parametrize("files", ["openvino"], indirect=True)
+def test_another_runtime_goes_down_its_own_ladder_and_keeps_no_layers(files):
+    made = files([0.9, *[0.5] * 5])
+    assert [score.precision for score in made.scored()] == ["fp32"]
+    ladder = [how.label for how in POST_TRAINING["openvino"].ladder]
+    assert [row.setting for row in made.rows][1:-1] == ladder
+    assert made.rows[-1].setting.startswith(f"{ladder[0]}, ")
+    assert all(row.reason == "refused: 40.0 points lost" for row in made.rows[1:])
+
+
+@pytest.mark.parametrize("files", ["openvino"], indirect=True)
+def test_the_verdict_is_of_the_runtime_that_was_asked_for(files, monkeypatch):
+    verdict, asked = compression.judge_int8, []
+
+    def judge(fp32, int8, *, on, threads):
+        found = verdict(fp32, int8, on=on, threads=threads, seconds=0.05)
+        asked.append((fp32.suffix, found.runtime))
+        return found
+
+    monkeypatch.setattr(compression, "judge_int8", judge)
+    made = files([0.9, 0.9])
+    assert [score.precision for score in made.scored()] == ["fp32", "int8"]
+    assert asked == [(".onnx", "openvino")]
+
+
 def test_at_last_the_worst_layers_stay_fp32(files):
     """fp32; three settings and the edited network lose; the guard's fp32, plain int8, one and two layers in fp32."""
     made = files([0.9, 0.5, 0.5, 0.5, 0.5, 0.9, 0.5, 0.7, 0.9, 0.9])
@@ -80,8 +128,8 @@ def test_int8_is_given_up_where_nothing_helps(files):
 def test_int8_that_buys_nothing_is_said_with_the_reason(files, monkeypatch):
     verdict = compression.judge_int8
 
-    def slow(fp32, int8, *, threads):
-        found = verdict(fp32, int8, threads=threads, seconds=0.05)
+    def slow(fp32, int8, *, on, threads):
+        found = verdict(fp32, int8, on=on, threads=threads, seconds=0.05)
         return type(found)(
             False, found.runtime, 1.0, 2.0, found.float_operators, "fp32 is faster on onnxruntime"
         )

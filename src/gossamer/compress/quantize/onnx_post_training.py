@@ -23,10 +23,27 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from gossamer._files import write_bytes
+from gossamer.compress.quantize.post_training_checks import (
+    check_calibration,
+    check_finite,
+    check_float,
+    check_target,
+    refusals,
+)
 from gossamer.deploy.onnx_file import compact
-from gossamer.errors import ModelError
 
-__all__ = ["MINMAX", "Calibration", "PreparedGraph", "prepared_graph", "to_fp16", "to_int8"]
+__all__ = [
+    "LADDER",
+    "MINMAX",
+    "Calibration",
+    "PreparedGraph",
+    "check_source",
+    "ends",
+    "name_nodes",
+    "prepared_graph",
+    "to_fp16",
+    "to_int8",
+]
 
 _QUANTIZED = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
@@ -59,6 +76,12 @@ class Calibration:
 
 
 MINMAX = Calibration("minmax")
+LADDER: Sequence[Calibration] = (
+    MINMAX,
+    Calibration("percentile"),
+    Calibration("minmax", keep_ends=True),
+)
+"""Settings in the order in which a guard backs off."""
 
 
 class _Reader:
@@ -89,11 +112,10 @@ def to_int8(
             already, a target that is the source, or a graph that the quantizer refuses.
         RunFolderError: the target cannot be written.
     """
-    if target.resolve() == source.resolve():
-        raise ModelError(f"the int8 file goes beside its source, got {source} for both; name another target")
+    check_target(source, target)
     with prepared_graph(source, calibration) as prepared:
-        ends = _ends(prepared.nodes) if how.keep_ends else []
-        model = prepared.quantized(how, keep=[*ends, *keep])
+        outer = ends(prepared.nodes) if how.keep_ends else []
+        model = prepared.quantized(how, keep=[*outer, *keep])
     compact(model)
     write_bytes(target, model.SerializeToString())
 
@@ -104,12 +126,12 @@ class PreparedGraph:
     def __init__(self, source: Path, folder: Path, calibration: Sequence[NDArray[np.float32]]) -> None:
         self._source, self._folder, self._calibration = source, folder, calibration
         self.path = folder / "prepared.onnx"
-        with _quiet(), _refusals(source):
+        with _quiet(), refusals(source):
             from onnxruntime.quantization.shape_inference import quant_pre_process
 
             self._input = onnx.load(source, load_external_data=False).graph.input[0].name
             quant_pre_process(str(source), str(self.path), skip_symbolic_shape=True)
-        self.nodes: Sequence[NodeProto] = _name_nodes(self.path)
+        self.nodes: Sequence[NodeProto] = _named(self.path)
 
     def quantized(
         self, how: Calibration, *, keep: Sequence[str] = (), only: Sequence[str] | None = None
@@ -127,7 +149,7 @@ class PreparedGraph:
             "entropy": CalibrationMethod.Entropy,
         }
         target = self._folder / "int8.onnx"
-        with _quiet(), _refusals(self._source):
+        with _quiet(), refusals(self._source):
             quantize_static(
                 str(self.path),
                 str(target),
@@ -151,60 +173,43 @@ def prepared_graph(source: Path, calibration: Sequence[NDArray[np.float32]]) -> 
     Raises:
         ModelError: as `to_int8`.
     """
-    if not calibration:
-        raise ModelError("int8 needs calibration inputs, got none; give some training pictures")
-    _check_source(source, calibration)
+    check_source(source, calibration)
     with tempfile.TemporaryDirectory(prefix="gossamer-int8-") as folder:
         yield PreparedGraph(source, Path(folder), calibration)
 
 
-def _check_source(source: Path, calibration: Sequence[NDArray[np.float32]]) -> None:
-    with _refusals(source):
+def check_source(source: Path, calibration: Sequence[NDArray[np.float32]]) -> None:
+    """Whether an ONNX file and its calibration inputs can be quantized.
+
+    Raises:
+        ModelError: they cannot; as `to_int8`.
+    """
+    with refusals(source):
         graph = onnx.load(source).graph
-    done = sorted(
-        {node.op_type for node in graph.node if node.op_type in _QUANTIZED or "QLinear" in node.op_type}
+    check_float(source, (n.op_type for n in graph.node if n.op_type in _QUANTIZED or "QLinear" in n.op_type))
+    check_finite(
+        source,
+        ((t.name, numpy_helper.to_array(t)) for t in graph.initializer if t.data_type == TensorProto.FLOAT),
     )
-    if done:
-        raise ModelError(
-            f"int8 is made of an fp32 file, {source.name} is quantized already ({', '.join(done)}); give the fp32 file"
-        )
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and not np.isfinite(numpy_helper.to_array(tensor)).all():
-            raise ModelError(
-                f"weights to be quantized are finite, {source.name} holds NaN or infinity in {tensor.name}; "
-                "train or load them again"
-            )
-    wanted = [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim]
-    for value in calibration:
-        fits = value.ndim == len(wanted) and all(
-            w in (0, s) for w, s in zip(wanted, value.shape, strict=True)
-        )
-        if not fits:
-            raise ModelError(
-                f"cannot quantize {source.name} to int8: it takes inputs of shape {tuple(wanted)}, calibration has "
-                f"{value.shape}; keep fp32 or prepare the pictures at that size"
-            )
+    wanted = [side.dim_value for side in graph.input[0].type.tensor_type.shape.dim]
+    check_calibration(source, wanted, calibration)
 
 
-@contextlib.contextmanager
-def _refusals(source: Path) -> Iterator[None]:
-    """One error for the many kinds that the quantizer raises for graphs it does not know."""
-    try:
-        yield
-    except Exception as error:
-        raise ModelError(f"cannot quantize {source.name} to int8: {_one_line(error)}; keep fp32") from error
-
-
-def _name_nodes(path: Path) -> list[NodeProto]:
-    """Give every node a name, which excluding some needs; the nodes."""
+def _named(path: Path) -> list[NodeProto]:
     model = onnx.load(path)
-    for index, node in enumerate(model.graph.node):
-        node.name = f"{node.op_type}-{index}"
+    name_nodes(model)
     onnx.save(model, path)
     return list(model.graph.node)
 
 
-def _ends(nodes: Sequence[NodeProto]) -> list[str]:
+def name_nodes(model: ModelProto) -> None:
+    """Give every node a name of its own, which excluding some needs: in place."""
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}-{index}"
+
+
+def ends(nodes: Sequence[NodeProto]) -> list[str]:
+    """Names of the first and the last node that multiply weights."""
     heavy = [node.name for node in nodes if node.op_type in ("Conv", "Gemm", "MatMul")]
     return [heavy[0], heavy[-1]] if heavy else []
 
@@ -217,18 +222,9 @@ def to_fp16(source: Path, target: Path) -> None:
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    with _quiet():
-        try:
-            model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
-        except Exception as error:  # as above
-            raise ModelError(
-                f"cannot convert {source.name} to fp16: {_one_line(error)}; keep fp32"
-            ) from error
+    with _quiet(), refusals(source, "fp16"):
+        model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
     write_bytes(target, model.SerializeToString())
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 @contextlib.contextmanager

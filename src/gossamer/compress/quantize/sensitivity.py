@@ -18,11 +18,12 @@ from onnx import NodeProto
 
 from gossamer._files import write_bytes
 from gossamer.compress.quantize.onnx_post_training import MINMAX, Calibration, PreparedGraph, prepared_graph
+from gossamer.cost.onnx_count import count_onnx
 from gossamer.deploy.onnx_file import compact
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 
-__all__ = ["Guarded", "Sensitivity", "keep_worst", "measure_sensitivity"]
+__all__ = ["Guarded", "Inputs", "Sensitivity", "keep_worst", "measure_sensitivity"]
 
 _HEAVY = frozenset({"Conv", "Gemm", "MatMul", "ConvTranspose"})
 _PICTURES = 8
@@ -41,6 +42,8 @@ class Sensitivity:
     """Of the file's scores, with this layer alone in int8; infinite where nothing changes."""
     params: int
     """Weights that int8 stores in a byte instead of four."""
+    macs: int = 0
+    """Multiply-accumulates of its heavy node."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,15 @@ def _measure(prepared: PreparedGraph, calibration: Inputs, how: Calibration) -> 
     pictures = calibration[:: max(1, len(calibration) // _PICTURES)][:_PICTURES]
     exact = _scores(prepared.path, pictures)
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in onnx.load(prepared.path).graph.initializer}
+    macs = {layer.name: layer.macs for layer in count_onnx(prepared.path).layers}
     target = prepared.path.with_name("alone.onnx")
     found = []
     for unit in _units(prepared.nodes):
         names = tuple(node.name for node in unit)
         target.write_bytes(prepared.quantized(how, only=names).SerializeToString())
         params = sum(sizes.get(name, 0) for name in unit[0].input[1:2])
-        found.append(Sensitivity(names, unit[0].op_type, _sqnr_db(exact, _scores(target, pictures)), params))
+        lost = _sqnr_db(exact, _scores(target, pictures))
+        found.append(Sensitivity(names, unit[0].op_type, lost, params, macs.get(names[0], 0)))
     return sorted(found, key=lambda each: each.sqnr_db)
 
 

@@ -1,44 +1,24 @@
 """Whether an int8 file is worth shipping in place of the fp32 file: both measured side by side, and why (no torch).
 
 int8 is no gain by itself: hard-swish, the gates of squeeze-and-excite and means stay float in ONNX Runtime, with a
-conversion on either side.
+conversion on either side, and other runtimes have other such operators.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import ModelProto
 
+from gossamer.compress.precision import post_training
 from gossamer.cost.latency import compare, measure_latency
 from gossamer.deploy.runtimes import get_runtime
 
-__all__ = ["Int8Verdict", "decide", "float_operators", "judge_int8"]
+__all__ = ["Int8Verdict", "decide", "judge_int8"]
 
 _FASTER, _SLOWER, _SMALLER = 0.95, 1.05, 0.9
-_MOVES = frozenset(
-    [
-        "Concat",
-        "Flatten",
-        "Gather",
-        "MaxPool",
-        "Pad",
-        "Relu",
-        "Reshape",
-        "Slice",
-        "Split",
-        "Squeeze",
-        "Transpose",
-    ]
-)
-"""Run on whatever type they are given."""
-_CONVERSIONS = frozenset({"Cast", "Constant", "DequantizeLinear", "QuantizeLinear", "Shape"})
 
 
 @dataclass(frozen=True)
@@ -54,26 +34,28 @@ class Int8Verdict:
     reason: str
 
 
-def judge_int8(fp32: Path, int8: Path, *, threads: int = 1, seconds: float = 1.0) -> Int8Verdict:
-    """Measure both files in ONNX Runtime, in the same rounds, and judge.
+def judge_int8(
+    fp32: Path, int8: Path, *, on: str = "onnxruntime", threads: int = 1, seconds: float = 1.0
+) -> Int8Verdict:
+    """Measure both files on their runtime, in the same rounds, and judge.
 
     Raises:
         BundleError: a file is missing or damaged.
+        UnknownRuntimeError, MissingExtraError: there is no such runtime, it has no int8, or it is not installed.
     """
-    runtime = get_runtime("onnxruntime")
+    runtime = get_runtime(on)
     sessions = {name: runtime.load(path, threads=threads) for name, path in (("fp32", fp32), ("int8", int8))}
-    dims = onnx.load(fp32, load_external_data=False).graph.input[0].type.tensor_type.shape.dim
-    example = np.zeros([dim.dim_value or 1 for dim in dims], np.float32)
+    example = np.zeros(sessions["fp32"].shape, np.float32)
     timed = measure_latency(
         {name: lambda session=session: session.run(example) for name, session in sessions.items()},  # type: ignore[misc]
         seconds=seconds,
         threads=threads,
     )
     return decide(
-        "onnxruntime",
+        on,
         size_ratio=int8.stat().st_size / fp32.stat().st_size,
         latency_ratio=compare(timed["int8"], timed["fp32"]).ratio,
-        operators=float_operators(int8),
+        operators=post_training(on).float_operators(int8),
     )
 
 
@@ -96,29 +78,3 @@ def decide(
     return Int8Verdict(
         False, runtime, size_ratio, latency_ratio, operators, f"{start} on {runtime}: {figures}{why}"
     )
-
-
-def float_operators(path: Path) -> dict[str, int]:
-    """What ONNX Runtime computes in float in a file after its own optimisation, the conversions left out."""
-    import onnxruntime as ort
-
-    with tempfile.TemporaryDirectory(prefix="gossamer-verdict-") as folder:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
-        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        return _float_nodes(onnx.load(options.optimized_model_filepath))
-
-
-def _float_nodes(model: ModelProto) -> dict[str, int]:
-    integers: set[str] = set()
-    found: Counter[str] = Counter()
-    for node in model.graph.node:
-        moves = node.op_type in _MOVES
-        made = node.op_type == "QuantizeLinear" or node.op_type.startswith("QLinear")
-        if made or (moves and any(name in integers for name in node.input)):
-            integers.update(node.output)
-        elif not moves and node.op_type not in _CONVERSIONS:
-            found[node.op_type] += 1
-    return dict(found)

@@ -17,16 +17,23 @@ from gossamer.deploy.contract import InputContract
 from gossamer.errors import BundleError, ModelError
 from gossamer.types import Precision
 
-__all__ = ["export", "load", "missing", "precisions", "suffix"]
+__all__ = ["engine", "export", "load", "missing", "precisions", "suffix", "write_metadata"]
 
 precisions: Sequence[Precision] = ("fp32", "fp16", "int8")
 suffix = ".onnx"
 OPSET = 18
 
 
-def missing() -> tuple[str, str] | None:
-    """(package, extra) that is not installed, or None."""
+def missing(*, making: bool = False) -> tuple[str, str] | None:
+    """(package, extra) that is not installed, or None; what runs files makes them as well."""
     return None if importlib.util.find_spec("onnxruntime") else ("onnxruntime", "all")
+
+
+def engine() -> Any:
+    """The package that runs the files."""
+    import onnxruntime
+
+    return onnxruntime
 
 
 def export(network: Any, contract: InputContract, path: Path, *, names: bool = False) -> None:
@@ -80,6 +87,17 @@ def _device(network: Any) -> Any:
     return "cpu" if first is None else first.device
 
 
+def write_metadata(path: Path, document: Mapping[str, Any]) -> None:
+    """Write contract, labels and provenance into the file's metadata_props, in place of those it holds."""
+    import onnx
+
+    from gossamer.deploy import onnx_file
+
+    model = onnx.load(path)
+    onnx_file.write_metadata(model, document)
+    write_bytes(path, model.SerializeToString())
+
+
 class OrtSession:
     """An ONNX file on ONNX Runtime, sequential execution on a fixed number of threads."""
 
@@ -104,6 +122,10 @@ class OrtSession:
     @property
     def metadata(self) -> Mapping[str, str]:
         return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(side if isinstance(side, int) else 1 for side in self._session.get_inputs()[0].shape)
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         scores: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]

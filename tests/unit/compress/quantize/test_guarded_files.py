@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
-from gossamer.compress.quantize.mixed import choose_fp32
+from gossamer.compress.quantize.mixed import bit_operations, choose_fp32, keep_within, milliseconds
+from gossamer.compress.quantize.onnx_floats import float_operators
 from gossamer.compress.quantize.onnx_post_training import Calibration, to_int8
 from gossamer.compress.quantize.sensitivity import Sensitivity, keep_worst, measure_sensitivity
-from gossamer.compress.quantize.verdict import decide, float_operators, judge_int8
+from gossamer.compress.quantize.verdict import decide, judge_int8
+from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime import export, load
 from gossamer.errors import BudgetError, GossamerError, ModelError, RunFolderError
@@ -94,6 +96,28 @@ def test_mixed_precision_keeps_the_most_noise_out_of_a_limit():
     assert choose_fp32(layers, 10_000) == layers
     with pytest.raises(BudgetError, match="at least 800 bytes in int8, got a limit of 799"):
         choose_fp32(layers, 799)
+
+
+def test_layers_that_are_faster_in_fp32_make_room_for_others():
+    layers = [Sensitivity((f"Conv-{i}",), "Conv", db, 0) for i, db in enumerate((10, 12, 40))]
+    assert keep_within(layers, [0.5, 0.4, -0.2], 0.0) == layers[2:]
+    assert keep_within(layers, [0.5, 0.4, -0.2], 0.2) == layers[1:]
+    assert keep_within(layers, [0.5, 0.4, -0.2], 0.3) == [layers[0], layers[2]]
+    with pytest.raises(BudgetError, match=r"take 0.1 more than the limit whatever stays fp32"):
+        keep_within(layers, [0.5, 0.4, -0.2], -0.3)
+
+
+def test_bit_operations_and_milliseconds_are_those_of_the_file(little, inputs, tmp_path):
+    source = _file(little, tmp_path / "fp32.onnx")
+    layers = measure_sensitivity(source, inputs)
+    macs = sum(layer.macs for layer in measure(little, inputs[0].shape).layers)
+    whole, extra = bit_operations(layers)
+    assert whole == 64 * macs
+    assert sum(extra) == (1024 - 64) * macs
+    found, more = milliseconds(source, layers, inputs, seconds=0.02)
+    assert found > 0
+    assert len(more) == len(layers)
+    assert all(np.isfinite(each) for each in more)
 
 
 @pytest.mark.parametrize(

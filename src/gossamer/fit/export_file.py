@@ -1,0 +1,241 @@
+"""One exported file: made, guarded against the fp32 file of its own runtime, measured beside it, judged as it ships."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from gossamer._files import sha256
+from gossamer.compress.precision import convert, post_training
+from gossamer.compress.quantize.verdict import decide
+from gossamer.cost.latency import compare, measure_latency
+from gossamer.data.cache import Pixels
+from gossamer.data.check import CheckReport
+from gossamer.deploy.runtimes import Session, get_runtime
+from gossamer.errors import ModelError
+from gossamer.fit.compress_subject import Judge, Subject
+from gossamer.fit.export_config import ExportConfig, Target
+from gossamer.fit.folder import RunFolder
+from gossamer.fit.int8_files import calibration_inputs, int8_files
+from gossamer.fit.pictures import split_pictures
+from gossamer.fit.publish import file_metadata
+from gossamer.fit.reporter import Reporter
+
+__all__ = ["Exported", "FileJudge", "Files", "Tried"]
+
+PARITY = 1e-3
+"""Scores of an fp32 file may differ from the network's by this share of the largest: other kernels add in another order."""
+_SECONDS = 1.0
+
+
+class Tried(BaseModel):
+    """One way to make the file, and what it lost on the validation split."""
+
+    setting: str
+    drop: float
+
+
+class Exported(BaseModel):
+    """One file of the bundle, as it ships."""
+
+    runtime: str
+    precision: str
+    setting: str
+    file: str
+    """Below the run folder."""
+    sha256: str
+    size_bytes: int
+    latency: dict[str, Any]
+    size_ratio: float
+    """Over the fp32 file of the same runtime, as `latency_ratio`."""
+    latency_ratio: float
+    difference: float | None
+    """Of an fp32 file's scores from the network's, as a share of the largest."""
+    drop: float | None
+    """What is lost of the fp32 file's score on the validation split; None without pictures."""
+    test: float | None
+    """The score on the test split."""
+    verdict: str
+    tried: list[Tried]
+    met: bool
+
+
+class FileJudge:
+    """Scores files picture by picture: the share named as the data do, or as the network does where classes differ."""
+
+    def __init__(
+        self, judge: Judge, report: CheckReport, config: ExportConfig, run: RunFolder, reporter: Reporter
+    ) -> None:
+        self._contract, self._threads, self._reporter = judge.contract, config.threads, reporter
+        test = split_pictures(report, "test", judge.contract.size.height, run, reporter)
+        self._splits: dict[str, tuple[Pixels, NDArray[np.int64]]] = {
+            "val": (judge.val.pixels, judge.truth_of(judge.val)),
+            "test": (test.pixels, judge.truth_of(test)),
+        }
+        self.calibration = calibration_inputs(judge.train.pixels, judge.contract, config.seed)
+        self.what = judge.what
+        self._bases: dict[Path, float] = {}
+
+    def score(self, runtime: str, path: Path, split: Literal["val", "test"] = "val") -> float:
+        """Of the file itself, on its runtime."""
+        pixels, truth = self._splits[split]
+        session = get_runtime(runtime).load(path, threads=self._threads)
+        hits = 0
+        with self._reporter.bar(f"{runtime} {path.stem} on {split}", len(truth)) as bar:
+            for i in range(len(truth)):
+                scores = session.run(self._contract.normalise(pixels[i : i + 1]))
+                hits += int(scores.argmax()) == int(truth[i])
+                bar.update(i + 1)
+        return hits / len(truth)
+
+    def drop(self, runtime: str, exact: Path, path: Path) -> float:
+        """What a file loses of its fp32 file's score on the validation split."""
+        if exact not in self._bases:
+            self._bases[exact] = self.score(runtime, exact)
+        return self._bases[exact] - self.score(runtime, path)
+
+
+class Files:
+    """Makes the files of one network."""
+
+    def __init__(
+        self,
+        config: ExportConfig,
+        subject: Subject,
+        labels: tuple[str, ...],
+        judge: FileJudge | None,
+        run: RunFolder,
+        reporter: Reporter,
+    ) -> None:
+        self.config, self.subject, self.labels = config, subject, labels
+        self.judge, self.run, self.reporter = judge, run, reporter
+
+    def make(self, target: Target) -> Exported:
+        """Write and measure one file.
+
+        Raises:
+            ModelError: the network cannot be exported or converted so.
+        """
+        exact = self._exact(target.runtime)
+        if target.precision == "int8":
+            path, tried = self._int8(target, exact)
+        elif target.precision == "fp16":
+            path = convert(exact, "fp16", (), on=target.runtime)
+            tried = [self._tried(target, "halves", exact, path)]
+        else:
+            path, tried = exact, []
+        runtime = get_runtime(target.runtime)
+        shipped = self.run.path / "export" / f"{target.runtime}-{target.precision}" / f"model{runtime.suffix}"
+        shipped.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, shipped)
+        spec, contract = self.subject.spec, self.subject.contract
+        runtime.write_metadata(shipped, file_metadata(spec, contract, self.labels, target.precision))
+        return self._measured(target, exact, shipped, tried)
+
+    def _exact(self, name: str) -> Path:
+        """The fp32 file of a runtime, written once."""
+        runtime = get_runtime(name, making=True)
+        path = self.run.path / "work" / name / f"fp32{runtime.suffix}"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            runtime.export(self.subject.network, self.subject.contract, path)
+        return path
+
+    def _tried(self, target: Target, setting: str, exact: Path, path: Path) -> Tried:
+        drop = 0.0 if self.judge is None else self.judge.drop(target.runtime, exact, path)
+        self.reporter.line(f"{target.precision} ({setting}): {100 * drop:.1f} points lost", style="dim")
+        return Tried(setting=setting, drop=drop)
+
+    def _int8(self, target: Target, exact: Path) -> tuple[Path, list[Tried]]:
+        """The first file that the guard lets through, else the one that loses least; the kept one is told last."""
+        judge = self.judge
+        if judge is None:
+            raise ModelError(f"{target} is calibrated on pictures, none were given; add --data FOLDER")
+        made: list[tuple[Path, Tried]] = []
+        for path, setting in int8_files(
+            self.subject.network,
+            self.subject.contract,
+            exact,
+            judge.calibration,
+            lambda path: judge.score(target.runtime, path),
+            on=target.runtime,
+            max_drop=self.config.max_drop,
+            tell=lambda line: self.reporter.line(line, style="yellow"),
+        ):
+            made.append((path, self._tried(target, setting, exact, path)))
+            if self._within(made[-1][1].drop):
+                break
+        if not made:
+            raise ModelError(f"no int8 file could be made for {target.runtime}; take {target.runtime}:fp32")
+        made.sort(key=lambda each: -each[1].drop)
+        return made[-1][0], [tried for _, tried in made]
+
+    def _within(self, drop: float) -> bool:
+        return drop <= self.config.max_drop + 1e-9
+
+    def _measured(self, target: Target, exact: Path, shipped: Path, tried: list[Tried]) -> Exported:
+        runtime, threads = get_runtime(target.runtime), self.config.threads
+        sessions = {
+            "fp32": runtime.load(exact, threads=threads),
+            "file": runtime.load(shipped, threads=threads),
+        }
+        example = np.zeros(self.subject.contract.shape, np.float32)
+        timed = measure_latency(
+            {name: lambda session=session: session.run(example) for name, session in sessions.items()},  # type: ignore[misc]
+            seconds=_SECONDS,
+            threads=threads,
+        )
+        size = shipped.stat().st_size
+        lossy = bool(tried)
+        ratio = compare(timed["file"], timed["fp32"]).ratio if lossy else 1.0
+        size_ratio = size / exact.stat().st_size if lossy else 1.0
+        difference = None if lossy else self._difference(sessions["file"])
+        drop = tried[-1].drop if lossy and self.judge is not None else None
+        return Exported(
+            runtime=target.runtime,
+            precision=target.precision,
+            setting=tried[-1].setting if lossy else "as trained",
+            file=shipped.relative_to(self.run.path).as_posix(),
+            sha256=sha256(shipped),
+            size_bytes=size,
+            latency=timed["file"].to_json(),
+            size_ratio=round(size_ratio, 4),
+            latency_ratio=round(ratio, 4),
+            difference=difference,
+            drop=drop,
+            test=None if self.judge is None else self.judge.score(target.runtime, shipped, "test"),
+            verdict=_verdict(target, shipped, (size_ratio, ratio))
+            if lossy
+            else _parity(target, difference or 0.0),
+            tried=tried,
+            met=self._within(drop or 0.0) and (difference or 0.0) <= PARITY,
+        )
+
+    def _difference(self, session: Session) -> float:
+        """The largest difference of the file's scores from the network's on noise, as a share of the largest score."""
+        inputs = np.random.default_rng(0).standard_normal(self.subject.contract.shape).astype(np.float32)
+        with torch.no_grad():
+            wanted = self.subject.network(torch.from_numpy(inputs)).numpy()
+        return float(np.abs(session.run(inputs) - wanted).max() / (np.abs(wanted).max() or 1.0))
+
+
+def _parity(target: Target, difference: float) -> str:
+    beyond = "" if difference <= PARITY else f", more than the {PARITY:g} that is allowed"
+    return f"{target}: scores differ from the network's by {difference:.1e} of the largest{beyond}"
+
+
+def _verdict(target: Target, shipped: Path, ratios: tuple[float, float]) -> str:
+    size, latency = ratios
+    if target.precision == "int8":
+        operators: Mapping[str, int] = post_training(target.runtime).float_operators(shipped)
+        told = decide(target.runtime, size_ratio=size, latency_ratio=latency, operators=operators).reason
+        return told.removeprefix("int8: ")
+    figures = f"{target.precision} takes {latency:.2f} of the time and {size:.2f} of the bytes of fp32"
+    return f"{figures} on {target.runtime}"

@@ -1,0 +1,125 @@
+"""gossamer export, end to end: files of several runtimes in one bundle, guarded, resumed, refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from gossamer._files import sha256
+from gossamer.deploy.bundle import load
+from gossamer.deploy.runtimes import get_runtime
+
+pytestmark = pytest.mark.slow
+TO = "onnxruntime:int8,onnxruntime,openvino:int8,onnxruntime:fp16"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    from tests.e2e.conftest import write_coloured
+
+    return write_coloured(tmp_path_factory.mktemp("export") / "data", count=20)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A bundle that knows the colours."""
+    from gossamer.fit.train_run import train_network
+
+    out = tmp_path_factory.mktemp("export") / "trained"
+    settings = ("batch=6", "learning_rate=0.01")
+    made = train_network(data, "shufflenet_v2_0.25", size=32, epochs=16, settings=settings, out=out)
+    return made.bundle.folder
+
+
+def test_one_bundle_holds_files_for_every_target(gossamer, data, trained, tmp_path):
+    out = tmp_path / "run"
+    code, text, err = gossamer(
+        "export", trained, "--to", TO, "--data", data, "--max-drop", "50%", "--out", out, "--json"
+    )
+    assert code == 0, err
+    document = json.loads(text)
+    assert [f"{f['runtime']}:{f['precision']}" for f in document["files"]] == [
+        "onnxruntime:int8",
+        "onnxruntime:fp32",
+        "openvino:int8",
+        "onnxruntime:fp16",
+    ]
+    int8, exact, other, halves = document["files"]
+    assert int8["size_ratio"] < 0.6
+    assert 0.4 < halves["size_ratio"] < 0.7
+    assert exact["difference"] < 1e-5
+    assert exact["tried"] == []
+    for file in (int8, other, halves):
+        assert file["difference"] is None
+        assert file["tried"][-1]["drop"] == file["drop"] <= 0.5
+    assert "of the time and" in int8["verdict"]
+    bundle = load(out / "bundle")
+    for file, entry in zip(bundle.files, document["files"], strict=True):
+        path = bundle.folder / file.path
+        assert sha256(path) == file.sha256 == entry["sha256"]
+        session = get_runtime(file.runtime).load(path, threads=1)
+        assert json.loads(session.metadata["gossamer"])["labels"] == list(load(trained).labels)
+        assert session.run(np.zeros((1, 3, 32, 32), np.float32)).shape == (1, 3)
+    assert not (out / "work").exists()
+    assert "int8" in (out / "report.html").read_text(encoding="utf-8")
+    first = sorted(data.glob("*/*"))[0]
+    code, text, err = gossamer("predict", out / "bundle", first, "--json")
+    assert code == 0, err
+
+
+def test_resume_goes_on_with_the_file_at_hand(gossamer, data, trained, tmp_path):
+    out = tmp_path / "run"
+    command = ("export", trained, "--to", "onnxruntime,onnxruntime:fp16", "--data", data, "--out", out)
+    assert gossamer(*command, "--json")[0] == 0
+    (out / "stages" / "2-file-onnxruntime-fp16.json").unlink()
+    kept = out / "stages" / "2-file-onnxruntime-fp32.json"
+    before = kept.stat().st_mtime_ns
+    code, text, err = gossamer(*command, "--resume", "--json")
+    assert code == 0, err
+    assert kept.stat().st_mtime_ns == before
+    assert [f["precision"] for f in json.loads(text)["files"]] == ["fp32", "fp16"]
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    assert {"stage kept"} <= {event["event"] for event in events}
+
+
+def test_a_network_with_other_classes_is_judged_by_agreement_with_itself(gossamer, data, tmp_path):
+    code, text, err = gossamer(
+        "export",
+        "squeezenet_1.1",
+        "--to",
+        "onnxruntime:fp16",
+        "--data",
+        data,
+        "--input",
+        "3x64x64",
+        "--out",
+        tmp_path / "run",
+        "--json",
+    )
+    assert code == 0, err
+    (file,) = json.loads(text)["files"]
+    assert file["test"] >= 0.9
+    assert "agreement" in json.loads(text)["headline"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--to", "onnxruntime:int8"), "onnxruntime:int8 is calibrated on pictures and judged by them"),
+        (("--to", "onnxrntime"), "unknown runtime 'onnxrntime'; did you mean 'onnxruntime'"),
+        (("--to", "onnxruntime:int4"), "onnxruntime has fp32, fp16, int8, got 'int4'"),
+        (("--to", "onnxruntime,onnxruntime:fp32"), "each target is written once, got onnxruntime:fp32 twice"),
+        (("--to", " , "), "--to names runtimes, got ' , '; write e.g."),
+        (("--to", "onnxruntime", "--max-drop", "200%"), "--max-drop"),
+        (("--to", "onnxruntime", "--data", "/nowhere"), "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(gossamer, trained, tmp_path, arguments, message):
+    out = tmp_path / "run"
+    code, text, err = gossamer("export", trained, *arguments, "--out", out)
+    assert (code, text) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) <= 3
+    assert not out.exists()
