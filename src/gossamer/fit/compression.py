@@ -7,18 +7,14 @@ the file nearest to the budget is kept and the run says so.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
 from pydantic import BaseModel
 from torch import nn
 
 from gossamer._files import sha256
-from gossamer.compress.precision import FileScore, Setting, convert, post_training, preferred
-from gossamer.compress.quantize.edits import Edits, edit_for_int8
-from gossamer.compress.quantize.sensitivity import Guarded
+from gossamer.compress.precision import FileScore, convert, preferred
 from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
@@ -27,6 +23,7 @@ from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
 from gossamer.fit.config import FitConfig
 from gossamer.fit.folder import RunFolder
+from gossamer.fit.int8_files import calibration_inputs, int8_files
 from gossamer.fit.pictures import split_pictures
 from gossamer.fit.reporter import Reporter
 from gossamer.fit.training import Trained, TrainedNetwork, load_trained
@@ -34,11 +31,6 @@ from gossamer.types import Precision
 
 __all__ = ["Compressed", "Row", "compress"]
 
-_CALIBRATION_PICTURES = 256
-_EDIT_PICTURES = 32
-_SENSITIVITY_PICTURES = 32
-_MOST_FP32 = 6
-"""Layers that may stay fp32 before int8 is given up."""
 _METADATA_BYTES = 6_000
 
 
@@ -164,14 +156,12 @@ class _Files:
         )
         candidate = network.candidate
         self.contract = candidate.input_contract()
-        self.makes = post_training(config.on)
         self.folder = run.path / network.folder / "files"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = []
         self.notes: list[str] = []
         train = split_pictures(report, "train", candidate.size, run).pixels
-        order = np.random.default_rng(config.seed).permutation(len(train))[:_CALIBRATION_PICTURES]
-        self.calibration = [self.contract.normalise(train[i : i + 1]) for i in sorted(order.tolist())]
+        self.calibration = calibration_inputs(train, self.contract, config.seed)
 
     def scored(self) -> list[FileScore]:
         """fp32 and int8 on their own files; fp16 where it fits.
@@ -190,48 +180,26 @@ class _Files:
             scores.append(int8)
             self._judge(source, int8.path)
         if preferred(scores, self.fits(), self.config.max_drop) is None:
-            halves = self._converted(source, "fp16", None, exact)
+            halves = self._halves(source, exact)
             scores += [] if halves is None else [halves]
         return scores
 
     def _int8(self, network: nn.Module, source: Path, exact: FileScore) -> FileScore | None:
-        """The first int8 file that the guard lets through.
-
-        Where the first setting cannot be made, none is; one further down is passed over (NNCF's full bias correction
-        fails on some graphs with branches).
-        """
-        for number, (made_of, how, edited) in enumerate(self._int8_trials(network, source)):
-            int8 = self._converted(made_of, "int8", how, exact, edited)
-            if int8 is None:
-                if number == 0:
-                    return None
-                continue
+        """The first int8 file that the guard lets through."""
+        for path, setting in int8_files(
+            network,
+            self.contract,
+            source,
+            self.calibration,
+            lambda path: self._accuracy(path, "int8"),
+            on=self.config.on,
+            max_drop=self.config.max_drop,
+            tell=lambda line: self.reporter.line(line, style="yellow"),
+        ):
+            int8 = self._score("int8", path, setting, exact)
             if int8.drop <= self.config.max_drop:
                 return int8
             self._refuse()
-        return None if self.makes.keep_worst is None else self._mixed(self.makes.keep_worst, source, exact)
-
-    def _mixed(self, keep_worst: Callable[..., Guarded], source: Path, exact: FileScore) -> FileScore | None:
-        """The int8 file whose worst layers stay fp32."""
-        mixed = source.with_name(f"int8-mixed{source.suffix}")
-        try:
-            found = keep_worst(
-                source,
-                mixed,
-                self.calibration[:: len(self.calibration) // _SENSITIVITY_PICTURES or 1],
-                lambda path: self._accuracy(path, "int8"),
-                max_drop=self.config.max_drop,
-                most=_MOST_FP32,
-            )
-        except ModelError as error:
-            self.reporter.line(str(error), style="yellow")
-            return None
-        int8 = self._score(
-            "int8", mixed, f"{self.makes.ladder[0].label}, {len(found.kept)} layers in fp32", exact
-        )
-        if int8.drop <= self.config.max_drop:
-            return int8
-        self._refuse()
         return None
 
     def _refuse(self) -> None:
@@ -250,29 +218,13 @@ class _Files:
         """Whether the latest file of each precision keeps the budget."""
         return {row.precision: row.fits for row in self.rows}
 
-    def _int8_trials(self, network: nn.Module, source: Path) -> Iterator[tuple[Path, Setting, str]]:
-        """(fp32 file, setting, edits) in order: the plain file at every setting, then that of the edited network."""
-        yield from ((source, how, "") for how in self.makes.ladder)
-        edits, edited = Edits(), source.parent / "edited" / source.name
+    def _halves(self, source: Path, exact: FileScore) -> FileScore | None:
         try:
-            pictures = torch.from_numpy(np.concatenate(self.calibration[:_EDIT_PICTURES]))
-            made = edit_for_int8(network, pictures, edits)
-            get_runtime(self.config.on).export(made, self.contract, edited)
-        except ModelError as error:
-            self.reporter.line(str(error), style="yellow")
-            return
-        yield edited, self.makes.ladder[0], edits.label
-
-    def _converted(
-        self, source: Path, precision: Precision, how: Setting | None, exact: FileScore, edited: str = ""
-    ) -> FileScore | None:
-        try:
-            path = convert(source, precision, self.calibration, how, on=self.config.on)
+            path = convert(source, "fp16", (), on=self.config.on)
         except ModelError as error:
             self.reporter.line(str(error), style="yellow")
             return None
-        setting = "halves" if how is None else ", ".join(filter(None, (how.label, edited)))
-        return self._score(precision, path, setting, exact)
+        return self._score("fp16", path, "halves", exact)
 
     def _score(self, precision: Precision, path: Path, setting: str, exact: FileScore | None) -> FileScore:
         runtime = get_runtime(self.config.on)

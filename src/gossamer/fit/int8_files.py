@@ -7,6 +7,7 @@ int8, at last, where the runtime's quantizer can do it, a file whose worst layer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 
 from gossamer.compress.precision import PostTraining, Setting, convert, post_training
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
+from gossamer.compress.quantize.sensitivity import Guarded
 from gossamer.data.cache import Pixels
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
@@ -51,19 +53,30 @@ def int8_files(
 ) -> Iterator[tuple[Path, str]]:
     """(file, how it was made), each written beside the exported fp32 file `source` when it is asked for.
 
-    `score` measures a file, a share, the higher the better: which layers stay fp32 is found by it. What cannot be made
-    is told and ends the search, since nothing that follows could be made of it.
+    `score` measures a file, a share, the higher the better: which layers stay fp32 is found by it. Where the first setting
+    cannot be made no file is; what cannot be made further down is told and passed over (NNCF's full bias correction fails
+    on some graphs with branches).
     """
     makes = post_training(on)
-    try:
-        for how in makes.ladder:
-            yield convert(source, "int8", calibration, how, on=on), how.label
-        yield _edited(network, contract, source, calibration, makes.ladder[0], on)
-        mixed = _mixed(makes, source, calibration, score, max_drop)
-        if mixed is not None:
-            yield mixed
-    except ModelError as error:
-        tell(str(error))
+    ways: list[Callable[[], tuple[Path, str]]] = [
+        *(partial(_plain, source, calibration, how, on) for how in makes.ladder),
+        partial(_edited, network, contract, source, calibration, makes.ladder[0], on),
+    ]
+    if makes.keep_worst is not None:
+        ways.append(partial(_mixed, makes, makes.keep_worst, source, calibration, score, max_drop))
+    for number, way in enumerate(ways):
+        try:
+            made = way()
+        except ModelError as error:
+            tell(str(error))
+            if number == 0:
+                return
+        else:
+            yield made
+
+
+def _plain(source: Path, calibration: Inputs, how: Setting, on: str) -> tuple[Path, str]:
+    return convert(source, "int8", calibration, how, on=on), how.label
 
 
 def _edited(
@@ -78,15 +91,14 @@ def _edited(
 
 def _mixed(
     makes: PostTraining,
+    keep_worst: Callable[..., Guarded],
     source: Path,
     calibration: Inputs,
     score: Callable[[Path], float],
     max_drop: float,
-) -> tuple[Path, str] | None:
-    if makes.keep_worst is None:
-        return None
+) -> tuple[Path, str]:
     target = source.with_name(f"int8-mixed{source.suffix}")
-    found = makes.keep_worst(
+    found = keep_worst(
         source,
         target,
         calibration[:: len(calibration) // _SENSITIVITY_PICTURES or 1],

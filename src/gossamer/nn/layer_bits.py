@@ -11,7 +11,13 @@ __all__ = ["KINDS", "Kind", "LayerBits"]
 
 Kind = Literal["uniform", "pot", "apot", "ternary", "binary"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_BITS = {"uniform": range(2, 9), "pot": range(2, 7), "apot": range(4, 9), "ternary": range(2, 3), "binary": range(1, 2)}
+_BITS = {
+    "uniform": range(2, 9),
+    "pot": range(2, 7),
+    "apot": range(4, 9),
+    "ternary": range(2, 3),
+    "binary": range(1, 2),
+}
 _INPUT_BITS = range(1, 9)
 _LEARNED: tuple[Kind, ...] = ("uniform", "apot")
 _EVEN: tuple[Kind, ...] = ("uniform", "ternary", "binary")

@@ -9,7 +9,7 @@ from gossamer.compress.precision import POST_TRAINING
 from gossamer.cost.meter import measure
 from gossamer.data.check import check
 from gossamer.errors import ModelError
-from gossamer.fit import compression
+from gossamer.fit import compression, int8_files
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.compression import _Files
 from gossamer.fit.config import FitConfig
@@ -65,7 +65,7 @@ def test_the_first_int8_file_that_loses_little_is_taken(files):
 
 
 def test_a_setting_that_cannot_be_made_is_passed_over_unless_it_is_the_first(files, monkeypatch):
-    makes = compression.convert
+    makes = int8_files.convert
 
     def fails_on(label):
         def convert(source, precision, calibration, how, *, on):
@@ -75,11 +75,11 @@ def test_a_setting_that_cannot_be_made_is_passed_over_unless_it_is_the_first(fil
 
         return convert
 
-    monkeypatch.setattr(compression, "convert", fails_on("percentile"))
+    monkeypatch.setattr(int8_files, "convert", fails_on("percentile"))
     made = files([0.9, 0.5, 0.895])
     assert [score.precision for score in made.scored()] == ["fp32", "int8"]
     assert [row.setting for row in made.rows][1:] == ["minmax", "minmax, first and last layer fp32"]
-    monkeypatch.setattr(compression, "convert", fails_on("minmax"))
+    monkeypatch.setattr(int8_files, "convert", fails_on("minmax"))
     made = files([0.9])
     assert [score.precision for score in made.scored()] == ["fp32"]
 
