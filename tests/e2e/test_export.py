@@ -65,8 +65,18 @@ def test_one_bundle_holds_files_for_every_target(gossamer, data, trained, tmp_pa
     assert not (out / "work").exists()
     assert "int8" in (out / "report.html").read_text(encoding="utf-8")
     first = sorted(data.glob("*/*"))[0]
-    code, text, err = gossamer("predict", out / "bundle", first, "--json")
-    assert code == 0, err
+    for on in ((), ("--on", "openvino"), ("--on", "onnxruntime:fp16")):
+        code, text, err = gossamer("predict", out / "bundle", first, "--json", *on)
+        assert code == 0, err
+        assert json.loads(text)[0]["label"] in load(trained).labels
+    code, _, err = gossamer("predict", out / "bundle", first, "--on", "litert")
+    assert code == 2
+    assert (
+        "has files for onnxruntime:int8, onnxruntime:fp32, openvino:int8, onnxruntime:fp16, got 'litert'"
+        in err
+    )
+    code, _, err = gossamer("predict", out / "bundle" / bundle.files[0].path, first, "--on", "onnxruntime")
+    assert (code, "--on chooses among the files of a bundle" in err) == (2, True)
 
 
 def test_resume_goes_on_with_the_file_at_hand(gossamer, data, trained, tmp_path):

@@ -121,7 +121,10 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "-o",
         ],
     ),
-    "predict": (["model", "inputs"], ["--debug", "--json", "--out", "--seed", "--threads", "--top", "-o"]),
+    "predict": (
+        ["model", "inputs"],
+        ["--debug", "--json", "--on", "--out", "--seed", "--threads", "--top", "-o"],
+    ),
     "report": (["run"], ["--debug", "--json", "--out", "--seed", "-o"]),
     "train": (
         ["data"],

@@ -190,7 +190,7 @@ def test_doctor():
     result = gossamer("doctor", "--json")
     assert (result.returncode, result.stderr) == (0, "")
     document = json.loads(result.stdout)
-    assert document["runtimes"] == {"onnxruntime": "ready"}
+    assert document["runtimes"] == {"onnxruntime": "ready", "openvino": "ready", "litert": "ready"}
     assert document["missing"]["training"] == (
         "torch, torchvision, lightning, tensorboard not installed; pip install 'gossamer[train]'"
     )

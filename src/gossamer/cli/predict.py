@@ -27,6 +27,9 @@ def predict_verb(
     threads: Annotated[
         int | None, typer.Option("--threads", help="Threads; the bundle's by default.")
     ] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="Which of a bundle's files: RUNTIME or RUNTIME:PRECISION.")
+    ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -39,7 +42,7 @@ def predict_verb(
         raise GossamerError(f"--top and --threads are at least 1, got {top} and {threads}")
     if out is not None and out.suffix not in (".csv", ".json"):
         raise GossamerError(f"--out is a .csv or .json file, got {out}")
-    predictor = Predictor(model, threads=threads)
+    predictor = Predictor(model, threads=threads, on=on)
     predictions: list[Prediction] = []
     listening = not json
     for file in find_pictures(inputs):

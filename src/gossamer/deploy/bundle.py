@@ -48,13 +48,13 @@ class Bundle:
     measured: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
-    def session(self, *, threads: int | None = None) -> Session:
-        """The deployed file, its digest checked, on its runtime.
+    def session(self, *, threads: int | None = None, on: str | None = None) -> Session:
+        """A deployed file, its digest checked, on its runtime: the first, or that of `on`, RUNTIME or RUNTIME:PRECISION.
 
         Raises:
-            BundleError: the file is missing or not the one that was shipped.
+            BundleError: there is none such, it is missing, or not the one that was shipped.
         """
-        file = self.files[0]
+        file = self.files[0] if on is None else self._file(on)
         path = self.folder / file.path
         if not path.is_file():
             raise BundleError(f"{self.folder} lacks {file.path}; copy the whole bundle again")
@@ -63,6 +63,16 @@ class Bundle:
                 f"{path} is not the file that was shipped (its sha256 differs); copy the bundle again"
             )
         return get_runtime(file.runtime).load(path, threads=threads or file.threads)
+
+    def _file(self, on: str) -> DeployedFile:
+        runtime, _, precision = on.partition(":")
+        for file in self.files:
+            if file.runtime == runtime and precision in ("", file.precision):
+                return file
+        there = ", ".join(":".join(filter(None, (file.runtime, file.precision))) for file in self.files)
+        raise BundleError(
+            f"{self.folder} has files for {there}, got {on!r}; make one with gossamer export {self.folder} --to {on}"
+        )
 
     def network(self) -> nn.Module:
         """The torch network with its weights, in eval mode."""

@@ -48,16 +48,18 @@ class Prediction:
 class Predictor:
     """A deployed classifier: session, contract and labels, from a bundle folder or one file."""
 
-    def __init__(self, model: str | Path, *, threads: int | None = None) -> None:
-        """Open a model.
+    def __init__(self, model: str | Path, *, threads: int | None = None, on: str | None = None) -> None:
+        """Open a model; `on` chooses among a bundle's files, RUNTIME or RUNTIME:PRECISION.
 
         Raises:
-            BundleError: it is missing, damaged, or carries no contract.
+            BundleError: it is missing, damaged, carries no contract, or has no file for `on`.
         """
         path = Path(model)
+        if on is not None and not path.is_dir():
+            raise BundleError(f"--on chooses among the files of a bundle, {path} is one file; leave it out")
         if path.is_dir():
             bundle = load(path)
-            self.session: Session = bundle.session(threads=threads)
+            self.session: Session = bundle.session(threads=threads, on=on)
             self.labels, self.contract = bundle.labels, bundle.contract
         elif path.suffix in _OPENERS:
             self.session = _OPENERS[path.suffix](path, threads or 1)
