@@ -28,6 +28,7 @@ th,td{padding:8px 14px;border-bottom:1px solid var(--line);text-align:left;white
 thead th{color:var(--soft);font-weight:600;font-size:.85rem}
 tbody tr:last-child td{border-bottom:0}
 .n{text-align:right;font-variant-numeric:tabular-nums}
+.long{white-space:normal;min-width:20rem}
 </style>
 </head>
 <body>
@@ -36,13 +37,15 @@ tbody tr:last-child td{border-bottom:0}
 <thead><tr>{% for c in columns %}<th{% if c in numbers %} class="n"{% endif %}>{{ c|replace('_', ' ') }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in rows %}
-<tr>{% for c in columns %}<td{% if c in numbers %} class="n"{% endif %}>{{ shown(row[c]) }}</td>{% endfor %}</tr>
+<tr>{% for c in columns %}{% set text = shown(row[c]) %}<td{% if c in numbers %} class="n"{% elif text|length > long %} class="long"{% endif %}>{{ text }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody>
 </table></div>
 </body>
 </html>
 """
+_LONG = 60
+"""Characters from which on a text is broken over lines."""
 
 
 def table_page(
@@ -55,5 +58,5 @@ def table_page(
     """The page; columns named in `numbers` stand to the right, `shown` gives a value's text."""
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_PAGE).render(
-        title=title, columns=columns, rows=rows, numbers=numbers, shown=shown
+        title=title, columns=columns, rows=rows, numbers=numbers, shown=shown, long=_LONG
     )
