@@ -38,6 +38,10 @@ PACKAGES = (
     "onnxscript",
     "onnxruntime",
     "openvino",
+    "nncf",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "litert-torch",
     "safetensors",
 )
 

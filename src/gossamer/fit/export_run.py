@@ -120,9 +120,8 @@ def _published(
 ) -> bundle.Bundle:
     rows = [_row(file) for file in files]
     numbers = {"bytes", "of_fp32", "p50_ms", "time_of_fp32", "points_lost", "test"}
-    page = table_page(
-        headline, list(rows[0]), rows, numbers, lambda value: "" if value is None else str(value)
-    )
+    title = f"{subject.spec.label} as files for {len(files)} targets, threads: {config.threads}"
+    page = table_page(title, list(rows[0]), rows, numbers, lambda value: "" if value is None else str(value))
     write_text(run.path / "report.html", page)
     weights = run.path / "weights.safetensors"
     save_average(weights, subject.network)
