@@ -25,6 +25,7 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
 from gossamer.nn.fuse import fuse
+from gossamer.nn.modes import taken_off
 from gossamer.nn.network import Network
 from gossamer.types import Size
 
@@ -180,11 +181,8 @@ def _shapes(network: Network, shape: Sequence[int], pieces: Iterable[str]) -> _S
         return hook
 
     handles = [twin.get_submodule(name).register_forward_hook(note(name)) for name in pieces]
-    try:
+    with taken_off(handles):
         _run(twin, shape)
-    finally:
-        for handle in handles:
-            handle.remove()
     return found
 
 

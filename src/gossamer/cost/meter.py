@@ -38,6 +38,7 @@ from gossamer.cost.operators import (
 )
 from gossamer.cost.receptive import Field, grown
 from gossamer.errors import ModelError
+from gossamer.nn.modes import taken_off
 
 __all__ = ["Cost", "Input", "LayerCost", "OperatorCost", "measure", "measure_sizes"]
 
@@ -212,14 +213,10 @@ def _count(twin: nn.Module, examples: Sequence[Tensor]) -> Cost:
     counter = _Counter({t.untyped_storage()._cdata for t in [*twin.parameters(), *twin.buffers()]})
     outputs: dict[str, tuple[tuple[int, ...], Field | None]] = {}
     handles = list(_follow(twin, counter, outputs))
-    try:
-        with torch.no_grad(), counter:
-            for example in examples:
-                counter.hold(example, Field(map=_map(example)))
-            twin(*examples)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with taken_off(handles), torch.no_grad(), counter:
+        for example in examples:
+            counter.hold(example, Field(map=_map(example)))
+        twin(*examples)
     modules = dict(twin.named_modules())
     layers = tuple(
         _layer(name, module, counter.layers[name], *outputs[name])

@@ -29,6 +29,7 @@ from gossamer.cost.figures import LayerCost
 from gossamer.cost.formulas import convolution_kind
 from gossamer.cost.meter import measure
 from gossamer.errors import ModelError
+from gossamer.nn.modes import taken_off
 
 __all__ = ["profile_torch"]
 
@@ -147,7 +148,7 @@ def _run(network: nn.Module, batch: torch.Tensor, threads: int, runs: int) -> li
     before = torch.get_num_threads()
     open_ranges: list[record_function] = []
     handles = list(_follow(network, open_ranges))
-    try:
+    with taken_off(handles):
         torch.set_num_threads(threads)
         network.eval()
         with torch.inference_mode(), _quiet():
@@ -156,9 +157,6 @@ def _run(network: nn.Module, batch: torch.Tensor, threads: int, runs: int) -> li
             with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
                 for _ in range(runs):
                     network(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
         torch.set_num_threads(before)
         for module in training:
             module.training = True

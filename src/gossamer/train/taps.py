@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gossamer.nn.modes import in_eval
+from gossamer.nn.modes import in_eval, taken_off
 from gossamer.nn.network import Network, Stage
 
 __all__ = ["Site", "dry_run", "tapped"]
@@ -28,11 +28,8 @@ def tapped(modules: Sequence[nn.Module]) -> Iterator[dict[int, Tensor]]:
     """Number in `modules` -> what that module last gave, filled while networks run within."""
     outputs: dict[int, Tensor] = {}
     handles = [module.register_forward_hook(_keep(outputs, i)) for i, module in enumerate(modules)]
-    try:
+    with taken_off(handles):
         yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _keep(outputs: dict[int, Tensor], index: int) -> Any:

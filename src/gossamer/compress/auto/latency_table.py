@@ -23,7 +23,7 @@ from gossamer.compress.channels import Product
 from gossamer.cost.block_times import Job, Timer, time_jobs
 from gossamer.cost.blocks_of import Unit
 from gossamer.cost.latency_table import Platform
-from gossamer.nn.modes import in_eval
+from gossamer.nn.modes import in_eval, taken_off
 
 __all__ = ["LayerTable"]
 
@@ -186,12 +186,8 @@ def _kinds(environment: Environment) -> dict[str, _Kind]:
 
     handles = [module.register_forward_pre_hook(watch(name)) for name, module in named.items()]
     device = next(environment.network.parameters()).device
-    try:
-        with torch.no_grad(), in_eval(environment.network):
-            environment.network(torch.zeros((1, *environment.shape[1:]), device=device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with taken_off(handles), torch.no_grad(), in_eval(environment.network):
+        environment.network(torch.zeros((1, *environment.shape[1:]), device=device))
     return {
         name: _kind(module, sides[name], products[name]) for name, module in named.items() if name in sides
     }

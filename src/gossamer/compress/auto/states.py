@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.compress.auto.environment import Environment
-from gossamer.nn.modes import in_eval
+from gossamer.nn.modes import in_eval, taken_off
 
 __all__ = ["FEATURES", "States"]
 
@@ -65,12 +65,8 @@ def _looked_at(network: nn.Module, shape: Sequence[int], names: Sequence[str]) -
         return hook
 
     handles = [modules[name].register_forward_pre_hook(watch(name)) for name in names if name in modules]
-    try:
-        with torch.no_grad(), in_eval(network):
-            network(torch.zeros((1, *shape[1:]), device=next(network.parameters()).device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with taken_off(handles), torch.no_grad(), in_eval(network):
+        network(torch.zeros((1, *shape[1:]), device=next(network.parameters()).device))
     return [_numbers(modules.get(name), *sides.get(name, (0, 0))) for name in names]
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from gossamer.compress.codebook.steps import LayerMoments, Loss
 from gossamer.errors import DataError
+from gossamer.nn.modes import taken_off
 
 __all__ = ["bias_names", "divergence_from", "measure_moments", "network_tensors"]
 
@@ -156,11 +157,8 @@ def _watched(network: nn.Module, sums: Mapping[str, _Sums]) -> Iterator[None]:
             return output.clone()  # an activation in place changes the copy
 
         handles.append(network.get_submodule(name).register_forward_hook(keep))
-    try:
+    with taken_off(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager

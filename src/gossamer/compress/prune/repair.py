@@ -21,7 +21,7 @@ from gossamer.compress.channels import Channels, Product, find_channels
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.scores import Batches
 from gossamer.nn.channels import open_attention
-from gossamer.nn.modes import in_eval
+from gossamer.nn.modes import in_eval, taken_off
 
 __all__ = ["absorb_means", "reconstruct", "reestimate_norms", "repair"]
 
@@ -149,13 +149,9 @@ def _means(
             if isinstance(module, nn.BatchNorm2d | nn.LayerNorm) and getattr(module, "bias", None) is not None
         ]
     device = next(network.parameters()).device
-    try:
-        with torch.no_grad(), in_eval(network):
-            for pictures in runs:
-                network(pictures.to(device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with taken_off(handles), torch.no_grad(), in_eval(network):
+        for pictures in runs:
+            network(pictures.to(device))
     return found
 
 
@@ -234,14 +230,10 @@ def _sampled(
     modules = dict(network.named_modules())
     handles = [modules[name].register_forward_hook(watch(name)) for name in layers]
     handles += [modules[layers[0]].register_forward_hook(stop)] if len(layers) == 1 else []
-    try:
-        with torch.no_grad(), in_eval(network):
-            for part in pictures:
-                with contextlib.suppress(_Reached):
-                    network(part)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with taken_off(handles), torch.no_grad(), in_eval(network):
+        for part in pictures:
+            with contextlib.suppress(_Reached):
+                network(part)
     return {name: torch.cat(found) for name, found in rows.items()}
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gossamer.compress.channels import Channels
 from gossamer.errors import GossamerError
 from gossamer.nn.channels import open_attention
-from gossamer.nn.modes import in_eval
+from gossamer.nn.modes import in_eval, taken_off
 
 __all__ = ["COMPARABLE", "FROM_PICTURES", "Batches", "Importance", "scores_of"]
 
@@ -219,10 +219,6 @@ def _missed(network: nn.Module, channels: Channels, batches: Batches) -> Scores:
 
 
 def _run(network: nn.Module, batches: Batches, handles: Sequence[Any]) -> None:
-    try:
-        with torch.no_grad(), in_eval(network):
-            for pictures, _ in batches:
-                network(pictures)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with taken_off(handles), torch.no_grad(), in_eval(network):
+        for pictures, _ in batches:
+            network(pictures)

@@ -19,6 +19,7 @@ from gossamer.compress.quantize.flow import Flow, Reader, follow, heavy_layers
 from gossamer.compress.quantize.pictures import check_network, check_pictures, run_on
 from gossamer.errors import ModelError
 from gossamer.nn.fuse import fuse
+from gossamer.nn.modes import taken_off
 
 __all__ = ["equalize", "relax_relu6"]
 
@@ -137,11 +138,8 @@ def relax_relu6(network: nn.Module, pictures: Tensor, *, min_agreement: float = 
         module.register_forward_pre_hook(lambda _, args, name=name: note(name, args[0]))
         for name, module in clips.items()
     ]
-    try:
+    with taken_off(handles):
         before = run_on(ours, pictures)
-    finally:
-        for handle in handles:
-            handle.remove()
     free = _with_relu(ours, clips)
     agreement = float((run_on(free, pictures).argmax(1) == before.argmax(1)).float().mean())
     return free if agreement >= min_agreement else _with_relu(ours, [n for n in clips if highest[n] <= 6])

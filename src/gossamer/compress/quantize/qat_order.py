@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.compress.quantize.pictures import run_on
+from gossamer.nn.modes import taken_off
 
 __all__ = ["Hook", "calibrate_in_order", "hooked"]
 
@@ -58,8 +59,5 @@ def _take_statistics(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
 def hooked(network: nn.Module, hooks: Mapping[str, Hook]) -> Iterator[None]:
     """These hooks before the forward of layers, for as long as the block runs."""
     handles = [network.get_submodule(n).register_forward_pre_hook(hook) for n, hook in hooks.items()]
-    try:
+    with taken_off(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

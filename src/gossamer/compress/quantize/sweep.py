@@ -21,6 +21,7 @@ from gossamer.compress.quantize.ranges import RangeMethod, find_range
 from gossamer.compress.quantize.simulate import Grid, asymmetric_grid, fake_quantize, symmetric_grid
 from gossamer.errors import ModelError
 from gossamer.nn.fuse import fuse
+from gossamer.nn.modes import taken_off
 
 __all__ = ["INT8", "Exact", "Rounding", "Settle", "Visit", "channel_means", "sweep"]
 
@@ -94,11 +95,8 @@ def sweep(
     handles: list[Any] = []
     for name, layer in layers.items():
         handles += _round_in_pass(name, layer, known[name], rounding, visit, settle)
-    try:
+    with taken_off(handles):
         run_on(ours, pictures)
-    finally:
-        for handle in handles:
-            handle.remove()
     return ours
 
 
@@ -146,11 +144,8 @@ def _exact(
         )
         for name in names
     ]
-    try:
+    with taken_off(handles):
         scores = run_on(network, pictures)
-    finally:
-        for handle in handles:
-            handle.remove()
     if not bool(torch.isfinite(scores).all()):
         raise ModelError("the network gives NaN for calibration pictures; check their size and the weights")
     return found

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gossamer.compress.prune.scores import Batches
 from gossamer.errors import GossamerError, ModelError
-from gossamer.nn.modes import in_eval
+from gossamer.nn.modes import in_eval, taken_off
 from gossamer.nn.network import Network, last_layer
 
 __all__ = ["LayerZeros", "SparsePlan", "parse_pattern", "plan_zeros", "weight_scores", "zero_mask"]
@@ -218,11 +218,7 @@ def _mean_squares(network: nn.Module, layers: Mapping[str, Layer], batches: Batc
         return hook
 
     handles = [layer.register_forward_pre_hook(note(name)) for name, layer in layers.items()]
-    try:
-        with torch.no_grad(), in_eval(network):
-            for pictures, _ in batches:
-                network(pictures)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with taken_off(handles), torch.no_grad(), in_eval(network):
+        for pictures, _ in batches:
+            network(pictures)
     return found
