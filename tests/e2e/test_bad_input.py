@@ -118,7 +118,7 @@ def test_budgets(refused, pictures, tmp_path, within, message):
     ("arguments", "message"),
     [
         (("--on", "onnxruntme"), "unknown runtime 'onnxruntme'; did you mean 'onnxruntime'?"),
-        (("--on", "tpu"), "unknown runtime 'tpu'; known: onnxruntime"),
+        (("--on", "tpu"), "unknown runtime 'tpu'; known: litert, onnxruntime, openvino"),
         (("--threads", "0"), "threads is at least 1, got 0; use --threads 1"),
         (("--minutes", "0"), "minutes is between 0.05 and 10,080 (a week), got 0; use --minutes 20"),
         (("--minutes", "-3"), "minutes is between 0.05"),
@@ -298,7 +298,10 @@ class TestPredict:
     def test_models_that_are_none(self, refused, picture, tmp_path):
         refused("no such model file: none.onnx; check the path", "predict", "none.onnx", picture)
         refused(
-            "a model is a bundle folder, a .onnx or a .gsm file, got model.pt", "predict", "model.pt", picture
+            "a model is a bundle folder, a .onnx, .tflite or .gsm file, got model.pt",
+            "predict",
+            "model.pt",
+            picture,
         )
         refused("is no bundle (it has no model.json)", "predict", tmp_path, picture)
         (tmp_path / "text.onnx").write_text("this is no network")

@@ -1,4 +1,4 @@
-"""Exported networks of the zoo give torch's scores, on a file of each runtime, within 1e-4."""
+"""Exported networks of the zoo give torch's scores, on a file of each runtime, within 1e-4 of the largest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIDE = 64
 @pytest.mark.parametrize(("on", "name"), CASES)
 def test_scores_are_torchs(tmp_path, on, name):
     runtime = get_runtime(on)
-    network = enliven(build(name, num_classes=10), (3, SIDE, SIDE))
+    network = enliven(build(name, num_classes=10, seed=0), (3, SIDE, SIDE))
     path = tmp_path / f"m{runtime.suffix}"
     runtime.export(network, InputContract(Size(SIDE, SIDE)), path)
     session = runtime.load(path, threads=1)
@@ -30,4 +30,4 @@ def test_scores_are_torchs(tmp_path, on, name):
     ours = np.concatenate([session.run(inputs[i : i + 1]) for i in range(len(inputs))])
     theirs = scores(network, inputs).numpy()
     assert np.ptp(theirs) > 0.1, "a network whose scores are all alike proves nothing"
-    assert np.abs(ours - theirs).max() <= 1e-4
+    assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()
