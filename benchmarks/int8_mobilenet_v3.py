@@ -95,7 +95,7 @@ def run() -> Iterator[str]:
         folder = Path(name)
         bundle = load(os.environ.get("GOSSAMER_INT8_BUNDLE") or _trained(folder))
         yield f"{bundle.spec.name} from scratch on RSSCN7, {bundle.contract.size}, seed {bundle.provenance['seed']}"
-        calibration, judged = _pictures(bundle, folder)
+        calibration, judged = bundle_pictures(bundle, folder)
         export(bundle.network(), bundle.contract, folder / "fp32.onnx")
         exact = _answers(folder / "fp32.onnx", judged.inputs)
         yield f"fp32: {judged.points(exact, 'val'):.2f} % of {judged.first_test} validation pictures"
@@ -125,7 +125,7 @@ def _trained(folder: Path) -> Path:
     return made.bundle.folder
 
 
-def _pictures(bundle: Bundle, folder: Path) -> tuple[list[np.ndarray], Judged]:
+def bundle_pictures(bundle: Bundle, folder: Path) -> tuple[list[np.ndarray], Judged]:
     report = check(DATA, seed=int(bundle.provenance["seed"]))
     side, contract = bundle.contract.size.height, bundle.contract
     splits = {name: split_pictures(report, name, side, _Here(folder)) for name in ("train", "val", "test")}

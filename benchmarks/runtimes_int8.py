@@ -25,7 +25,7 @@ from torch import nn
 
 from benchmarks._pictures import Numbers, imagenet, tensors, trained
 from benchmarks.int8_accuracy import NETWORKS
-from benchmarks.int8_mobilenet_v3 import _pictures
+from benchmarks.int8_mobilenet_v3 import bundle_pictures
 from gossamer.compress.precision import convert, post_training
 from gossamer.compress.quantize.verdict import decide
 from gossamer.cost.latency import Latency, compare, measure_latency
@@ -82,7 +82,7 @@ def _subjects() -> Iterator[Subject]:
     if folder:
         bundle = load(folder)
         with tempfile.TemporaryDirectory(prefix="gossamer-runtimes-") as cache:
-            calibration, judged = _pictures(bundle, Path(cache))
+            calibration, judged = bundle_pictures(bundle, Path(cache))
         test = judged.part("test")
         yield Subject(
             f"bundle of {bundle.spec.name}",

@@ -114,6 +114,14 @@ def test_a_network_with_other_classes_is_judged_by_agreement_with_itself(gossame
     assert "agreement" in json.loads(text)["headline"]
 
 
+@pytest.mark.parametrize("verb", [("export", "--to", "onnxruntime"), ("compress", "--method", "pack")])
+def test_an_exported_file_is_no_network(gossamer, tmp_path, verb):
+    code, text, err = gossamer(verb[0], tmp_path / "model.onnx", *verb[1:], "--out", tmp_path / "run")
+    assert (code, text) == (2, "")
+    assert err.startswith("error: an exported file has no layers left to work on, got ")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

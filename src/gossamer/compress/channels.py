@@ -16,7 +16,6 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from gossamer.compress.channel_rules import RULES
 from gossamer.compress.channel_values import Channels, Labels, Product, Slot
 from gossamer.errors import ModelError
 from gossamer.nn.channels import forget_tables, keep_channels
+from gossamer.nn.modes import taken_off
 
 __all__ = ["Channels", "Product", "Slot", "find_channels"]
 
@@ -39,18 +39,14 @@ def find_channels(network: nn.Module, example: Sequence[int] | Tensor) -> Channe
         ModelError: it does not run at that shape, or decides by values.
     """
     shape = tuple(int(side) for side in (example.shape if isinstance(example, Tensor) else example))
-    handles: list[Any] = []
     try:
         twin = _on_meta(network)
         tracer = Tracer(twin, _shared(network), RULES)
         picture = torch.empty((1, *shape[1:]), device="meta")
         tracer.label(picture, np.full(picture.shape, -1, np.int64))
-        handles += list(tracer.listen(twin))
-        with torch.no_grad(), tracer:
+        with taken_off(list(tracer.listen(twin))), torch.no_grad(), tracer:
             result = twin(picture)
         tracer.freeze_outputs(result)
-        for handle in handles:
-            handle.remove()
         _freeze_stiff_heads(twin, tracer, picture)
     except (RuntimeError, ValueError, TypeError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -58,9 +54,6 @@ def find_channels(network: nn.Module, example: Sequence[int] | Tensor) -> Channe
             f"cannot follow {type(network).__name__} at {shape}: {line}; give an example that it takes, and no values "
             "to decide by"
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
     return tracer.channels()
 
 

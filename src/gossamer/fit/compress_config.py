@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gossamer.compress.codebook.session import SUFFIX
 from gossamer.compress.methods import parse_method
 from gossamer.compress.order import check_order
@@ -9,6 +11,8 @@ from gossamer.errors import GossamerError
 from gossamer.fit.config import RunConfig
 
 __all__ = ["CompressConfig", "SubjectConfig"]
+
+_EXPORTED = (".onnx", ".tflite")
 
 
 class SubjectConfig(RunConfig):
@@ -29,6 +33,10 @@ class SubjectConfig(RunConfig):
         if self.model.endswith(SUFFIX):
             raise GossamerError(
                 f"a packed file is the end of a chain, got {self.model}; give the bundle that it lies in, or the network's name"
+            )
+        if Path(self.model).suffix in _EXPORTED and "@" not in self.model:
+            raise GossamerError(
+                f"an exported file has no layers left to work on, got {self.model}; give the bundle that it lies in, or the network's name"
             )
         if not 0 <= self.max_drop < 1:
             raise GossamerError(f"max_drop is from 0 to below 1, got {self.max_drop:g}; write e.g. 1%")

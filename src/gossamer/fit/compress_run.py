@@ -28,7 +28,7 @@ from gossamer.fit.checking import checked_data
 from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_steps import Step, Steps, network_after
 from gossamer.fit.compress_subject import Judge, Subject, open_subject, trained_on
-from gossamer.fit.folder import RunFolder, open_run
+from gossamer.fit.folder import RunFolder, name_after, open_run
 from gossamer.fit.packing import PackedFile, packed_metadata, write_packed_network
 from gossamer.fit.pictures import split_pictures
 from gossamer.fit.publish import file_metadata
@@ -106,8 +106,7 @@ def compress(
     config = config.checked()
     get_runtime(config.on, making=True)
     subject = open_subject(config)
-    name = f"{Path(config.model).name or 'model'}-compressed".replace(":", "-").replace("@", "-")
-    with open_run(config, name, out, resume=resume) as run:
+    with open_run(config, name_after(config.model, "compressed"), out, resume=resume) as run:
         return _Run(config, subject, run, reporter or Quiet()).go()
 
 

@@ -24,7 +24,7 @@ from gossamer.errors import ModelError
 from gossamer.fit.config import FitConfig
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.int8_files import calibration_inputs, int8_files
-from gossamer.fit.pictures import split_pictures
+from gossamer.fit.pictures import share_right, split_pictures
 from gossamer.fit.reporter import Reporter
 from gossamer.fit.training import Trained, TrainedNetwork, load_trained
 from gossamer.types import Precision
@@ -276,10 +276,4 @@ class _Files:
     def _accuracy(self, path: Path, precision: str) -> float:
         session = get_runtime(self.config.on).load(path, threads=self.config.threads)
         pixels, labels, *_ = split_pictures(self.report, "val", self.network.candidate.size, self.run)
-        hits = 0
-        with self.reporter.bar(f"validating {precision}", len(labels)) as bar:
-            for i in range(len(labels)):
-                scores = session.run(self.contract.normalise(pixels[i : i + 1]))
-                hits += int(scores.argmax()) == int(labels[i])
-                bar.update(i + 1)
-        return hits / len(labels)
+        return share_right(session, self.contract, pixels, labels, self.reporter, f"validating {precision}")

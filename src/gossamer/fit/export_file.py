@@ -23,8 +23,8 @@ from gossamer.errors import ModelError
 from gossamer.fit.compress_subject import Judge, Subject
 from gossamer.fit.export_config import ExportConfig, Target
 from gossamer.fit.folder import RunFolder
-from gossamer.fit.int8_files import calibration_inputs, int8_files
-from gossamer.fit.pictures import split_pictures
+from gossamer.fit.int8_files import Inputs, calibration_inputs, int8_files
+from gossamer.fit.pictures import share_right, split_pictures
 from gossamer.fit.publish import file_metadata
 from gossamer.fit.reporter import Reporter
 
@@ -79,21 +79,21 @@ class FileJudge:
             "val": (judge.val.pixels, judge.truth_of(judge.val)),
             "test": (test.pixels, judge.truth_of(test)),
         }
-        self.calibration = calibration_inputs(judge.train.pixels, judge.contract, config.seed)
+        self._train, self._seed = judge.train.pixels, config.seed
         self.what = judge.what
         self._bases: dict[Path, float] = {}
+
+    @property
+    def calibration(self) -> Inputs:
+        """What int8 is calibrated on; prepared when it is asked for."""
+        return calibration_inputs(self._train, self._contract, self._seed)
 
     def score(self, runtime: str, path: Path, split: Literal["val", "test"] = "val") -> float:
         """Of the file itself, on its runtime."""
         pixels, truth = self._splits[split]
         session = get_runtime(runtime).load(path, threads=self._threads)
-        hits = 0
-        with self._reporter.bar(f"{runtime} {path.stem} on {split}", len(truth)) as bar:
-            for i in range(len(truth)):
-                scores = session.run(self._contract.normalise(pixels[i : i + 1]))
-                hits += int(scores.argmax()) == int(truth[i])
-                bar.update(i + 1)
-        return hits / len(truth)
+        text = f"{runtime} {path.stem} on {split}"
+        return share_right(session, self._contract, pixels, truth, self._reporter, text)
 
     def drop(self, runtime: str, exact: Path, path: Path) -> float:
         """What a file loses of its fp32 file's score on the validation split."""

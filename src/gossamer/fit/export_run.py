@@ -17,7 +17,7 @@ from gossamer.fit.checking import checked_data
 from gossamer.fit.compress_subject import Judge, Subject, open_subject, trained_on
 from gossamer.fit.export_config import ExportConfig
 from gossamer.fit.export_file import Exported, FileJudge, Files
-from gossamer.fit.folder import RunFolder, open_run
+from gossamer.fit.folder import RunFolder, name_after, open_run
 from gossamer.fit.reporter import Quiet, Reporter
 from gossamer.report.table import table_page
 from gossamer.train.pace import save_average
@@ -67,8 +67,7 @@ def export(
     need_torch()
     config = config.checked()
     subject = open_subject(config)
-    name = f"{Path(config.model).name or 'model'}-exported".replace(":", "-").replace("@", "-")
-    with open_run(config, name, out, resume=resume) as run:
+    with open_run(config, name_after(config.model, "exported"), out, resume=resume) as run:
         return _exported(config, subject, run, reporter or Quiet())
 
 

@@ -22,7 +22,7 @@ from gossamer._machine import describe_machine, versions
 from gossamer.errors import RunFolderError
 from gossamer.fit.config import RunConfig
 
-__all__ = ["RunFolder", "default_folder", "open_run"]
+__all__ = ["RunFolder", "default_folder", "name_after", "open_run"]
 
 Result = TypeVar("Result", bound=BaseModel)
 _METRICS = ("time", "network", "seconds", "passes", "train_loss", "val_loss", "val_accuracy")
@@ -36,6 +36,11 @@ def default_folder(name: str) -> Path:
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder
+
+
+def name_after(model: str, what: str) -> str:
+    """The name of a run that makes something of a model: `bundle-exported`."""
+    return f"{Path(model).name or 'model'}-{what}".replace(":", "-").replace("@", "-")
 
 
 @contextlib.contextmanager

@@ -23,9 +23,9 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
 
-__all__ = ["CALIBRATION_PICTURES", "calibration_inputs", "int8_files"]
+__all__ = ["Inputs", "calibration_inputs", "int8_files"]
 
-CALIBRATION_PICTURES = 256
+_CALIBRATION_PICTURES = 256
 _EDIT_PICTURES = 32
 _SENSITIVITY_PICTURES = 32
 _MOST_FP32 = 6
@@ -36,7 +36,7 @@ Inputs = Sequence[NDArray[np.float32]]
 
 def calibration_inputs(pixels: Pixels, contract: InputContract, seed: int) -> Inputs:
     """Prepared inputs (1, bands, H, W) of up to 256 of the training pictures (N, H, W, bands), drawn by the seed."""
-    order = np.random.default_rng(seed).permutation(len(pixels))[:CALIBRATION_PICTURES]
+    order = np.random.default_rng(seed).permutation(len(pixels))[:_CALIBRATION_PICTURES]
     return [contract.normalise(pixels[i : i + 1]) for i in sorted(order.tolist())]
 
 

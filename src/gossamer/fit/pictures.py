@@ -12,10 +12,12 @@ from gossamer.data.bands import Bands
 from gossamer.data.cache import Pixels, load_pictures
 from gossamer.data.check import CheckReport
 from gossamer.data.dataset import SplitName
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes import Session
 from gossamer.errors import DataError
 from gossamer.fit.reporter import Quiet, Reporter
 
-__all__ = ["SplitPictures", "split_pictures"]
+__all__ = ["SplitPictures", "share_right", "split_pictures"]
 
 
 class HasPath(Protocol):
@@ -64,3 +66,21 @@ def split_pictures(
         )
     lost = [dataset.relative(samples[i]) for i in array.lost]
     return SplitPictures(array.pixels[keep], labels[keep], lost, report.bands)
+
+
+def share_right(
+    session: Session,
+    contract: InputContract,
+    pixels: Pixels,
+    truth: NDArray[np.int64],
+    reporter: Reporter,
+    text: str,
+) -> float:
+    """Of pictures (N, H, W, bands) the share that a file names as `truth` (N,) does, one at a time as it is deployed."""
+    hits = 0
+    with reporter.bar(text, len(truth)) as bar:
+        for i in range(len(truth)):
+            scores = session.run(contract.normalise(pixels[i : i + 1]))
+            hits += int(scores.argmax()) == int(truth[i])
+            bar.update(i + 1)
+    return hits / len(truth)

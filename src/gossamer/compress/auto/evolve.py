@@ -21,7 +21,7 @@ _STEP = 0.2
 
 
 def drive(environment: Environment, *, evaluations: int, seed: int, tick: Tick | None = None) -> Found:
-    """Start at the uniform policy and follow the better half of each generation."""
+    """Start at the better of both starts and follow the better half of each generation."""
     trials = Trials(environment, evaluations, tick)
     random = np.random.default_rng(seed)
     search = _Evolution(np.array(trials.start.policy), _STEP)

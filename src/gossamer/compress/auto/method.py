@@ -82,9 +82,10 @@ class Auto:
 
     def _environment(self, network: nn.Module, work: Work, metric: Metric) -> Environment:
         """In multiples that fill the processor's vectors, narrower ones where the budget cannot be reached so."""
-        importance: Importance = "reconstruction" if work.batches else "l1"
         if self.importance != "auto":
             importance = self.importance
+        else:
+            importance = "reconstruction" if work.batches else "l1"
         multiple = self.multiple
         if multiple is None:
             block = Platform.here(runtime=work.on).channel_block

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.factorise import Layer
-from gossamer.nn.modes import in_eval
+from gossamer.nn.modes import in_eval, taken_off
 
 __all__ = ["EXACT_UP_TO", "LARGEST", "Moment", "second_moments"]
 
@@ -101,7 +101,7 @@ def second_moments(network: nn.Module, pictures: Tensor, names: Iterable[str]) -
         for name, layer in layers.items()
     ]
     try:
-        with torch.no_grad(), in_eval(network):
+        with taken_off(handles), torch.no_grad(), in_eval(network):
             for batch in pictures.split(_BATCH):
                 network(batch)
     except (RuntimeError, ValueError, TypeError) as error:
@@ -110,9 +110,6 @@ def second_moments(network: nn.Module, pictures: Tensor, names: Iterable[str]) -
             f"{type(network).__name__} does not run on calibration pictures of shape {tuple(pictures.shape)}: {line}; "
             "give pictures prepared for it"
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
     return _moments(layers, sums)
 
 

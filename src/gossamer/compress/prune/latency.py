@@ -101,12 +101,16 @@ def plan_latency(
                 break
             share = _next(tries, wanted, low, high)
         if best is None:
-            least = min(tries, key=lambda each: each.latency_share)
-            raise ModelError(
-                f"{target:g} of the latency cannot be reached: {least.latency_share:.2f} ({least.p50_ms:.2f} ms) is left at "
-                f"{least.macs_share:.0%} of the macs; lower floor or multiple, or ask for more"
-            )
+            raise _out_of_reach(target, tries)
         return *best, len(tries)
+
+
+def _out_of_reach(target: float, tries: Sequence[LatencyTry]) -> ModelError:
+    least = min(tries, key=lambda each: each.latency_share)
+    return ModelError(
+        f"{target:g} of the latency cannot be reached: {least.latency_share:.2f} ({least.p50_ms:.2f} ms) is left at "
+        f"{least.macs_share:.0%} of the macs; lower floor or multiple, or ask for more"
+    )
 
 
 def _nearest(prunable: Prunable, share: float, scope: Scope) -> tuple[Kept, float]:
