@@ -171,4 +171,4 @@ def _edited(
 
 def _answers(path: Path, pictures: torch.Tensor) -> Numbers:
     session = load(path, threads=1)
-    return np.array([int(session.run(one.numpy()).argmax()) for one in pictures.split(1)], np.int64)
+    return np.array([int(session.run(one.numpy())[0].argmax()) for one in pictures.split(1)], np.int64)

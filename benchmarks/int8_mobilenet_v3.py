@@ -188,7 +188,7 @@ def _mixed(
 
 def _answers(path: Path, inputs: list[np.ndarray]) -> Numbers:
     session = open_file(path, threads=1)
-    return np.array([int(session.run(one).argmax()) for one in inputs], np.int64)
+    return np.array([int(session.run(one)[0].argmax()) for one in inputs], np.int64)
 
 
 def _against(answers: Numbers, exact: Numbers, judged: Judged, split: str) -> str:

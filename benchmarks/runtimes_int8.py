@@ -137,4 +137,4 @@ def _times(timed: Latency, exact: Latency) -> str:
 
 
 def _answers(session: FileSession, pictures: Inputs) -> Numbers:
-    return np.array([int(session.run(one).argmax()) for one in pictures], np.int64)
+    return np.array([int(session.run(one)[0].argmax()) for one in pictures], np.int64)

@@ -61,7 +61,7 @@ def test_one_bundle_holds_files_for_every_target(gossamer, data, trained, tmp_pa
         assert sha256(path) == file.sha256 == entry["sha256"]
         session = get_runtime(file.runtime).load(path, threads=1)
         assert json.loads(session.metadata["gossamer"])["labels"] == list(load(trained).labels)
-        assert session.run(np.zeros((1, 3, 32, 32), np.float32)).shape == (1, 3)
+        assert session.run(np.zeros((1, 3, 32, 32), np.float32))[0].shape == (1, 3)
     assert not (out / "work").exists()
     assert "int8" in (out / "report.html").read_text(encoding="utf-8")
     first = sorted(data.glob("*/*"))[0]

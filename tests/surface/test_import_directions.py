@@ -51,7 +51,7 @@ FAMILIES = tuple(
 
 # Lowest first. A module stands in the layer of its longest prefix and imports from its own and lower layers only.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "ground": ("", "errors", "types", "_files", "_machine", "_quiet"),
+    "ground": ("", "errors", "types", "_files", "_machine", "_quiet", "_table"),
     "shell": (
         "compress",
         "compress.codebook",

@@ -74,7 +74,7 @@ class Predictor:
     def predict(self, file: Path, *, top: int = 5) -> Prediction:
         """The best `top` classes of one picture; a picture that cannot be read gives an error, not an exception."""
         try:
-            scores = softmax(self.session.run(self.contract.open(file)))[0]
+            scores = softmax(self.session.run(self.contract.open(file))[0])[0]
         except DataError as error:
             return Prediction(file, (), (), str(error))
         order = np.argsort(-scores, kind="stable")[:top]

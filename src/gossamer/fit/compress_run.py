@@ -208,7 +208,7 @@ class _Run:
             for i in range(len(pixels)):
                 picture = self.subject.contract.normalise(pixels[i : i + 1])
                 for name, session in sessions.items():
-                    answers[name].append(int(session.run(picture).argmax()))
+                    answers[name].append(int(session.run(picture)[0].argmax()))
                 bar.update(i + 1)
         same = float(np.mean(np.array(answers["after"]) == np.array(answers["before"])))
         found: dict[str, Any] = {"agreement": same, "test_pictures": len(pixels)}

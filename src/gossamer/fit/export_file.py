@@ -223,7 +223,7 @@ class Files:
         inputs = np.random.default_rng(0).standard_normal(self.subject.contract.shape).astype(np.float32)
         with torch.no_grad():
             wanted = self.subject.network(torch.from_numpy(inputs)).numpy()
-        return float(np.abs(session.run(inputs) - wanted).max() / (np.abs(wanted).max() or 1.0))
+        return float(np.abs(session.run(inputs)[0] - wanted).max() / (np.abs(wanted).max() or 1.0))
 
 
 def _parity(target: Target, difference: float) -> str:

@@ -80,7 +80,7 @@ def share_right(
     hits = 0
     with reporter.bar(text, len(truth)) as bar:
         for i in range(len(truth)):
-            scores = session.run(contract.normalise(pixels[i : i + 1]))
+            scores = session.run(contract.normalise(pixels[i : i + 1]))[0]
             hits += int(scores.argmax()) == int(truth[i])
             bar.update(i + 1)
     return hits / len(truth)

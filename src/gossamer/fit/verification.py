@@ -151,7 +151,7 @@ def _run_split(
         for done, index in enumerate(indices, 1):
             sample = report.dataset.samples[index]
             try:
-                rows.append(session.run(contract.open(sample.path))[0])
+                rows.append(session.run(contract.open(sample.path))[0][0])
             except DataError:
                 lost.append(report.dataset.relative(sample))
                 continue
@@ -200,7 +200,7 @@ def _parity(
             inputs = contract.open(report.dataset.samples[index].path)
         except DataError:
             continue
-        theirs = session.run(inputs)
+        theirs = session.run(inputs)[0]
         with torch.no_grad():
             ours = module(torch.from_numpy(inputs)).numpy()
         largest = max(largest, float(np.abs(ours - theirs).max()))

@@ -142,7 +142,7 @@ class ArchitectureContract:
         inputs = noise(8, (3, _SIDE, _SIDE))[
             :3
         ]  # what the norms were fitted to: others may explode in deep networks
-        ours = np.concatenate([session.run(inputs[i : i + 1]) for i in range(3)])
+        ours = np.concatenate([session.run(inputs[i : i + 1])[0] for i in range(3)])
         theirs = scores(network, inputs).numpy()
         spread = float(np.ptp(theirs, axis=0).max())
         assert spread > 1e-2 * np.abs(theirs).max(), "a network whose scores are all alike proves nothing"

@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.metadata import METADATA_KEY, read_metadata
 from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime
 from gossamer.errors import BundleError, ModelError
-from gossamer.testing.networks import noise, scores, tiny_networks
+from gossamer.testing.networks import TwoOutputs, noise, scores, tiny_networks
 from gossamer.types import PRECISIONS, Size
 
 __all__ = ["RuntimeContract"]
@@ -69,12 +70,27 @@ class RuntimeContract:
         runtime.export(network, _CONTRACT, path)
         session = runtime.load(path, threads=1)
         inputs = noise(6, (3, _SIDE, _SIDE), seed=5)
-        ours = np.concatenate([session.run(inputs[i : i + 1]) for i in range(len(inputs))])
+        ours = np.concatenate([session.run(inputs[i : i + 1])[0] for i in range(len(inputs))])
         theirs = scores(network, inputs).numpy()
         assert ours.shape == (6, 5)
         assert ours.dtype == np.float32
         assert np.ptp(theirs) > 0.5, "a network whose scores are all alike proves nothing"
         assert np.abs(ours - theirs).max() <= self.tolerance
+
+    def test_several_outputs_come_by_name_and_in_order(self, runtime: Runtime, tmp_path: Path) -> None:
+        path, names = tmp_path / f"model{runtime.suffix}", ("total", "map")
+        network = TwoOutputs()
+        runtime.export(network, _CONTRACT, path, outputs=names)
+        runtime.write_metadata(path, {"labels": [], "input": _CONTRACT.to_json(), "outputs": names})
+        session = runtime.load(path, threads=1)
+        value = noise(1, (3, _SIDE, _SIDE))
+        assert session.outputs == names
+        total, places = session.run(value)
+        wanted = [each.detach().numpy() for each in network(torch.from_numpy(value))]
+        assert total.shape == (1, 2)
+        assert places.shape == (1, 4, _SIDE, _SIDE)
+        assert np.abs(total - wanted[0]).max() <= self.tolerance
+        assert np.abs(places - wanted[1]).max() <= self.tolerance
 
     def test_a_session_tells_the_shape_it_takes(self, runtime: Runtime, exported: Path) -> None:
         assert runtime.load(exported, threads=1).shape == (1, 3, _SIDE, _SIDE)
@@ -88,7 +104,7 @@ class RuntimeContract:
 
     def test_threads_do_not_change_scores(self, runtime: Runtime, exported: Path) -> None:
         value = noise(1, (3, _SIDE, _SIDE))
-        one, two = (runtime.load(exported, threads=threads).run(value) for threads in (1, 2))
+        one, two = (runtime.load(exported, threads=threads).run(value)[0] for threads in (1, 2))
         assert np.abs(one - two).max() <= self.tolerance
 
     def test_metadata_survives(self, runtime: Runtime, exported: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_foreign_transformers_lose_heads(name, tmp_path):
     assert float((scores - whole).abs().max() / whole.abs().max()) < 1e-4
     contract = InputContract(Size(side, side), ("r", "g", "b"), mean=(0.0,) * 3, std=(1.0,) * 3)
     onnxruntime.export(cut, contract, tmp_path / "cut.onnx")
-    found = onnxruntime.load(tmp_path / "cut.onnx", threads=1).run(picture.numpy())
+    found = onnxruntime.load(tmp_path / "cut.onnx", threads=1).run(picture.numpy())[0]
     assert np.abs(np.asarray(found).reshape(-1) - scores.numpy().reshape(-1)).max() < 1e-4
 
 

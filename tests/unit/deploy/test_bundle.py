@@ -85,7 +85,7 @@ def test_the_folder_holds_this_and_nothing_else(bundle):
 
 def test_the_file_runs(parts, bundle):
     value = noise(1, (3, 32, 32))
-    assert np.abs(bundle.session(threads=1).run(value) - scores(parts[0], value).numpy()).max() < 1e-4
+    assert np.abs(bundle.session(threads=1).run(value)[0] - scores(parts[0], value).numpy()).max() < 1e-4
 
 
 def test_the_network_is_rebuilt_with_its_weights(parts, bundle):
@@ -98,7 +98,7 @@ def test_the_network_is_rebuilt_with_its_weights(parts, bundle):
 def test_a_bundle_moves(parts, bundle, tmp_path):
     shutil.move(bundle.folder, tmp_path / "elsewhere")
     value = noise(1, (3, 32, 32))
-    assert load(tmp_path / "elsewhere").session().run(value).shape == (1, 3)
+    assert load(tmp_path / "elsewhere").session().run(value)[0].shape == (1, 3)
 
 
 def test_saving_again_replaces(parts, bundle):

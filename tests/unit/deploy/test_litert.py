@@ -43,13 +43,13 @@ def test_a_foreign_network_gives_torchs_scores_and_stays_as_it_was(exported):
     assert network.training
     session = litert.load(path, threads=1)
     for value in inputs(6):
-        assert np.abs(session.run(value) - scores(network.eval(), value)).max() <= 1e-5
+        assert np.abs(session.run(value)[0] - scores(network.eval(), value)).max() <= 1e-5
     network.train()
 
 
 def test_a_result_stays_when_the_next_picture_is_run(exported):
     session = litert.load(exported[1], threads=1)
-    first = session.run(inputs(2)[0])
+    first = session.run(inputs(2)[0])[0]
     kept = first.copy()
     session.run(inputs(2)[1])
     assert np.array_equal(first, kept)

@@ -23,7 +23,7 @@ def exported(tmp_path_factory):
 
 
 def _answers(session, values):
-    return np.concatenate([session.run(value) for value in values])
+    return np.concatenate([session.run(value)[0] for value in values])
 
 
 def test_floats_are_computed_as_floats_unless_asked_otherwise(exported):
@@ -46,7 +46,7 @@ def test_threads_are_what_was_asked_for(exported, threads):
 
 def test_a_result_stays_when_the_next_picture_is_run(exported):
     session = openvino.load(exported[1], threads=1)
-    first = session.run(inputs(2)[0])
+    first = session.run(inputs(2)[0])[0]
     kept = first.copy()
     session.run(inputs(2)[1])
     assert np.array_equal(first, kept)
@@ -55,7 +55,7 @@ def test_a_result_stays_when_the_next_picture_is_run(exported):
 def test_a_picture_that_lies_otherwise_in_memory_gives_the_same(exported):
     session = openvino.load(exported[1], threads=1)
     value = inputs(1)[0]
-    assert np.array_equal(session.run(np.asfortranarray(value)), session.run(value))
+    assert np.array_equal(session.run(np.asfortranarray(value))[0], session.run(value)[0])
 
 
 def test_an_int8_file_of_onnxruntime_runs_here_too(exported, tmp_path):

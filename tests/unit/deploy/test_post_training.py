@@ -25,7 +25,7 @@ def files(tmp_path_factory):
 
 def _opinions(path):
     session = load(path, threads=1)
-    return np.concatenate([session.run(value) for value in inputs(60, seed=2)])
+    return np.concatenate([session.run(value)[0] for value in inputs(60, seed=2)])
 
 
 def test_sizes_fall(files):

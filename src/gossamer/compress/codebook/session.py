@@ -53,10 +53,14 @@ class PackedSession:
         """What the file carries beside the network, as an ONNX file's properties would."""
         return self._metadata
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores (1, K) of one prepared input (1, bands, H, W)."""
-        scores: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
-        return scores
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what `run` gives, in its order."""
+        return tuple(port.name for port in self._session.get_outputs())
+
+    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Every output of one prepared input (1, bands, H, W)."""
+        return tuple(self._session.run(None, {self._input: batch}))
 
 
 def open_packed(path: Path, *, threads: int = 1) -> PackedSession:

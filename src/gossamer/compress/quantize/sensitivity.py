@@ -98,7 +98,7 @@ def _units(nodes: Sequence[NodeProto]) -> list[list[NodeProto]]:
 
 def _scores(path: Path, pictures: Inputs) -> NDArray[np.float64]:
     session = get_runtime("onnxruntime").load(path, threads=1)
-    return np.concatenate([np.asarray(session.run(picture), np.float64).ravel() for picture in pictures])
+    return np.concatenate([np.asarray(session.run(picture)[0], np.float64).ravel() for picture in pictures])
 
 
 def _sqnr_db(exact: NDArray[np.float64], rounded: NDArray[np.float64]) -> float:

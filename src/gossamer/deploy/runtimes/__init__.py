@@ -28,8 +28,13 @@ class Session(Protocol):
         """What the file carries beside the network, by key."""
         ...
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores (1, K) of one prepared input (1, bands, H, W)."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what `run` gives, in its order."""
+        ...
+
+    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Every output of one prepared input (1, bands, H, W); the first axis of each is 1."""
         ...
 
 
@@ -56,8 +61,10 @@ class Runtime(Protocol):
         """The package that runs the files, imported."""
         ...
 
-    def export(self, network: Any, contract: InputContract, path: Path) -> None:
-        """Write the network (a torch module in eval mode) as this runtime's fp32 file."""
+    def export(
+        self, network: Any, contract: InputContract, path: Path, *, outputs: Sequence[str] = ("scores",)
+    ) -> None:
+        """Write the network (a torch module in eval mode) as this runtime's fp32 file; `outputs` names what it gives."""
         ...
 
     def write_metadata(self, path: Path, document: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from gossamer._files import atomic_path
 from gossamer._quiet import quiet
 from gossamer.deploy.contract import InputContract
+from gossamer.deploy.metadata import METADATA_KEY
 from gossamer.deploy.tflite_file import read_metadata_props, read_operators, write_metadata
 from gossamer.errors import BundleError, MissingExtraError, ModelError
 from gossamer.types import Precision
@@ -49,8 +51,12 @@ def engine() -> Any:
     return interpreter
 
 
-def export(network: Any, contract: InputContract, path: Path) -> None:
+def export(
+    network: Any, contract: InputContract, path: Path, *, outputs: Sequence[str] = ("scores",)
+) -> None:
     """Write a torch network as an fp32 .tflite file for one picture at a time, norms and branches folded in.
+
+    `outputs` are names of what the network gives, in its order; they stand in the metadata alone.
 
     Raises:
         ModelError: the network cannot be converted.
@@ -104,7 +110,7 @@ class LiteRtSession:
             ) from error
         self._path = path
         self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
+        self._outputs = self._interpreter.get_output_details()
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -114,10 +120,16 @@ class LiteRtSession:
     def shape(self) -> tuple[int, ...]:
         return tuple(int(side) for side in self._input["shape"])
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """As the metadata name them: the converter gives names of its own."""
+        told = json.loads(self.metadata.get(METADATA_KEY, "{}")).get("outputs", ())
+        return tuple(told) or tuple(str(port["name"]) for port in self._outputs)
+
+    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         self._interpreter.set_tensor(self._input["index"], _stored(batch, self._input))
         self._interpreter.invoke()
-        return _real(self._interpreter.get_tensor(self._output["index"]), self._output)
+        return tuple(_real(self._interpreter.get_tensor(port["index"]), port) for port in self._outputs)
 
 
 def _stored(values: NDArray[np.float32], port: Mapping[str, Any]) -> NDArray[Any]:

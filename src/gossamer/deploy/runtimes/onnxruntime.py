@@ -36,12 +36,20 @@ def engine() -> Any:
     return onnxruntime
 
 
-def export(network: Any, contract: InputContract, path: Path, *, names: bool = False) -> None:
+def export(
+    network: Any,
+    contract: InputContract,
+    path: Path,
+    *,
+    outputs: Sequence[str] = ("scores",),
+    names: bool = False,
+) -> None:
     """Write a torch network as fp32 ONNX for one picture at a time, norms, branches and padding folded in.
 
     Torch's tracing exporter is used: under a second a network where the other takes 4 to 20, and after the runtime's
-    own optimiser both give the same graph at the same speed (measured, docs/decisions/0005). With `names` nodes keep
-    the names of the modules they come from, which a shipped file has no use for.
+    own optimiser both give the same graph at the same speed (measured, docs/decisions/0005). `outputs` names what
+    the network gives, in its order. With `names` nodes keep the names of the modules they come from, which a shipped
+    file has no use for.
 
     Raises:
         ModelError: the network cannot be traced.
@@ -65,7 +73,7 @@ def export(network: Any, contract: InputContract, path: Path, *, names: bool = F
                 (example,),
                 buffer,  # type: ignore[arg-type]  # the tracing exporter takes a file object
                 input_names=["input"],
-                output_names=["scores"],
+                output_names=list(outputs),
                 opset_version=OPSET,
                 dynamo=False,
             )
@@ -127,9 +135,12 @@ class OrtSession:
     def shape(self) -> tuple[int, ...]:
         return tuple(side if isinstance(side, int) else 1 for side in self._session.get_inputs()[0].shape)
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
-        return scores
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(port.name for port in self._session.get_outputs())
+
+    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        return tuple(self._session.run(None, {self._input: batch}))
 
 
 def load(path: Path, *, threads: int) -> OrtSession:

@@ -107,9 +107,13 @@ class OpenVinoSession:
         sides = self.compiled.input(0).get_partial_shape()
         return tuple(side.get_length() if side.is_static else 1 for side in sides)
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = self._request.infer([np.ascontiguousarray(batch)])[0]
-        return scores
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(port.get_any_name() for port in self.compiled.outputs)
+
+    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        answers = self._request.infer([np.ascontiguousarray(batch)])
+        return tuple(answers[port] for port in self.compiled.outputs)
 
 
 def _reason(error: Exception) -> str:

@@ -65,7 +65,7 @@ def test_it_is_exported(case, tmp_path):
     _, _, factored = case
     file = tmp_path / "factored.onnx"
     file.write_bytes(whole(factored, SHAPE, "factored").model)
-    scores = get_runtime("onnxruntime").load(file, threads=1).run(PICTURE.numpy())
+    scores = get_runtime("onnxruntime").load(file, threads=1).run(PICTURE.numpy())[0]
     expected = _scores(factored).numpy()
     assert np.abs(scores - expected).max() <= 1e-4 * np.abs(expected).max()
 

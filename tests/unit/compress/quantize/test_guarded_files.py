@@ -34,7 +34,7 @@ def _file(network, path):
 
 def _scores(path, inputs):
     session = load(path, threads=1)
-    return np.concatenate([session.run(value) for value in inputs])
+    return np.concatenate([session.run(value)[0] for value in inputs])
 
 
 def _likeness(path, exact, inputs):

@@ -48,7 +48,7 @@ class Files(NamedTuple):
 
     def answers(self, path):
         session = get_runtime(self.name).load(path, threads=1)
-        return np.concatenate([session.run(value) for value in pictures(60, 2)])
+        return np.concatenate([session.run(value)[0] for value in pictures(60, 2)])
 
     def to_int8(self, *arguments):
         MAKERS[self.name].to_int8(*arguments)
