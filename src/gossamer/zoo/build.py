@@ -20,6 +20,7 @@ from gossamer.nn.factorise import factor_layers, read_layers
 from gossamer.nn.fuse import fuse
 from gossamer.nn.network import Network, truncate
 from gossamer.nn.quantize import quantize_layers, read_bits
+from gossamer.nn.rescale import read_rescale, rescale_outputs
 from gossamer.zoo.catalogue import find_entry
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source, load_weights
@@ -185,6 +186,8 @@ def _edit(network: nn.Module, edit: Mapping[str, Any]) -> nn.Module:
         return factor_layers(network, read_layers(edit))
     if edit.get("edit") == "quantize":
         return quantize_layers(network, read_bits(edit))
+    if edit.get("edit") == "rescale":
+        return rescale_outputs(network, *read_rescale(edit))
     raise ModelError(
-        f"unknown structural edit {edit.get('edit')!r}; this version knows: truncate, fuse, prune, factorise, quantize"
+        f"unknown structural edit {edit.get('edit')!r}; this version knows: truncate, fuse, prune, factorise, quantize, rescale"
     )

@@ -64,6 +64,7 @@ class Environment:
         floor: float = 0.1,
         keep: Sequence[str] = (),
         repair: Repair = "norms",
+        objective: Objective = CLASS_SCORES,
         seed: int = 0,
     ) -> None:
         """`macs` is the share that may stay; `repair` is done on `batches` before scoring, and only where there are some.
@@ -89,6 +90,7 @@ class Environment:
             multiple=multiple,
             floor=floor,
             keep=keep,
+            objective=objective,
             seed=seed,
         )
         self.layers = tuple(layer for layer in self.prunable.layers if layer.bundles)

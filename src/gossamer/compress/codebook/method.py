@@ -128,7 +128,9 @@ class Pack:
         stored = {tensor.tobytes() for tensor in split.tensors.values()}
         used = {name: tensor for name, tensor in tensors.items() if tensor.tobytes() in stored}
         weights = {name: used[name] for layer in layers if (name := f"{layer}.weight") in used}
-        known = calibrated(whole, weights, [pictures for pictures, _ in work.batches], work.seed)
+        known = calibrated(
+            whole, weights, [pictures for pictures, _ in work.batches], work.seed, work.objective
+        )
         halves = _halved(used, layers, known.biases.values())
         aim = target - (
             len(network_file(whole, contract, PackPlan(), metadata)) - _packed_bytes(used, metadata)

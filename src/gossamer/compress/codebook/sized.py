@@ -26,6 +26,7 @@ from gossamer.compress.codebook.steps import (
     plan_steps,
 )
 from gossamer.errors import GoalNotMetError
+from gossamer.nn.objective import CLASS_SCORES, Objective
 
 __all__ = ["Calibrated", "calibrated", "choose_steps"]
 
@@ -49,7 +50,11 @@ class Calibrated(NamedTuple):
 
 
 def calibrated(
-    network: nn.Module, weights: Mapping[str, Array], batches: Sequence[Tensor], seed: int
+    network: nn.Module,
+    weights: Mapping[str, Array],
+    batches: Sequence[Tensor],
+    seed: int,
+    objective: Objective = CLASS_SCORES,
 ) -> Calibrated:
     """Sensitivities of the named weight tensors; `batches` are prepared pictures (B, C, H, W), or none."""
     shapes = {name: tensor.shape for name, tensor in weights.items()}
@@ -58,10 +63,16 @@ def calibrated(
         return Calibrated(plain, {}, None, shapes)
     pictures = torch.cat(list(batches))
     moments = measure_moments(
-        network, pictures[:MOMENT_PICTURES].split(_BATCH), seed=seed, most_columns=MOST_COLUMNS
+        network,
+        pictures[:MOMENT_PICTURES].split(_BATCH),
+        seed=seed,
+        most_columns=MOST_COLUMNS,
+        objective=objective,
     )
     moments = {name: each for name, each in moments.items() if name in weights}
-    loss = divergence_from(network, pictures[:: max(1, len(pictures) // LOSS_PICTURES)].split(_BATCH))
+    loss = divergence_from(
+        network, pictures[:: max(1, len(pictures) // LOSS_PICTURES)].split(_BATCH), objective
+    )
     for name in moments:
         del shapes[name]
     rows = {name: _as_rows(weights[name]) for name in shapes}

@@ -63,6 +63,7 @@ class Prune:
             multiple=self.multiple or start,
             floor=self.floor,
             keep=self.keep,
+            objective=work.objective,
             seed=work.seed,
         )
 

@@ -6,26 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gossamer.data.dataset import Dataset, Sample, SplitName
+from gossamer.data.dataset import SPLIT_NAMES, Dataset, Sample, SplitName
 from gossamer.data.pictures import is_picture
 from gossamer.errors import DataError
 
 __all__ = ["read", "recognises"]
 
-_SPLIT_NAMES: dict[str, SplitName] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-
 
 def recognises(path: Path) -> bool:
     """Whether some sub-folder holds a picture."""
-    return any(is_picture(file) for folder in _folders(path) for file in _files(folder))
+    return path.is_dir() and any(is_picture(file) for folder in _folders(path) for file in _files(folder))
 
 
 def read(path: Path) -> Dataset:
@@ -60,13 +50,13 @@ def _class_folders(path: Path) -> Iterator[tuple[SplitName | None, Path]]:
     folders = list(_folders(path))
     given = (
         bool(folders)
-        and all(f.name.lower() in _SPLIT_NAMES for f in folders)
-        and any(_SPLIT_NAMES[f.name.lower()] == "train" for f in folders)
+        and all(f.name.lower() in SPLIT_NAMES for f in folders)
+        and any(SPLIT_NAMES[f.name.lower()] == "train" for f in folders)
     )
     for folder in folders:
         if given:
             for class_folder in _folders(folder):
-                yield _SPLIT_NAMES[folder.name.lower()], class_folder
+                yield SPLIT_NAMES[folder.name.lower()], class_folder
         else:
             yield None, folder
 

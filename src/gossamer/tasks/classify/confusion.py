@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ClassFigures", "accuracy", "class_figures", "confusion", "softmax", "wilson_interval"]
+__all__ = ["ClassFigures", "accuracy", "class_figures", "confusion", "softmax"]
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,6 @@ def class_figures(matrix: NDArray[np.int64]) -> list[ClassFigures]:
         precision, recall = hit / said if said else 0.0, hit / true if true else 0.0
         rows.append(ClassFigures(true, precision, recall, 2 * hit / (true + said) if true + said else 0.0))
     return rows
-
-
-def wilson_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share measured on `count` pictures (Wilson 1927)."""
-    if count == 0:
-        return 0.0, 1.0
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
