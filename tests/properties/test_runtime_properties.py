@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossamer.deploy.runtimes.litert import _real, _stored
-from gossamer.deploy.tflite_file import read_metadata_props, write_metadata
+from gossamer.files.tflite import read_metadata_props, write_metadata
 
 scales = st.floats(2**-10, 8, width=32)
 documents = st.dictionaries(

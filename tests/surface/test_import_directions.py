@@ -74,6 +74,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "data.scenes",
         "data.split",
         "deploy",
+        "files",
         "report",
         "tasks",
         "zoo",
@@ -144,6 +145,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
 
 # Packages that meet below fit and cli all the same, and why; every other pair of packages in one layer is forbidden.
 SIBLINGS: dict[tuple[str, str], str] = {
+    ("compress", "files"): "quantizing works on files",
+    ("deploy", "files"): "a runtime writes the contract into its files",
     ("deploy", "data"): "the contract prepares a picture the way the data are read",
     ("deploy", "tasks"): "prediction turns scores into shares",
     ("deploy", "zoo"): "a bundle holds a spec",

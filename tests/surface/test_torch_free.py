@@ -15,9 +15,9 @@ from gossamer.compress.codebook.graph import split_graph
 from gossamer.compress.codebook.packed import write_packed
 from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.files.onnx import write_metadata
 from gossamer.testing.networks import tiny_networks
 from gossamer.types import Size
 from gossamer.zoo.catalogue import CATALOGUE
@@ -72,15 +72,15 @@ SHELL = [
     "gossamer.deploy.kernels.reference",
     "gossamer.deploy.kernels.shift",
     "gossamer.deploy.kernels.weights",
-    "gossamer.deploy.metadata",
-    "gossamer.deploy.onnx_file",
     "gossamer.deploy.predict",
     "gossamer.deploy.runtimes",
     "gossamer.deploy.runtimes.litert",
     "gossamer.deploy.runtimes.onnxruntime",
     "gossamer.deploy.runtimes.openvino",
-    "gossamer.deploy.tflite_file",
     "gossamer.errors",
+    "gossamer.files.metadata",
+    "gossamer.files.onnx",
+    "gossamer.files.tflite",
     "gossamer.fit.api",
     "gossamer.fit.config",
     "gossamer.fit.folder",

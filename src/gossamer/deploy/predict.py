@@ -14,9 +14,9 @@ import numpy as np
 from gossamer.data.pictures import is_picture
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.metadata import read_metadata
 from gossamer.deploy.runtimes import Session, get_runtime
 from gossamer.errors import BundleError, DataError
+from gossamer.files.metadata import read_metadata
 from gossamer.tasks.classify.metrics import softmax
 
 __all__ = ["Prediction", "Predictor", "find_pictures", "predict"]

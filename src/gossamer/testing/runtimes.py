@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.metadata import METADATA_KEY, read_metadata
 from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime
 from gossamer.errors import BundleError, ModelError
+from gossamer.files.metadata import METADATA_KEY, read_metadata
 from gossamer.testing.networks import TwoOutputs, noise, scores, tiny_networks
 from gossamer.types import PRECISIONS, Size
 

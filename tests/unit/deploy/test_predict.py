@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from gossamer.data.pictures import open_rgb
 from gossamer.deploy.bundle import save
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.predict import Prediction, Predictor, find_pictures, predict
 from gossamer.deploy.runtimes.onnxruntime import export
 from gossamer.errors import BundleError, DataError
+from gossamer.files.onnx import write_metadata
 from gossamer.testing.networks import enliven, scores
 from gossamer.zoo.build import build
 from gossamer.zoo.spec import parse_model

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from gossamer.compress.codebook.graph import join_graph
 from gossamer.compress.codebook.packed import read_packed
-from gossamer.deploy.metadata import METADATA_KEY
 from gossamer.errors import BundleError
+from gossamer.files.metadata import METADATA_KEY
 
 __all__ = ["SUFFIX", "PackedSession", "open_packed"]
 

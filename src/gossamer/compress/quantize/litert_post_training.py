@@ -26,8 +26,8 @@ from gossamer.compress.quantize.post_training_checks import (
     refusals,
 )
 from gossamer.deploy.runtimes.litert import load
-from gossamer.deploy.tflite_file import FLOAT, Operator, read_operators
 from gossamer.errors import MissingExtraError
+from gossamer.files.tflite import FLOAT, Operator, read_operators
 
 __all__ = ["LADDER", "LiteRtCalibration", "float_operators", "to_fp16", "to_int8"]
 

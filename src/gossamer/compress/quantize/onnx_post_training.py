@@ -30,7 +30,7 @@ from gossamer.compress.quantize.post_training_checks import (
     check_target,
     refusals,
 )
-from gossamer.deploy.onnx_file import compact
+from gossamer.files.onnx import compact
 
 __all__ = [
     "LADDER",

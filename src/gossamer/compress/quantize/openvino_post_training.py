@@ -23,9 +23,9 @@ from gossamer._files import write_bytes
 from gossamer._quiet import quiet
 from gossamer.compress.quantize.onnx_post_training import check_source, ends, name_nodes
 from gossamer.compress.quantize.post_training_checks import check_target, refusals
-from gossamer.deploy.onnx_file import compact
 from gossamer.deploy.runtimes.openvino import load, without_telemetry
 from gossamer.errors import MissingExtraError
+from gossamer.files.onnx import compact
 
 __all__ = ["LADDER", "NncfCalibration", "float_operators", "to_int8"]
 

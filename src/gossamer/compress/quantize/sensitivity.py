@@ -19,9 +19,9 @@ from onnx import NodeProto
 from gossamer._files import write_bytes
 from gossamer.compress.quantize.onnx_post_training import MINMAX, Calibration, PreparedGraph, prepared_graph
 from gossamer.cost.onnx_count import count_onnx
-from gossamer.deploy.onnx_file import compact
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
+from gossamer.files.onnx import compact
 
 __all__ = ["Guarded", "Inputs", "Sensitivity", "keep_worst", "measure_sensitivity"]
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from gossamer._files import atomic_path
 from gossamer._quiet import quiet
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.metadata import METADATA_KEY
-from gossamer.deploy.tflite_file import read_metadata_props, read_operators, write_metadata
 from gossamer.errors import BundleError, MissingExtraError, ModelError
+from gossamer.files.metadata import METADATA_KEY
+from gossamer.files.tflite import read_metadata_props, read_operators, write_metadata
 from gossamer.types import Precision
 
 __all__ = ["engine", "export", "load", "missing", "precisions", "suffix", "write_metadata"]

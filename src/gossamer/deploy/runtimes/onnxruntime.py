@@ -57,7 +57,7 @@ def export(
     import onnx
     import torch
 
-    from gossamer.deploy.onnx_file import compact, fold_constants, fold_pads
+    from gossamer.files.onnx import compact, fold_constants, fold_pads
     from gossamer.nn.fuse import fuse
     from gossamer.nn.network import Network
 
@@ -99,7 +99,7 @@ def write_metadata(path: Path, document: Mapping[str, Any]) -> None:
     """Write contract, labels and provenance into the file's metadata_props, in place of those it holds."""
     import onnx
 
-    from gossamer.deploy import onnx_file
+    from gossamer.files import onnx as onnx_file
 
     model = onnx.load(path)
     onnx_file.write_metadata(model, document)

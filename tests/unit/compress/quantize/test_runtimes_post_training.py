@@ -19,8 +19,8 @@ from gossamer.compress.quantize.openvino_post_training import NncfCalibration
 from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.deploy.tflite_file import read_operators
 from gossamer.errors import BundleError, MissingExtraError, ModelError, UnknownRuntimeError
+from gossamer.files.tflite import read_operators
 from gossamer.testing.networks import noise, tiny_networks
 from gossamer.types import Size
 

@@ -13,8 +13,8 @@ from gossamer.cost.file_count import count_file
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import litert, onnxruntime
-from gossamer.deploy.tflite_file import read_metadata_props, read_operators, write_metadata
 from gossamer.errors import BundleError
+from gossamer.files.tflite import read_metadata_props, read_operators, write_metadata
 from gossamer.testing.networks import noise
 from gossamer.types import Size
 

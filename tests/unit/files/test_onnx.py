@@ -12,10 +12,10 @@ from deploy_samples import CONTRACT, inputs, run, scores, tiny_network, traced
 from onnx import TensorProto, helper, numpy_helper
 
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.metadata import METADATA_KEY, read_metadata
-from gossamer.deploy.onnx_file import compact, fold_constants, fold_pads, write_metadata
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.files.metadata import METADATA_KEY, read_metadata
+from gossamer.files.onnx import compact, fold_constants, fold_pads, write_metadata
 from gossamer.types import Size
 from gossamer.zoo.build import build
 

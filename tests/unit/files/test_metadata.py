@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gossamer.deploy.metadata import METADATA_KEY, read_metadata
 from gossamer.errors import BundleError
+from gossamer.files.metadata import METADATA_KEY, read_metadata
 
 
 def test_the_document_comes_back():

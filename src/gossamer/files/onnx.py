@@ -6,15 +6,17 @@ import json
 import string
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from gossamer.deploy.metadata import METADATA_KEY
+from gossamer._files import write_bytes
+from gossamer.files.metadata import METADATA_KEY
 
-__all__ = ["compact", "fold_constants", "fold_pads", "write_metadata"]
+__all__ = ["compact", "fold_constants", "fold_pads", "write_file_metadata", "write_metadata"]
 
 _SHAPE_OPS = frozenset({"Cast", "Concat", "ConstantOfShape", "Reshape", "Slice", "Transpose"})
 _MAX_SHAPE_ELEMENTS = 64
@@ -183,3 +185,10 @@ def write_metadata(model: ModelProto, document: Mapping[str, Any]) -> None:
     model.metadata_props.extend(kept)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+
+def write_file_metadata(path: Path, document: Mapping[str, Any]) -> None:
+    """Write contract, labels and provenance into a file's metadata_props, in place of those it holds."""
+    model = onnx.load(path)
+    write_metadata(model, document)
+    write_bytes(path, model.SerializeToString())

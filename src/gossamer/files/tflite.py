@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer._files import atomic_path
-from gossamer.deploy.metadata import METADATA_KEY
 from gossamer.errors import BundleError
+from gossamer.files.metadata import METADATA_KEY
 
 __all__ = ["FLOAT", "Operator", "Tensor", "read_metadata_props", "read_operators", "write_metadata"]
 

@@ -15,7 +15,7 @@ METADATA_KEY = "gossamer"
 
 
 def read_metadata(properties: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """The document that `onnx_file.write_metadata` wrote, from a session's or a file's properties.
+    """The document that `write_metadata` of a format wrote, from a session's or a file's properties.
 
     Raises:
         BundleError: the file carries none, or it is damaged.
