@@ -17,6 +17,8 @@ METADATA_KEY = "gossamer"
 def read_metadata(properties: Mapping[str, str], path: Path) -> dict[str, Any]:
     """The document that `write_metadata` of a format wrote, from a session's or a file's properties.
 
+    Packed files of earlier versions name the network `spec`; it comes as `model` here.
+
     Raises:
         BundleError: the file carries none, or it is damaged.
     """
@@ -32,4 +34,6 @@ def read_metadata(properties: Mapping[str, str], path: Path) -> dict[str, Any]:
         raise BundleError(
             f"the input contract in {path} is damaged ({error}); export the file again"
         ) from error
+    if "model" not in document and "spec" in document:
+        document["model"] = document.pop("spec")
     return dict(document)

@@ -44,3 +44,11 @@ def test_damaged_metadata_is_told_so(text):
     ) as caught:
         read_metadata({METADATA_KEY: text}, Path("m.onnx"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_packed_file_of_an_earlier_version_names_its_network_otherwise():
+    text = '{"labels": ["a"], "input": {}, "spec": {"name": "x"}}'
+    document = read_metadata({METADATA_KEY: text}, Path("m.gsm"))
+    assert document == {"labels": ["a"], "input": {}, "model": {"name": "x"}}
+    both = '{"labels": ["a"], "input": {}, "spec": 1, "model": 2}'
+    assert read_metadata({METADATA_KEY: both}, Path("m.gsm"))["model"] == 2

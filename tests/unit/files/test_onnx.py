@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.files.metadata import METADATA_KEY, read_metadata
 from gossamer.files.onnx import compact, fold_constants, fold_pads, write_metadata
 from gossamer.types import Size
@@ -214,7 +214,7 @@ def test_metadata_round_trips_and_is_replaced_not_doubled():
 
 
 def test_metadata_survives_the_runtime(tmp_path):
-    from gossamer.deploy.runtimes.onnxruntime import load
+    from gossamer.deploy.runtimes.onnxruntime.run import load
 
     model = traced(tiny_network())
     write_metadata(model, DOCUMENT)

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.compress.quantize.litert_post_training import to_int8
 from gossamer.cost.file_count import count_file
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import litert, onnxruntime
+from gossamer.deploy.runtimes.litert import export as litert
+from gossamer.deploy.runtimes.litert.int8 import to_int8
+from gossamer.deploy.runtimes.onnxruntime import export as onnxruntime
 from gossamer.errors import BundleError
 from gossamer.files.tflite import read_metadata_props, read_operators, write_metadata
 from gossamer.testing.networks import noise
