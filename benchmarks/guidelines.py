@@ -26,7 +26,8 @@ from gossamer.cli._subject import plain_contract
 from gossamer.cost.latency import Latency, compare, measure_latency
 from gossamer.cost.latency_table import Platform
 from gossamer.cost.meter import measure
-from gossamer.deploy.runtimes.onnxruntime import export, load
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.run import load
 
 ROUNDS, TRIES = 40, 3
 

@@ -25,11 +25,12 @@ from benchmarks._int8_beside import MISSING, PeerRow, installed, peer_rows
 from benchmarks._pictures import MOBILENET, SQUEEZENET, Numbers, imagenet, tensors, trained
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.flow import follow
-from gossamer.compress.quantize.onnx_post_training import Calibration, to_int8
-from gossamer.compress.quantize.sensitivity import keep_worst
 from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export, load
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.post_training import Calibration, to_int8
+from gossamer.deploy.runtimes.onnxruntime.run import load
+from gossamer.deploy.runtimes.onnxruntime.sensitivity import keep_worst
 
 NETWORKS: dict[str, tuple[str | Path, int]] = {
     "squeezenet_1.0": (SQUEEZENET, 227),

@@ -24,14 +24,15 @@ import torch
 from benchmarks._int8_beside import MISSING, PeerRow, installed, peer_rows
 from benchmarks._pictures import SHARED, Numbers
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
-from gossamer.compress.quantize.onnx_post_training import Calibration, to_int8
-from gossamer.compress.quantize.sensitivity import Guarded, keep_worst
 from gossamer.compress.quantize.sweep import Rounding
 from gossamer.compress.quantize.verdict import decide, judge_int8
 from gossamer.data.check import check
 from gossamer.deploy.bundle import Bundle, load
-from gossamer.deploy.runtimes.onnxruntime import export
-from gossamer.deploy.runtimes.onnxruntime import load as open_file
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.post_training import Calibration, to_int8
+from gossamer.deploy.runtimes.onnxruntime.run import load as open_file
+from gossamer.deploy.runtimes.onnxruntime.sensitivity import keep_worst
+from gossamer.deploy.runtimes.parts import MixedFile
 from gossamer.fit.pictures import split_pictures
 from gossamer.fit.train_run import train_network
 
@@ -173,7 +174,7 @@ def _files(
 
 def _mixed(
     calibration: list[np.ndarray], judged: Judged, folder: Path, target: Path, how: Calibration
-) -> Guarded:
+) -> MixedFile:
     validation, labels = judged.inputs[: judged.first_test], judged.labels[: judged.first_test]
     return keep_worst(
         folder / "fp32.onnx",

@@ -26,12 +26,14 @@ from torch import nn
 from benchmarks._pictures import Numbers, imagenet, tensors, trained
 from benchmarks.int8_accuracy import NETWORKS
 from benchmarks.int8_mobilenet_v3 import bundle_pictures
-from gossamer.compress.precision import convert, post_training
 from gossamer.compress.quantize.verdict import decide
 from gossamer.cost.latency import Latency, compare, measure_latency
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import RUNTIMES, FileSession, get_runtime, openvino
+from gossamer.deploy.runtimes import RUNTIMES, get_runtime
+from gossamer.deploy.runtimes.convert import convert, post_training
+from gossamer.deploy.runtimes.openvino import run as openvino
+from gossamer.deploy.runtimes.parts import FileSession
 from gossamer.errors import MissingExtraError
 
 SECONDS = 2.0

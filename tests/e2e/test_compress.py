@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from gossamer.deploy.bundle import load
-from gossamer.deploy.metadata import read_metadata
 from gossamer.deploy.predict import predict
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.files.metadata import read_metadata
 
 pytestmark = pytest.mark.slow
 NAME = "shufflenet_v2_0.25"

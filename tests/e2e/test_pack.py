@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from tests.e2e.conftest import LABELS, write_coloured
 
 from gossamer._files import sha256
-from gossamer.compress.codebook.packed import pack, read_packed
 from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.packed.tensors import pack, read_packed
 from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_run import compress
 from gossamer.nn.fuse import fuse
@@ -83,9 +83,11 @@ def test_the_bundle_holds_the_packed_file(packed):
     assert (told["size_bytes"], told["sha256"]) == (small.size_bytes, small.sha256)
     assert 0 < told["graph_bytes"] < 3000
     metadata = read_packed(file).metadata
-    assert set(metadata) == {"task", "labels", "input", "spec", "gossamer"}
+    assert set(metadata) == {
+        "version", "task", "labels", "input", "model", "precision", "outputs", "gossamer",
+    }  # fmt: skip
     assert metadata["labels"] == list(LABELS)
-    assert metadata["spec"]["name"] == NAME
+    assert metadata["model"]["name"] == NAME
     assert f"{small.size_bytes / 1e6:.3f} MB packed" in packed.headline
 
 
@@ -95,11 +97,11 @@ def test_network_bundle_and_file_say_the_same(packed, gossamer, data):
     for name, tensor in read_packed(folder / "deploy/packed/model.gsm").tensors.items():
         assert np.array_equal(tensor, state[name].numpy()), name
     documents = []
-    for model in (folder, folder / "deploy/packed/model.gsm"):
-        code, out, err = gossamer("predict", model, data, "--json")
+    for model in ((folder,), (folder, "--on", "packed"), (folder / "deploy/packed/model.gsm",)):
+        code, out, err = gossamer("predict", model[0], data, "--json", *model[1:])
         assert (code, err) == (0, "")
         documents.append(json.loads(out))
-    assert documents[0] == documents[1]
+    assert documents[0] == documents[1] == documents[2]
     assert len(documents[0]) == 36
 
 

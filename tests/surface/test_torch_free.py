@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from without_torch import gossamer, python
 
 from gossamer.cli import app
-from gossamer.compress.codebook.graph import split_graph
-from gossamer.compress.codebook.packed import write_packed
 from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.packed.graph import split_graph
+from gossamer.deploy.runtimes.packed.tensors import write_packed
+from gossamer.files.onnx import write_metadata
 from gossamer.testing.networks import tiny_networks
 from gossamer.types import Size
 from gossamer.zoo.catalogue import CATALOGUE
@@ -30,19 +30,10 @@ SHELL = [
     "gossamer._files",
     "gossamer._machine",
     "gossamer.cli",
-    "gossamer.compress.codebook.graph",
-    "gossamer.compress.codebook.packed",
-    "gossamer.compress.codebook.session",
     "gossamer.compress.codebook.steps",
     "gossamer.compress.order",
     "gossamer.compress.precision",
-    "gossamer.compress.quantize.litert_post_training",
-    "gossamer.compress.quantize.onnx_floats",
-    "gossamer.compress.quantize.onnx_post_training",
-    "gossamer.compress.quantize.openvino_post_training",
-    "gossamer.compress.quantize.post_training_checks",
     "gossamer.compress.quantize.verdict",
-    "gossamer.cost._node_times",
     "gossamer.cost.block_formulas",
     "gossamer.cost.energy",
     "gossamer.cost.figures",
@@ -53,8 +44,6 @@ SHELL = [
     "gossamer.cost.memory",
     "gossamer.cost.onnx_count",
     "gossamer.cost.predictor",
-    "gossamer.cost.profile",
-    "gossamer.cost.profile_openvino",
     "gossamer.cost.profilers",
     "gossamer.cost.roofline",
     "gossamer.data.bands",
@@ -72,15 +61,30 @@ SHELL = [
     "gossamer.deploy.kernels.reference",
     "gossamer.deploy.kernels.shift",
     "gossamer.deploy.kernels.weights",
-    "gossamer.deploy.metadata",
-    "gossamer.deploy.onnx_file",
     "gossamer.deploy.predict",
     "gossamer.deploy.runtimes",
-    "gossamer.deploy.runtimes.litert",
-    "gossamer.deploy.runtimes.onnxruntime",
-    "gossamer.deploy.runtimes.openvino",
-    "gossamer.deploy.tflite_file",
+    "gossamer.deploy.runtimes.convert",
+    "gossamer.deploy.runtimes.int8_checks",
+    "gossamer.deploy.runtimes.litert.int8",
+    "gossamer.deploy.runtimes.litert.run",
+    "gossamer.deploy.runtimes.node_times",
+    "gossamer.deploy.runtimes.onnxruntime.floats",
+    "gossamer.deploy.runtimes.onnxruntime.int8",
+    "gossamer.deploy.runtimes.onnxruntime.post_training",
+    "gossamer.deploy.runtimes.onnxruntime.profile",
+    "gossamer.deploy.runtimes.onnxruntime.run",
+    "gossamer.deploy.runtimes.openvino.int8",
+    "gossamer.deploy.runtimes.openvino.profile",
+    "gossamer.deploy.runtimes.openvino.run",
+    "gossamer.deploy.runtimes.packed.graph",
+    "gossamer.deploy.runtimes.packed.run",
+    "gossamer.deploy.runtimes.packed.tensors",
+    "gossamer.deploy.runtimes.parts",
+    "gossamer.deploy.runtimes.reference.run",
     "gossamer.errors",
+    "gossamer.files.metadata",
+    "gossamer.files.onnx",
+    "gossamer.files.tflite",
     "gossamer.fit.api",
     "gossamer.fit.config",
     "gossamer.fit.folder",

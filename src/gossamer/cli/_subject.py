@@ -37,12 +37,13 @@ class Subject(NamedTuple):
         if self.path is not None:
             return self.path
         from gossamer.deploy.runtimes import get_runtime
-        from gossamer.deploy.runtimes.onnxruntime import export
 
         Path(folder).mkdir(parents=True, exist_ok=True)
         path = Path(folder, f"model{get_runtime(runtime_name).suffix}")
         contract = plain_contract(self.shape)
         if names:
+            from gossamer.deploy.runtimes.onnxruntime.export import export
+
             export(self.network, contract, path, names=True)
         else:
             get_runtime(runtime_name).export(self.network, contract, path)

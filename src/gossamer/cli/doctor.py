@@ -14,12 +14,11 @@ __all__ = ["doctor_verb"]
 
 def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOption = False) -> None:
     """Look at the environment: machine, versions, runtimes, weights, and what is missing."""
-    import importlib
     import importlib.util
     from typing import Any
 
     from gossamer._machine import describe_machine, versions
-    from gossamer.deploy.runtimes import RUNTIMES
+    from gossamer.deploy.runtimes import RUNTIMES, Runtime
 
     machine, found = describe_machine(), versions()
     parts = {
@@ -32,8 +31,8 @@ def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOpti
         if absent:
             missing[part] = f"{', '.join(absent)} not installed; pip install 'gossamer[{extra}]'"
     runtimes: dict[str, str] = {}
-    for name, module in RUNTIMES.items():
-        runtimes[name] = _state(importlib.import_module(module))
+    for name in RUNTIMES:
+        runtimes[name] = _state(Runtime(name))
     document: dict[str, Any] = {
         "machine": machine,
         "versions": found,

@@ -104,7 +104,7 @@ def _written(unit: Unit, folder: Path, precision: Precision) -> Path:
     file.write_bytes(unit.model)
     if precision == "fp32":
         return file
-    from gossamer.compress.precision import convert
+    from gossamer.deploy.runtimes.convert import convert
 
     random = np.random.default_rng(0)
     return convert(

@@ -18,16 +18,16 @@ from torch import nn
 from torch.autograd.profiler import record_function
 from torch.profiler import ProfilerActivity, profile
 
-from gossamer.cost._node_times import (
+from gossamer.cost.figures import LayerCost
+from gossamer.cost.formulas import convolution_kind
+from gossamer.cost.meter import measure
+from gossamer.deploy.runtimes.node_times import (
     NodeTime,
     Profile,
     Shape,
     check_request,
     typical,
 )
-from gossamer.cost.figures import LayerCost
-from gossamer.cost.formulas import convolution_kind
-from gossamer.cost.meter import measure
 from gossamer.errors import ModelError
 from gossamer.nn.modes import taken_off
 

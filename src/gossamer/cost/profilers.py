@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from gossamer.cost._node_times import Profile
+from gossamer.deploy.runtimes.node_times import Profile
 from gossamer.errors import MissingExtraError, ModelError, UnknownRuntimeError, nearest
 
 __all__ = ["PROFILERS", "Profiler", "get_profiler", "profile_on"]
@@ -67,7 +67,7 @@ def get_profiler(runtime: str) -> Profiler:
 def _onnxruntime(
     path: str | Path, shape: Sequence[int], threads: int, runs: int, layers: Collection[str]
 ) -> Profile:
-    from gossamer.cost.profile import profile_file
+    from gossamer.deploy.runtimes.onnxruntime.profile import profile_file
 
     return profile_file(Path(path), threads=threads, runs=runs, layers=layers)
 
@@ -75,9 +75,9 @@ def _onnxruntime(
 def _openvino(
     path: str | Path, shape: Sequence[int], threads: int, runs: int, layers: Collection[str]
 ) -> Profile:
-    from gossamer.cost.profile_openvino import profile_openvino
+    from gossamer.deploy.runtimes.openvino.profile import profile_file
 
-    return profile_openvino(Path(path), threads=threads, runs=runs, layers=layers)
+    return profile_file(Path(path), threads=threads, runs=runs, layers=layers)
 
 
 def _torch(network: Any, shape: Sequence[int], threads: int, runs: int, layers: Collection[str]) -> Profile:

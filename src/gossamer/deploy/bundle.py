@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gossamer._files import atomic_path, sha256, write_json, write_text
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import Session, get_runtime
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import BundleError
 from gossamer.zoo.spec import ModelSpec
 

@@ -14,9 +14,10 @@ import numpy as np
 from gossamer.data.pictures import is_picture
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.metadata import read_metadata
-from gossamer.deploy.runtimes import Session, get_runtime
+from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime, runtime_of_file
+from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import BundleError, DataError
+from gossamer.files.metadata import read_metadata
 from gossamer.tasks.classify.metrics import softmax
 
 __all__ = ["Prediction", "Predictor", "find_pictures", "predict"]
@@ -61,14 +62,14 @@ class Predictor:
             bundle = load(path)
             self.session: Session = bundle.session(threads=threads, on=on)
             self.labels, self.contract = bundle.labels, bundle.contract
-        elif path.suffix in _OPENERS:
-            self.session = _OPENERS[path.suffix](path, threads or 1)
+        elif (name := runtime_of_file(path)) is not None:
+            self.session = get_runtime(name).load(path, threads=threads or 1)
             document = read_metadata(self.session.metadata, path)
             self.labels = tuple(str(label) for label in document["labels"])
             self.contract = InputContract.from_json(document["input"])
         else:
             raise BundleError(
-                f"a model is a bundle folder, a .onnx, .tflite or .gsm file, got {path}; give one that gossamer wrote"
+                f"a model is a bundle folder, a {_suffixes()} file, got {path}; give one that gossamer wrote"
             )
 
     def predict(self, file: Path, *, top: int = 5) -> Prediction:
@@ -81,22 +82,10 @@ class Predictor:
         return Prediction(file, tuple(self.labels[i] for i in order), tuple(float(scores[i]) for i in order))
 
 
-def _open_onnx(path: Path, threads: int) -> Session:
-    return get_runtime("onnxruntime").load(path, threads=threads)
-
-
-def _open_tflite(path: Path, threads: int) -> Session:
-    return get_runtime("litert").load(path, threads=threads)
-
-
-def _open_packed(path: Path, threads: int) -> Session:
-    from gossamer.compress.codebook.session import open_packed
-
-    return open_packed(path, threads=threads)
-
-
-_OPENERS = {".onnx": _open_onnx, ".tflite": _open_tflite, ".gsm": _open_packed}
-"""Of single files, by their suffix."""
+def _suffixes() -> str:
+    """Of single files that can be opened, in words."""
+    *others, last = dict.fromkeys(Runtime(name).suffix for name in RUNTIMES)
+    return f"{', '.join(others)} or {last}"
 
 
 def find_pictures(inputs: Iterable[str | Path]) -> Iterator[Path]:

@@ -14,12 +14,13 @@ from pydantic import BaseModel
 from torch import nn
 
 from gossamer._files import sha256
-from gossamer.compress.precision import FileScore, convert, preferred
+from gossamer.compress.precision import FileScore, preferred
 from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.memory import measure_memory
 from gossamer.data.check import CheckReport
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.convert import convert
 from gossamer.errors import ModelError
 from gossamer.fit.config import FitConfig
 from gossamer.fit.folder import RunFolder
@@ -164,7 +165,7 @@ class _Files:
         self.calibration = calibration_inputs(train, self.contract, config.seed)
 
     def scored(self) -> list[FileScore]:
-        """fp32 and int8 on their own files; fp16 where it fits.
+        """fp32 and int8 on their own files, fp16 where none of them fits; what the runtime does not have is left out.
 
         int8 is backed off while the guard refuses: to other ranges, to the edited network, at last to a file whose worst
         layers stay fp32.
@@ -175,11 +176,12 @@ class _Files:
         runtime.export(network, self.contract, source)
         exact = self._score("fp32", source, "as trained", None)
         scores = [exact]
-        int8 = self._int8(network, source, exact)
+        int8 = self._int8(network, source, exact) if "int8" in runtime.precisions else None
         if int8 is not None:
             scores.append(int8)
             self._judge(source, int8.path)
-        if preferred(scores, self.fits(), self.config.max_drop) is None:
+        lacking = preferred(scores, self.fits(), self.config.max_drop) is None
+        if lacking and "fp16" in runtime.precisions:
             halves = self._halves(source, exact)
             scores += [] if halves is None else [halves]
         return scores

@@ -17,13 +17,13 @@ import numpy as np
 from pydantic import BaseModel
 from torch import nn
 
-from gossamer.compress.precision import convert
 from gossamer.cost.file_count import count_file
 from gossamer.cost.latency import measure_latency
 from gossamer.cost.latency_table import LatencyTable
 from gossamer.cost.memory import measure_memory
 from gossamer.data.bands import Bands
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.convert import convert
 from gossamer.errors import GossamerError
 from gossamer.fit.candidates import Candidate, candidates, resolutions_for, static_excess
 from gossamer.fit.config import FitConfig
@@ -201,7 +201,9 @@ def _best_rate(candidate: Candidate, measured: Sequence[Measured]) -> tuple[floa
 
 
 def measure_candidate(candidate: Candidate, config: FitConfig, num_classes: int, folder: Path) -> Measured:
-    """Export the network untrained to the folder, in fp32 and int8, time both files, and hold them against the budget."""
+    """Export the network untrained to the folder, in fp32 and, where the runtime has it, int8; time the files, and hold
+    them against the budget.
+    """
     runtime = get_runtime(config.on)
     folder.mkdir(parents=True, exist_ok=True)
     contract = candidate.input_contract()
@@ -211,7 +213,9 @@ def measure_candidate(candidate: Candidate, config: FitConfig, num_classes: int,
     try:
         source = folder / f"fp32{runtime.suffix}"
         runtime.export(network, contract, source)
-        files = {"fp32": source, "int8": convert(source, "int8", noise, on=config.on)}
+        files = {"fp32": source}
+        if "int8" in runtime.precisions:
+            files["int8"] = convert(source, "int8", noise, on=config.on)
         if "in_channels" in candidate.arguments:  # counted with three bands so far
             params = candidate.params + _stem_growth(network, len(contract.bands))
             candidate = candidate.model_copy(update={"params": params, "macs": count_file(source).macs})

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from gossamer.compress.precision import PostTraining, Setting, convert, post_training
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
-from gossamer.compress.quantize.sensitivity import Guarded
 from gossamer.data.cache import Pixels
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.convert import convert, post_training
+from gossamer.deploy.runtimes.parts import MixedFile, PostTraining, Setting
 from gossamer.errors import ModelError
 
 __all__ = ["Inputs", "calibration_inputs", "int8_files"]
@@ -91,7 +91,7 @@ def _edited(
 
 def _mixed(
     makes: PostTraining,
-    keep_worst: Callable[..., Guarded],
+    keep_worst: Callable[..., MixedFile],
     source: Path,
     calibration: Inputs,
     score: Callable[[Path], float],

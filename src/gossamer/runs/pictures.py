@@ -13,7 +13,7 @@ from gossamer.data.cache import Pixels, load_pictures
 from gossamer.data.check import CheckReport
 from gossamer.data.dataset import SplitName
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import Session
+from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import DataError
 from gossamer.fit.reporter import Quiet, Reporter
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
 
-from gossamer import __version__
 from gossamer._files import write_text
 from gossamer._machine import describe_machine, versions
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
-from gossamer.deploy.contract import InputContract
+from gossamer.deploy.file_metadata import file_metadata
 from gossamer.fit.compression import Compressed
 from gossamer.fit.config import FitConfig
 from gossamer.fit.folder import RunFolder
@@ -22,9 +20,8 @@ from gossamer.fit.training import TrainedNetwork
 from gossamer.fit.verification import Verified
 from gossamer.report import document as doc
 from gossamer.report.html import render
-from gossamer.zoo.spec import ModelSpec
 
-__all__ = ["Published", "file_metadata", "metadata_of", "publish"]
+__all__ = ["Published", "metadata_of", "publish"]
 
 
 class Published(BaseModel):
@@ -45,21 +42,6 @@ def metadata_of(report: CheckReport, network: TrainedNetwork, compressed: Compre
         candidate.spec(len(labels)), candidate.input_contract(), labels, compressed.precision
     )
     return {**found, "data": {"name": report.dataset.name, "fingerprint": report.fingerprint}}
-
-
-def file_metadata(
-    spec: ModelSpec, contract: InputContract, labels: Sequence[str], precision: str
-) -> dict[str, Any]:
-    """What every exported file carries, so that it can be used alone."""
-    return {
-        "version": bundle.VERSION,
-        "task": "classify",
-        "labels": list(labels),
-        "input": contract.to_json(),
-        "model": spec.summary(),
-        "precision": precision,
-        "gossamer": __version__,
-    }
 
 
 def publish(

@@ -20,7 +20,8 @@ from gossamer.cost.memory import measure_memory
 from gossamer.data.bands import open_view
 from gossamer.data.check import CheckReport
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import Session, get_runtime
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import DataError
 from gossamer.fit.compression import Compressed
 from gossamer.fit.config import FitConfig

@@ -9,7 +9,7 @@ from torch import nn
 
 from gossamer.cost.profilers import PROFILERS, get_profiler, profile_on
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.errors import MissingExtraError, ModelError, UnknownRuntimeError
 from gossamer.types import Size
 

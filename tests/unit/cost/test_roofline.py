@@ -7,8 +7,8 @@ import json
 import pytest
 
 from gossamer.cost import roofline as module
-from gossamer.cost.profile import NodeTime, Profile
 from gossamer.cost.roofline import Peaks, cache_file, measure_peaks, peaks, roofline
+from gossamer.deploy.runtimes.onnxruntime.profile import NodeTime, Profile
 from gossamer.errors import GossamerError
 
 PEAKS = Peaks("cpu", "runtime 1", 1, 50.0, 40.0, 200.0, 10.0, "2026-01-01")

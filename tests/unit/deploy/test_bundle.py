@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from gossamer._files import sha256
 from gossamer.deploy.bundle import Bundle, load, save
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.errors import BundleError, ModelError, RunFolderError
 from gossamer.testing.networks import noise, scores
 from gossamer.zoo.build import build

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gossamer.compress.precision import POST_TRAINING, FileScore, preferred
+from gossamer.compress.precision import FileScore, preferred
+from gossamer.deploy.runtimes.convert import post_training
 from gossamer.fit.compression import Row, _reason
 from gossamer.fit.training import TrainedNetwork
 
@@ -70,7 +71,7 @@ def test_a_file_without_fp32_beside_it_is_held_to_the_guard_alone():
 
 
 def test_the_guard_backs_off_to_less_loss():
-    assert [how.label for how in POST_TRAINING["onnxruntime"].ladder] == [
+    assert [how.label for how in post_training("onnxruntime").ladder] == [
         "minmax",
         "percentile",
         "minmax, first and last layer fp32",

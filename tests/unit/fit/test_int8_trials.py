@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.e2e.conftest import write_coloured
 
-from gossamer.compress.precision import POST_TRAINING
 from gossamer.cost.meter import measure
 from gossamer.data.check import check
+from gossamer.deploy.runtimes.convert import post_training
 from gossamer.errors import ModelError
 from gossamer.fit import compression, int8_files
 from gossamer.fit.candidates import Candidate
@@ -88,7 +88,7 @@ def test_a_setting_that_cannot_be_made_is_passed_over_unless_it_is_the_first(fil
 def test_another_runtime_goes_down_its_own_ladder_and_keeps_no_layers(files):
     made = files([0.9, *[0.5] * 5])
     assert [score.precision for score in made.scored()] == ["fp32"]
-    ladder = [how.label for how in POST_TRAINING["openvino"].ladder]
+    ladder = [how.label for how in post_training("openvino").ladder]
     assert [row.setting for row in made.rows][1:-1] == ladder
     assert made.rows[-1].setting.startswith(f"{ladder[0]}, ")
     assert all(row.reason == "refused: 40.0 points lost" for row in made.rows[1:])
@@ -138,3 +138,13 @@ def test_int8_that_buys_nothing_is_said_with_the_reason(files, monkeypatch):
     made = files([0.9, 0.9])
     made.scored()
     assert made.notes == [f"{NAME}@32: fp32 is faster on onnxruntime"]
+
+
+@pytest.mark.parametrize("files", ["reference"], indirect=True)
+@pytest.mark.parametrize("within", ["latency<=100s", "size<=10kB"], ids=["fits", "fits not"])
+def test_a_runtime_that_has_fp32_alone_gives_its_fp32_file(files, within):
+    made = files([0.9])
+    made.config = made.config.model_copy(update={"within": within})
+    assert [score.precision for score in made.scored()] == ["fp32"]
+    assert [(row.precision, row.fits) for row in made.rows] == [("fp32", within.startswith("latency"))]
+    assert made.notes == []

@@ -221,3 +221,11 @@ def test_candidates_for_named_bands_are_counted_on_their_file(tmp_path):
     filters = 16 * 3 * 3
     assert (found.params - plain.params, found.macs - plain.macs) == (2 * filters, 2 * filters * side * side)
     assert found.input_contract().shape == (1, 5, plain.size, plain.size)
+
+
+def test_on_a_runtime_that_has_fp32_alone_the_fp32_file_is_measured(tmp_path):
+    plain = _candidate("mobilenet_v1_0.25", size=32)
+    config = FitConfig(data="d", within="size<=9MB", on="reference")
+    found = measure_candidate(plain, config, 3, tmp_path)
+    assert [(file.precision, file.latency_ms > 0) for file in found.files] == [("fp32", True)]
+    assert (found.fits, found.note) == (["fp32"], "")

@@ -15,7 +15,8 @@ from gossamer.compress.quantize.qat_apply import apply_bits
 from gossamer.compress.quantize.qat_plan import plan_bits
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export, load
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.run import load
 from gossamer.errors import ModelError
 from gossamer.nn.fuse import fuse
 from gossamer.nn.layer_bits import LayerBits

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.compress.codebook.calibrate import bias_names, divergence_from, measure_moments
-from gossamer.compress.codebook.packed import pack
 from gossamer.compress.codebook.steps import (
     LayerMoments,
     Loss,
@@ -25,6 +24,7 @@ from gossamer.compress.codebook.steps import (
     measured_sensitivities,
     plan_steps,
 )
+from gossamer.deploy.runtimes.packed.tensors import pack
 from gossamer.errors import GoalNotMetError
 from gossamer.nn.objective import CLASS_SCORES, Objective
 

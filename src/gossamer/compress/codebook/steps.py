@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.compress.codebook.feedback import Rounded, round_with_feedback
-from gossamer.compress.codebook.packed import pack
-from gossamer.compress.codebook.settings import PackPlan, TensorPlan
+from gossamer.deploy.runtimes.packed.settings import PackPlan, TensorPlan
+from gossamer.deploy.runtimes.packed.tensors import pack
 from gossamer.errors import GoalNotMetError, ModelError
 
 __all__ = ["LayerMoments", "Loss", "StepChoice", "measured_sensitivities", "plan_steps", "quantize_at"]

@@ -18,9 +18,10 @@ from gossamer.compress.prune.apply import apply_pruning
 from gossamer.compress.prune.budget import Quantity
 from gossamer.compress.prune.prunable import Kept, Prunable, Scope
 from gossamer.cost.latency import compare, measure_latency
-from gossamer.cost.profile import profile_file
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import get_runtime, onnxruntime
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.onnxruntime import export as onnxruntime
+from gossamer.deploy.runtimes.onnxruntime.profile import profile_file
 from gossamer.errors import GossamerError, ModelError
 from gossamer.types import Size
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gossamer.compress.codebook.session import SUFFIX
 from gossamer.compress.methods import parse_method
 from gossamer.compress.order import check_order
+from gossamer.deploy.runtimes.packed.run import suffix as packed_suffix
 from gossamer.errors import GossamerError
 from gossamer.fit.config import RunConfig
 
@@ -30,7 +30,7 @@ class SubjectConfig(RunConfig):
             GossamerError: one line for a person.
         """
         self.check_common()
-        if self.model.endswith(SUFFIX):
+        if self.model.endswith(packed_suffix):
             raise GossamerError(
                 f"a packed file is the end of a chain, got {self.model}; give the bundle that it lies in, or the network's name"
             )

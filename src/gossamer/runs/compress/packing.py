@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,18 @@ import numpy as np
 from pydantic import BaseModel
 from torch import nn
 
-from gossamer import __version__
 from gossamer._files import sha256, write_bytes
 from gossamer.compress.codebook.method import Pack
 from gossamer.compress.codebook.network_file import network_file
 from gossamer.compress.codebook.network_plan import NetworkPackPlan
-from gossamer.compress.codebook.packed import read_packed
-from gossamer.compress.codebook.session import SUFFIX, open_packed
 from gossamer.compress.methods import parse_method
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import Session
+from gossamer.deploy.runtimes.packed import run as packed_files
+from gossamer.deploy.runtimes.packed.tensors import read_packed
+from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import GossamerError, ModelError
-from gossamer.zoo.spec import ModelSpec
 
-__all__ = ["PackedFile", "is_packing", "packed_metadata", "write_packed_network"]
+__all__ = ["PackedFile", "is_packing", "write_packed_network"]
 
 
 class PackedFile(BaseModel):
@@ -54,19 +52,6 @@ def is_packing(method: object) -> bool:
     return isinstance(method, Pack)
 
 
-def packed_metadata(
-    spec: ModelSpec, contract: InputContract, labels: Sequence[str], task: str = "classify"
-) -> dict[str, Any]:
-    """What a packed file carries, so that it can be used alone."""
-    return {
-        "task": task,
-        "labels": list(labels),
-        "input": contract.to_json(),
-        "spec": spec.summary(),
-        "gossamer": __version__,
-    }
-
-
 def write_packed_network(
     run: Path,
     network: nn.Module,
@@ -89,13 +74,13 @@ def write_packed_network(
     if document.get("edit") != "pack":
         return None
     data = network_file(network, contract, NetworkPackPlan.from_json(document).tensors, metadata)
-    path = run / "export" / f"model{SUFFIX}"
+    path = run / "export" / f"model{packed_files.suffix}"
     write_bytes(path, data)
     start = time.perf_counter()
     packed = read_packed(path)
     seconds = time.perf_counter() - start
     picture = np.random.default_rng(0).standard_normal(contract.shape).astype(np.float32)
-    apart = np.abs(open_packed(path, threads=threads).run(picture)[0] - like.run(picture)[0]).max()
+    apart = np.abs(packed_files.load(path, threads=threads).run(picture)[0] - like.run(picture)[0]).max()
     if not apart == 0:
         raise ModelError(
             f"a packed file says what the ONNX file of the same network says, {path} differs by {apart:g}; report this network"

@@ -21,6 +21,7 @@ from gossamer.cost.latency import compare, measure_latency
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
+from gossamer.deploy.file_metadata import file_metadata
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.fit.api import need_torch
@@ -29,9 +30,8 @@ from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_steps import Step, Steps, network_after
 from gossamer.fit.compress_subject import Judge, Subject, open_subject, trained_on
 from gossamer.fit.folder import RunFolder, name_after, open_run
-from gossamer.fit.packing import PackedFile, packed_metadata, write_packed_network
+from gossamer.fit.packing import PackedFile, write_packed_network
 from gossamer.fit.pictures import split_pictures
-from gossamer.fit.publish import file_metadata
 from gossamer.fit.reporter import Quiet, Reporter
 from gossamer.report.kept_channels import kept_channels
 from gossamer.report.table import table_page
@@ -185,7 +185,7 @@ class _Run:
             step.method,
             self.run.path / step.plan,
             contract,
-            packed_metadata(ModelSpec.from_json(step.spec), contract, labels),
+            file_metadata(ModelSpec.from_json(step.spec), contract, labels, ""),
             sessions["after"],
             threads=self.config.threads,
         )

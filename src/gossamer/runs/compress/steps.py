@@ -21,11 +21,12 @@ from gossamer.compress.methods import parse_method, read_plan
 from gossamer.compress.sparse.plan import SparsePlan
 from gossamer.compress.sparse.shaping import Gradual
 from gossamer.cost.meter import measure
+from gossamer.deploy.file_metadata import file_metadata
 from gossamer.errors import GossamerError
 from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_subject import Judge, Subject
 from gossamer.fit.folder import RunFolder
-from gossamer.fit.packing import is_packing, packed_metadata
+from gossamer.fit.packing import is_packing
 from gossamer.fit.reporter import Bar, Reporter
 from gossamer.nn.shaping import Shaping, Together
 from gossamer.train.loop import train_until
@@ -111,7 +112,7 @@ class Steps:
             seed=config.seed,
             trains=judge is not None and config.minutes > 0,
             tell=lambda line: reporter.line(line, style="dim"),
-            metadata=packed_metadata(subject.spec, subject.contract, labels),
+            metadata=file_metadata(subject.spec, subject.contract, labels, ""),
         )
 
     def all(self) -> list[Step]:

@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from gossamer._files import sha256
-from gossamer.compress.precision import convert, post_training
 from gossamer.compress.quantize.verdict import decide
 from gossamer.cost.latency import compare, measure_latency
 from gossamer.data.cache import Pixels
 from gossamer.data.check import CheckReport
-from gossamer.deploy.runtimes import Session, get_runtime
+from gossamer.deploy.file_metadata import file_metadata
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.convert import convert, post_training
+from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import ModelError
 from gossamer.fit.compress_subject import Judge, Subject
 from gossamer.fit.export_config import ExportConfig, Target
 from gossamer.fit.folder import RunFolder
 from gossamer.fit.int8_files import Inputs, calibration_inputs, int8_files
 from gossamer.fit.pictures import share_right, split_pictures
-from gossamer.fit.publish import file_metadata
 from gossamer.fit.reporter import Reporter
 
 __all__ = ["Exported", "FileJudge", "Files", "Tried"]

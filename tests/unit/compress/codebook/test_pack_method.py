@@ -11,8 +11,8 @@ import torch
 from gossamer.compress.codebook.method import Pack, PackWork
 from gossamer.compress.codebook.network_file import contract_of, folded, network_file
 from gossamer.compress.codebook.network_plan import NetworkPackPlan
-from gossamer.compress.codebook.packed import parse
 from gossamer.compress.methods import parse_method, read_plan
+from gossamer.deploy.runtimes.packed.tensors import parse
 from gossamer.errors import GossamerError, ModelError
 from gossamer.testing.networks import noise, scores, tiny_networks
 

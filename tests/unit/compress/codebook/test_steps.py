@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gossamer.compress.codebook.packed import pack, unpack
 from gossamer.compress.codebook.steps import LayerMoments, measured_sensitivities, plan_steps, quantize_at
+from gossamer.deploy.runtimes.packed.tensors import pack, unpack
 from gossamer.errors import GoalNotMetError, ModelError
 
 

@@ -10,13 +10,14 @@ import torch
 
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.mixed import bit_operations, choose_fp32, keep_within, milliseconds
-from gossamer.compress.quantize.onnx_floats import float_operators
-from gossamer.compress.quantize.onnx_post_training import Calibration, to_int8
-from gossamer.compress.quantize.sensitivity import Sensitivity, keep_worst, measure_sensitivity
 from gossamer.compress.quantize.verdict import decide, judge_int8
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export, load
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.floats import float_operators
+from gossamer.deploy.runtimes.onnxruntime.post_training import Calibration, to_int8
+from gossamer.deploy.runtimes.onnxruntime.run import load
+from gossamer.deploy.runtimes.onnxruntime.sensitivity import Sensitivity, keep_worst, measure_sensitivity
 from gossamer.errors import BudgetError, GossamerError, ModelError, RunFolderError
 
 CONTRACT = InputContract.of("inception", 24)
