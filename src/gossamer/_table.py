@@ -54,15 +54,22 @@ class Table(Mapping[str, str]):
         found = importlib.import_module(module)
         return getattr(found, attribute) if attribute else found
 
+    def has(self, name: str, part: str) -> bool:
+        """Whether the package that a name stands for has a module `part`; it is not imported.
+
+        Raises:
+            GossamerError: as `load`.
+        """
+        self.check(name)
+        return importlib.util.find_spec(f"{self._rows[name]}.{part}") is not None
+
     def part(self, name: str, part: str) -> Any:
         """The module `part` of the package that a name stands for, imported; None where the package has none.
 
         Raises:
             GossamerError: as `load`.
         """
-        self.check(name)
-        module = f"{self._rows[name]}.{part}"
-        return importlib.import_module(module) if importlib.util.find_spec(module) is not None else None
+        return importlib.import_module(f"{self._rows[name]}.{part}") if self.has(name, part) else None
 
     @contextlib.contextmanager
     def added(self, name: str, where: str) -> Iterator[None]:

@@ -59,8 +59,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cost.block_formulas",
         "cost.figures",
         "cost.formulas",
-        "cost.latency",
-        "cost.memory",
         "cost.onnx_count",
         "data",
         "data._scene_parts",
@@ -87,10 +85,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "nn": ("nn",),
     "networks": (
-        "cost.blocks_of",
         "cost.meter",
         "cost.operators",
-        "cost.profile_torch",
         "cost.receptive",
         "deploy.runtimes.litert.export",
         "deploy.runtimes.onnxruntime.export",
@@ -102,6 +98,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "zoo.weights",
         *FAMILIES,
     ),
+    "timing": ("timing",),
     "training": (
         "compress.auto",
         "compress.channel_attention",
@@ -125,6 +122,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "compress.quantize.equalize",
         "compress.quantize.flow",
         "compress.quantize.method",
+        "compress.quantize.mixed",
         "compress.quantize.pictures",
         "compress.quantize.qat_apply",
         "compress.quantize.qat_codebook",
@@ -136,6 +134,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "compress.quantize.schedule",
         "compress.quantize.simulate",
         "compress.quantize.sweep",
+        "compress.quantize.verdict",
         "compress.sparse",
         "data.augment",
         "data.batches",
@@ -149,13 +148,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
 
 # Packages that meet below fit and cli all the same, and why; every other pair of packages in one layer is forbidden.
 SIBLINGS: dict[tuple[str, str], str] = {
-    ("cost", "deploy"): "node times are taken by runtimes",
     ("deploy", "cost"): "a profile counts what its nodes compute",
     ("deploy", "files"): "a runtime writes the contract into its files",
     ("deploy", "data"): "the contract prepares a picture the way the data are read",
     ("deploy", "tasks"): "prediction turns scores into shares",
     ("deploy", "zoo"): "a bundle holds a spec",
-    ("compress", "cost"): "a layer and its factors are timed as blocks are",
     ("compress", "deploy"): "quantizing works on the file that the runtime exports",
     ("train", "data"): "training reads batches and augments them",
     ("train", "compress"): "the losses are functions on tensors",
@@ -165,8 +162,6 @@ SIBLINGS: dict[tuple[str, str], str] = {
 
 # What functions import late from a higher layer: torch stays out until the call.
 LATE_UPWARD: set[tuple[str, str]] = {
-    ("cost.predictor", "cost.blocks_of"),
-    ("cost.profilers", "cost.profile_torch"),
     ("deploy.bundle", "zoo.build"),
     ("deploy.bundle", "zoo.checkpoints"),
 }
@@ -177,6 +172,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "shell": {"PIL", "jinja2", "llvmlite", "markupsafe", "numba", "numpy", "onnx", "pydantic"},
     "nn": {"torch"},
     "networks": {"onnx", "torch"},
+    "timing": {"numpy", "torch"},
     "training": {"lightning", "numpy", "torch"},
     "fit": {"numpy", "pydantic", "torch", "yaml"},
     "cli": {"typer"},

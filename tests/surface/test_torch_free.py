@@ -13,7 +13,7 @@ from without_torch import gossamer, python
 from gossamer.cli import app
 from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes import RUNTIMES, get_runtime
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.packed.graph import split_graph
 from gossamer.deploy.runtimes.packed.tensors import write_packed
@@ -35,17 +35,17 @@ SHELL = [
     "gossamer.compress.precision",
     "gossamer.compress.quantize.verdict",
     "gossamer.cost.block_formulas",
-    "gossamer.cost.energy",
+    "gossamer.timing.energy",
     "gossamer.cost.figures",
     "gossamer.cost.file_count",
     "gossamer.cost.formulas",
-    "gossamer.cost.latency",
-    "gossamer.cost.latency_table",
-    "gossamer.cost.memory",
+    "gossamer.timing.latency",
+    "gossamer.timing.table.latency_table",
+    "gossamer.timing.memory",
     "gossamer.cost.onnx_count",
-    "gossamer.cost.predictor",
-    "gossamer.cost.profilers",
-    "gossamer.cost.roofline",
+    "gossamer.timing.table.predictor",
+    "gossamer.timing.profilers",
+    "gossamer.timing.roofline",
     "gossamer.data.bands",
     "gossamer.data.cache",
     "gossamer.data.check",
@@ -194,7 +194,7 @@ def test_doctor():
     result = gossamer("doctor", "--json")
     assert (result.returncode, result.stderr) == (0, "")
     document = json.loads(result.stdout)
-    assert document["runtimes"] == {"onnxruntime": "ready", "openvino": "ready", "litert": "ready"}
+    assert document["runtimes"] == dict.fromkeys(RUNTIMES, "ready")
     assert document["missing"]["training"] == (
         "torch, torchvision, lightning, tensorboard not installed; pip install 'gossamer[train]'"
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gossamer.errors import GossamerError
 
 if TYPE_CHECKING:
-    from gossamer.cost.roofline import NodeBound, Roofline
-    from gossamer.deploy.runtimes.onnxruntime.profile import NodeTime, Profile
+    from gossamer.deploy.runtimes.node_times import NodeTime, Profile
+    from gossamer.timing.roofline import NodeBound, Roofline
 
 __all__ = ["check_picture", "profile_lines", "roofline_lines", "write_picture"]
 

@@ -11,7 +11,7 @@ import typer
 from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines, say
 
 if TYPE_CHECKING:
-    from gossamer.cost.latency import Latency
+    from gossamer.timing.latency import Latency
 
 __all__ = ["bench_verb"]
 
@@ -150,8 +150,8 @@ def _timed(files: Sequence[_File], on: str, threads: int, seconds: float) -> lis
 
     import numpy as np
 
-    from gossamer.cost.latency import measure_latency
     from gossamer.deploy.runtimes import get_runtime
+    from gossamer.timing.latency import measure_latency
 
     runtime = get_runtime(on)
     runs = {}
@@ -182,7 +182,7 @@ def _row(file: _File, on: str, threads: int, latency: Latency) -> dict[str, Any]
 
 
 def _ratios(files: Sequence[_File], timed: Sequence[Latency], threads: int) -> list[dict[str, Any]]:
-    from gossamer.cost.latency import compare
+    from gossamer.timing.latency import compare
 
     found = []
     for file, latency in zip(files[1:], timed[1:], strict=True):

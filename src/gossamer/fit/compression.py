@@ -16,8 +16,6 @@ from torch import nn
 from gossamer._files import sha256
 from gossamer.compress.precision import FileScore, preferred
 from gossamer.compress.quantize.verdict import judge_int8
-from gossamer.cost.latency import measure_latency
-from gossamer.cost.memory import measure_memory
 from gossamer.data.check import CheckReport
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import convert
@@ -28,6 +26,8 @@ from gossamer.fit.int8_files import calibration_inputs, int8_files
 from gossamer.fit.pictures import share_right, split_pictures
 from gossamer.fit.reporter import Reporter
 from gossamer.fit.training import Trained, TrainedNetwork, load_trained
+from gossamer.timing.latency import measure_latency
+from gossamer.timing.memory import measure_memory
 from gossamer.types import Precision
 
 __all__ = ["Compressed", "Row", "compress"]

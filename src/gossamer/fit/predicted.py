@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 
-from gossamer.cost.blocks_of import Outline, outline
-from gossamer.cost.latency_table import LatencyTable, Platform
-from gossamer.cost.predictor import Calibration, conformal_radius, load_calibration
 from gossamer.errors import ModelError
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.config import FitConfig
+from gossamer.timing.table.blocks_of import Outline, outline
+from gossamer.timing.table.latency_table import LatencyTable, Platform
+from gossamer.timing.table.predictor import Calibration, conformal_radius, load_calibration
 from gossamer.types import Precision
 from gossamer.zoo.build import build
 

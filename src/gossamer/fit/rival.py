@@ -14,13 +14,13 @@ from gossamer.compress.prune.apply import apply_pruning, check_pruned
 from gossamer.compress.prune.prunable import Prunable
 from gossamer.compress.prune.repair import reconstruct
 from gossamer.compress.prune.scores import Batches
-from gossamer.cost.latency_table import Platform
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.config import FitConfig
 from gossamer.fit.pictures import SplitPictures
 from gossamer.fit.shortlist import Measured, measure_candidate
+from gossamer.timing.table.latency_table import Platform
 from gossamer.train.pace import save_average
 from gossamer.zoo.spec import ModelSpec
 

@@ -18,9 +18,6 @@ from pydantic import BaseModel
 from torch import nn
 
 from gossamer.cost.file_count import count_file
-from gossamer.cost.latency import measure_latency
-from gossamer.cost.latency_table import LatencyTable
-from gossamer.cost.memory import measure_memory
 from gossamer.data.bands import Bands
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import convert
@@ -31,6 +28,9 @@ from gossamer.fit.predicted import TooSlow
 from gossamer.fit.reporter import Reporter
 from gossamer.nn.network import Network
 from gossamer.report.document import Origin
+from gossamer.timing.latency import measure_latency
+from gossamer.timing.memory import measure_memory
+from gossamer.timing.table.latency_table import LatencyTable
 from gossamer.types import Budget, format_quantity
 from gossamer.zoo.build import build
 

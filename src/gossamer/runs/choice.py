@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gossamer.cost.latency import compare, measure_latency
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import post_training
+from gossamer.timing.latency import compare, measure_latency
 
 __all__ = ["Int8Verdict", "decide", "judge_int8"]
 

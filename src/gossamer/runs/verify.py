@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from gossamer._files import sha256
-from gossamer.cost.latency import measure_latency
-from gossamer.cost.memory import measure_memory
 from gossamer.data.bands import open_view
 from gossamer.data.check import CheckReport
 from gossamer.deploy.contract import InputContract
@@ -29,6 +27,8 @@ from gossamer.fit.folder import RunFolder
 from gossamer.fit.reporter import Reporter
 from gossamer.fit.training import TrainedNetwork, load_trained
 from gossamer.tasks.classify.metrics import accuracy, class_figures, confusion, softmax, wilson_interval
+from gossamer.timing.latency import measure_latency
+from gossamer.timing.memory import measure_memory
 
 __all__ = ["ClassRow", "Verified", "Worst", "verify"]
 

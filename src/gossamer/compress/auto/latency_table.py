@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from gossamer.compress.auto.environment import Counts, Environment
 from gossamer.compress.channels import Product
-from gossamer.cost.block_times import Job, Timer, time_jobs
-from gossamer.cost.blocks_of import Unit
-from gossamer.cost.latency_table import Platform
 from gossamer.nn.modes import in_eval, taken_off
+from gossamer.timing.table.block_times import Job, Timer, time_jobs
+from gossamer.timing.table.blocks_of import Unit
+from gossamer.timing.table.latency_table import Platform
 
 __all__ = ["LayerTable"]
 

@@ -15,8 +15,8 @@ from gossamer.compress.prune.method import Prune
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.prunable import Prunable
 from gossamer.compress.prune.scores import Importance
-from gossamer.cost.latency_table import Platform
 from gossamer.errors import GossamerError, ModelError
+from gossamer.timing.table.latency_table import Platform
 
 __all__ = ["Auto"]
 

@@ -17,12 +17,12 @@ from torch import nn
 from gossamer.compress.prune.apply import apply_pruning
 from gossamer.compress.prune.budget import Quantity
 from gossamer.compress.prune.prunable import Kept, Prunable, Scope
-from gossamer.cost.latency import compare, measure_latency
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.onnxruntime import export as onnxruntime
 from gossamer.deploy.runtimes.onnxruntime.profile import profile_file
 from gossamer.errors import GossamerError, ModelError
+from gossamer.timing.latency import compare, measure_latency
 from gossamer.types import Size
 
 __all__ = ["LatencyTry", "plan_latency"]

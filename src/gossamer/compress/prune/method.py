@@ -19,8 +19,8 @@ from gossamer.compress.prune.prunable import Kept, Prunable, Scope, quantity_of
 from gossamer.compress.prune.repair import reestimate_norms, repair
 from gossamer.compress.prune.scores import FROM_PICTURES, Importance
 from gossamer.compress.prune.targets import one_target
-from gossamer.cost.latency_table import Platform
 from gossamer.errors import GossamerError, ModelError
+from gossamer.timing.table.latency_table import Platform
 
 __all__ = ["Prune"]
 

@@ -80,7 +80,7 @@ class Runtime:
     @property
     def makes_files(self) -> bool:
         """Whether networks can be exported to it."""
-        return RUNTIMES.part(self.name, "export") is not None
+        return RUNTIMES.has(self.name, "export")
 
     def export(
         self, network: Any, contract: InputContract, path: Path, *, outputs: Sequence[str] = ("scores",)

@@ -17,7 +17,6 @@ from gossamer._files import sha256, write_json, write_text
 from gossamer._machine import describe_machine, versions
 from gossamer.compress.method import Work
 from gossamer.compress.methods import parse_method
-from gossamer.cost.latency import compare, measure_latency
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
@@ -35,6 +34,7 @@ from gossamer.fit.pictures import split_pictures
 from gossamer.fit.reporter import Quiet, Reporter
 from gossamer.report.kept_channels import kept_channels
 from gossamer.report.table import table_page
+from gossamer.timing.latency import compare, measure_latency
 from gossamer.zoo.spec import ModelSpec
 
 __all__ = ["CompressRun", "compress", "propose"]

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 
 from gossamer._files import sha256
 from gossamer.compress.quantize.verdict import decide
-from gossamer.cost.latency import compare, measure_latency
 from gossamer.data.cache import Pixels
 from gossamer.data.check import CheckReport
 from gossamer.deploy.file_metadata import file_metadata
@@ -28,6 +27,7 @@ from gossamer.fit.folder import RunFolder
 from gossamer.fit.int8_files import Inputs, calibration_inputs, int8_files
 from gossamer.fit.pictures import share_right, split_pictures
 from gossamer.fit.reporter import Reporter
+from gossamer.timing.latency import compare, measure_latency
 
 __all__ = ["Exported", "FileJudge", "Files", "Tried"]
 

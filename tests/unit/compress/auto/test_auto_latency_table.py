@@ -6,8 +6,8 @@ import pytest
 
 from gossamer.compress.auto.environment import Environment
 from gossamer.compress.auto.latency_table import LayerTable
-from gossamer.cost.block_times import Timing
 from gossamer.testing.networks import enliven
+from gossamer.timing.table.block_times import Timing
 from gossamer.zoo.build import build
 
 

@@ -8,8 +8,8 @@ import torch
 from gossamer.compress.auto import drivers, netadapt
 from gossamer.compress.auto.drivers import DRIVERS, compare, driver_of
 from gossamer.compress.auto.latency_table import LayerTable
-from gossamer.cost.block_times import Timing
 from gossamer.errors import GossamerError
+from gossamer.timing.table.block_times import Timing
 
 SPENT = 24
 

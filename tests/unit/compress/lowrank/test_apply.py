@@ -12,13 +12,13 @@ from torch import nn
 
 from gossamer.compress.lowrank.apply import apply_factors, check_factorised, factorise
 from gossamer.compress.lowrank.plan import FactorPlan, Factors, plan_factors
-from gossamer.cost.blocks_of import whole
 from gossamer.cost.meter import measure
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
 from gossamer.nn.factorise import full_ranks, suits
 from gossamer.nn.fuse import fuse
 from gossamer.testing.networks import enliven
+from gossamer.timing.table.blocks_of import whole
 from gossamer.zoo.build import build
 
 SHAPE = (1, 3, 64, 64)

@@ -20,7 +20,6 @@ from gossamer.cost.formulas import convolution_kind, convolution_macs, matmul_ma
 from gossamer.deploy.runtimes.node_times import (
     FileInput,
     NodeTime,
-    OperatorTotal,
     Profile,
     Shape,
     check_file,
@@ -31,7 +30,7 @@ from gossamer.deploy.runtimes.node_times import (
 )
 from gossamer.errors import BundleError, ModelError
 
-__all__ = ["NodeTime", "OperatorTotal", "Profile", "layer_of", "profile_events", "profile_file"]
+__all__ = ["profile_events", "profile_file"]
 
 _CONVOLUTIONS = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
 """Operators and the position of their weight among the inputs."""

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gossamer.deploy.runtimes.onnxruntime.profile import Profile, layer_of, profile_events, profile_file
+from gossamer.deploy.runtimes.node_times import Profile, layer_of
+from gossamer.deploy.runtimes.onnxruntime.profile import profile_events, profile_file
 from gossamer.errors import BundleError, GossamerError, ModelError
 
 
@@ -238,7 +239,7 @@ def test_files_that_are_none(tmp_path):
 
 def test_torch_stays_out():
     code = (
-        "import sys\nimport gossamer.deploy.runtimes.onnxruntime.profile, gossamer.cost.roofline, gossamer.report.operator_bars\n"
+        "import sys\nimport gossamer.deploy.runtimes.onnxruntime.profile, gossamer.timing.roofline, gossamer.report.operator_bars\n"
         "sys.exit(bool({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

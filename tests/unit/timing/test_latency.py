@@ -8,8 +8,8 @@ import time
 import pytest
 
 from gossamer._machine import MachineState, ProcessorTimes
-from gossamer.cost import latency
-from gossamer.cost.latency import Latency, measure_latency
+from gossamer.timing import latency
+from gossamer.timing.latency import Latency, measure_latency
 
 
 def state(clock=None, highest=None, governor=None, others=0.0, steal=None):

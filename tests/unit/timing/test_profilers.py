@@ -7,10 +7,10 @@ import importlib.util
 import pytest
 from torch import nn
 
-from gossamer.cost.profilers import PROFILERS, get_profiler, profile_on
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.errors import MissingExtraError, ModelError, UnknownRuntimeError
+from gossamer.timing.profilers import profile_on, profilers, subject_of
 from gossamer.types import Size
 
 SHAPE = (1, 3, 32, 32)
@@ -30,18 +30,18 @@ def file(network, tmp_path_factory):
 
 
 def test_the_runtimes_are_these():
-    assert {name: profiler.takes for name, profiler in PROFILERS.items()} == {
+    assert {name: subject_of(name) for name in profilers()} == {
         "onnxruntime": "file",
         "openvino": "file",
         "torch": "network",
     }
 
 
-@pytest.mark.parametrize("runtime", PROFILERS)
+@pytest.mark.parametrize("runtime", profilers())
 def test_every_runtime_finds_the_same_convolutions(runtime, network, file):
     if not importlib.util.find_spec(runtime):
         pytest.skip(f"needs {runtime}")
-    subject = file if PROFILERS[runtime].takes == "file" else network
+    subject = file if subject_of(runtime) == "file" else network
     profile = profile_on(runtime, subject, shape=SHAPE, runs=3, layers={"0", "1", "2"})
     convolutions = [node for node in profile.nodes if node.kind.startswith("Conv")]
     assert [node.kind for node in convolutions] == ["Conv k x k", "Conv 1x1"]
@@ -57,7 +57,7 @@ def test_every_runtime_finds_the_same_convolutions(runtime, network, file):
     ("name", "hint"), [("openvin", "did you mean 'openvino'"), ("", "known: onnxruntime")]
 )
 def test_an_unknown_runtime(name, hint):
-    for use in (get_profiler, lambda name: profile_on(name, "a.onnx")):
+    for use in (subject_of, lambda name: profile_on(name, "a.onnx")):
         with pytest.raises(UnknownRuntimeError, match=f"no profiles are taken on '{name}'; {hint}"):
             use(name)
 

@@ -32,7 +32,7 @@ def measure_memory(path: Path, *, runtime: str, threads: int, shape: tuple[int, 
     command = [
         sys.executable,
         "-m",
-        "gossamer.cost.memory",
+        "gossamer.timing.memory",
         str(path),
         runtime,
         str(threads),

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from gossamer.cost import energy
-from gossamer.cost.energy import measure_energy, why_not
 from gossamer.errors import GossamerError
+from gossamer.timing import energy
+from gossamer.timing.energy import measure_energy, why_not
 
 
 def counter(root, folder, name, start=0, highest=1_000_000_000):

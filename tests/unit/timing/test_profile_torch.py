@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from gossamer.cost.meter import measure
-from gossamer.cost.profile_torch import profile_torch
 from gossamer.errors import GossamerError, ModelError
+from gossamer.timing.profile_torch import profile_torch
 
 SHAPE = (1, 3, 16, 16)
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_profiled(network, shape, options, message):
 
 def test_torchs_profiler_says_nothing():
     code = (
-        "from torch import nn\nfrom gossamer.cost.profile_torch import profile_torch\n"
+        "from torch import nn\nfrom gossamer.timing.profile_torch import profile_torch\n"
         "profile_torch(nn.ReLU(), (1, 3, 8, 8), runs=1)"
     )
     done = subprocess.run(

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from gossamer import __version__
-from gossamer.cost.latency_table import block_key
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
@@ -27,6 +26,7 @@ from gossamer.errors import ModelError
 from gossamer.nn.fuse import fuse
 from gossamer.nn.modes import taken_off
 from gossamer.nn.network import Network
+from gossamer.timing.table.latency_table import block_key
 from gossamer.types import Size
 
 __all__ = ["Cut", "Outline", "Unit", "cut", "outline", "units_of", "whole"]

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gossamer.cost.memory import measure_memory
 from gossamer.errors import BundleError
+from gossamer.timing.memory import measure_memory
 
 MEBI = 1024**2
 

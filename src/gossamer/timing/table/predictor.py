@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.cost.block_regressor import COVERAGE, BlockRegressor
-from gossamer.cost.latency_table import LatencyTable, Platform, Row
 from gossamer.errors import DataError, ModelError
+from gossamer.timing.table.block_regressor import COVERAGE, BlockRegressor
+from gossamer.timing.table.latency_table import LatencyTable, Platform, Row
 
 if TYPE_CHECKING:
-    from gossamer.cost.block_times import Timer
-    from gossamer.cost.blocks_of import Cut, Unit
+    from gossamer.timing.table.block_times import Timer
+    from gossamer.timing.table.blocks_of import Cut, Unit
 
 __all__ = [
     "COVERAGE",
@@ -251,8 +251,8 @@ def calibrate(
         ModelError: a network that cannot be cut into blocks or exported.
         DataError: none or too many networks, or a platform that is not this machine.
     """
-    from gossamer.cost.block_times import measure_units
-    from gossamer.cost.blocks_of import cut, whole
+    from gossamer.timing.table.block_times import measure_units
+    from gossamer.timing.table.blocks_of import cut, whole
 
     if not 1 <= len(networks) <= MAX_NETWORKS:
         raise DataError(
@@ -296,8 +296,8 @@ def predict(
         DataError: the table is damaged or too small to estimate from, or blocks would have to be timed on a
             platform that is not this machine.
     """
-    from gossamer.cost.block_times import measure_units
-    from gossamer.cost.blocks_of import cut
+    from gossamer.timing.table.block_times import measure_units
+    from gossamer.timing.table.blocks_of import cut
 
     pieces = cut(network, shape)
     if measure_missing:

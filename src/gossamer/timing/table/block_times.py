@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gossamer._machine import load_per_core
-from gossamer.cost.latency_table import LatencyTable, Platform, Row
 from gossamer.errors import DataError, ModelError
+from gossamer.timing.table.latency_table import LatencyTable, Platform, Row
 from gossamer.types import Precision
 
 if TYPE_CHECKING:
-    from gossamer.cost.blocks_of import Unit
+    from gossamer.timing.table.blocks_of import Unit
 
 __all__ = ["PRECISIONS", "Job", "Timer", "Timing", "measure_units", "time_jobs", "timing_of"]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.cost.latency_table import Row
 from gossamer.errors import DataError
+from gossamer.timing.table.latency_table import Row
 
 if TYPE_CHECKING:
-    from gossamer.cost.blocks_of import Unit
+    from gossamer.timing.table.blocks_of import Unit
 
 __all__ = ["COVERAGE", "BlockRegressor"]
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from gossamer.cost import roofline as module
-from gossamer.cost.roofline import Peaks, cache_file, measure_peaks, peaks, roofline
-from gossamer.deploy.runtimes.onnxruntime.profile import NodeTime, Profile
+from gossamer.deploy.runtimes.node_times import NodeTime, Profile
 from gossamer.errors import GossamerError
+from gossamer.timing import roofline as module
+from gossamer.timing.roofline import Peaks, cache_file, measure_peaks, peaks, roofline
 
 PEAKS = Peaks("cpu", "runtime 1", 1, 50.0, 40.0, 200.0, 10.0, "2026-01-01")
 

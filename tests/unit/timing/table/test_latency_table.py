@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from gossamer.cost import latency_table
-from gossamer.cost.latency_table import LatencyTable, Platform, Row, block_key, default_path
 from gossamer.errors import DataError, RunFolderError
+from gossamer.timing.table import latency_table
+from gossamer.timing.table.latency_table import LatencyTable, Platform, Row, block_key, default_path
 
 HERE = Platform("Some CPU", ("avx2", "vnni"), "onnxruntime", "1.31.1", 1, "fp32")
 
@@ -295,7 +295,7 @@ def test_an_interrupted_write_leaves_the_rows_before_it(table):
 
 WRITER = """
 import dataclasses, sys
-from gossamer.cost.latency_table import LatencyTable, Row
+from gossamer.timing.table.latency_table import LatencyTable, Row
 values = {"str": "x", "int": 1, "float": 1.0}
 row = Row(**{f.name: values[f.type] for f in dataclasses.fields(Row)})
 assert "torch" not in sys.modules

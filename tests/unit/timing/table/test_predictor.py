@@ -13,11 +13,16 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.cost import block_times
-from gossamer.cost.block_times import Timing, measure_units, timing_of
-from gossamer.cost.blocks_of import cut, outline, units_of, whole
-from gossamer.cost.latency_table import LatencyTable, Platform
-from gossamer.cost.predictor import (
+from gossamer.errors import DataError, ModelError
+from gossamer.nn.blocks import InvertedResidual
+from gossamer.nn.layers import ConvNormAct
+from gossamer.nn.network import Network, Stage, classifier
+from gossamer.testing.networks import enliven, tiny_networks
+from gossamer.timing.table import block_times
+from gossamer.timing.table.block_times import Timing, measure_units, timing_of
+from gossamer.timing.table.blocks_of import cut, outline, units_of, whole
+from gossamer.timing.table.latency_table import LatencyTable, Platform
+from gossamer.timing.table.predictor import (
     RAW,
     BlockRegressor,
     CalibratedOn,
@@ -29,11 +34,6 @@ from gossamer.cost.predictor import (
     load_calibration,
     predict,
 )
-from gossamer.errors import DataError, ModelError
-from gossamer.nn.blocks import InvertedResidual
-from gossamer.nn.layers import ConvNormAct
-from gossamer.nn.network import Network, Stage, classifier
-from gossamer.testing.networks import enliven, tiny_networks
 from gossamer.zoo.build import build
 
 HERE = Platform("Some CPU", ("avx2",), "onnxruntime", "1.31.1", 1, "fp32")
@@ -486,7 +486,5 @@ def test_two_networks_on_a_real_runtime(tmp_path):
 
 
 def test_importing_the_predictor_loads_no_torch():
-    code = (
-        "import sys, gossamer.cost.predictor; assert not {'torch', 'onnx', 'onnxruntime'} & set(sys.modules)"
-    )
+    code = "import sys, gossamer.timing.table.predictor; assert not {'torch', 'onnx', 'onnxruntime'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -24,7 +24,7 @@ import numpy as np
 
 from gossamer._files import cache_folder, write_json
 from gossamer._machine import describe_machine
-from gossamer.deploy.runtimes.onnxruntime.profile import NodeTime, Profile
+from gossamer.deploy.runtimes.node_times import NodeTime, Profile
 from gossamer.errors import GossamerError, RunFolderError
 
 __all__ = ["NodeBound", "Peaks", "Roofline", "cache_file", "measure_peaks", "peaks", "roofline"]
