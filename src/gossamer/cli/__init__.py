@@ -8,6 +8,7 @@ import typer
 
 from gossamer.cli import bench, check, compress, doctor, export, fit, measure, predict, report, train, zoo
 from gossamer.cli._common import run
+from gossamer.cli._verb import GroupedCommand
 
 __all__ = ["app", "main"]
 
@@ -20,15 +21,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fit")(fit.fit_verb)
-app.command("check")(check.check_verb)
+app.command("fit", cls=GroupedCommand)(fit.fit_verb)
+app.command("check", cls=GroupedCommand)(check.check_verb)
 app.command("doctor")(doctor.doctor_verb)
 app.command("zoo")(zoo.zoo_verb)
-app.command("train")(train.train_verb)
-app.command("compress")(compress.compress_verb)
-app.command("export")(export.export_verb)
+app.command("train", cls=GroupedCommand)(train.train_verb)
+app.command("compress", cls=GroupedCommand)(compress.compress_verb)
+app.command("export", cls=GroupedCommand)(export.export_verb)
 app.command("measure")(measure.measure_verb)
-app.command("bench")(bench.bench_verb)
+app.command("bench", cls=GroupedCommand)(bench.bench_verb)
 app.command("predict")(predict.predict_verb)
 app.command("report")(report.report_verb)
 

@@ -54,7 +54,7 @@ def predict_verb(
     if not predictions:
         raise DataError(f"no pictures in {', '.join(inputs)}; give pictures or folders that hold some")
     if out is not None:
-        _write(out, predictions)
+        _write(out, predictor.columns, predictions)
     if json:
         print_json([p.to_json() for p in predictions])
     return 2 if all(p.error is not None for p in predictions) else 0
@@ -74,13 +74,12 @@ def _printed(prediction: Prediction) -> bool:
 def _line(prediction: Prediction) -> str:
     if prediction.error is not None:
         return f"{prediction.file}  not read: {prediction.error}"
-    classes = "  ".join(
-        f"{label} {score:.3f}" for label, score in zip(prediction.labels, prediction.scores, strict=True)
-    )
-    return f"{prediction.file}  {classes}"
+    pairs = zip(prediction.labels, prediction.scores, strict=True)
+    told = "  ".join(f"{label} {score:.3f}" for label, score in pairs)
+    return f"{prediction.file}  {told or '(no label)'}"
 
 
-def _write(out: Path, predictions: list[Prediction]) -> None:
+def _write(out: Path, columns: tuple[str, ...], predictions: list[Prediction]) -> None:
     import csv
     import io
 
@@ -91,9 +90,8 @@ def _write(out: Path, predictions: list[Prediction]) -> None:
         return
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
-    rows.writerow(["file", "label", "score", "error"])
+    rows.writerow(["file", *columns, "error"])
     for p in predictions:
-        rows.writerow(
-            [p.file, p.labels[0] if p.labels else "", f"{p.scores[0]:.6f}" if p.scores else "", p.error or ""]
-        )
+        row = {} if p.answer is None else p.answer.row
+        rows.writerow([p.file, *(row.get(name, "") for name in columns), p.error or ""])
     write_text(out, buffer.getvalue())

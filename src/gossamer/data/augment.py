@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gossamer.data.bands import Bands
 from gossamer.data.draws import Draws
 from gossamer.errors import GossamerError
 from gossamer.types import Size
 
-__all__ = ["COLOURS", "Augmentation", "Moved", "View", "augment"]
+__all__ = ["COLOURS", "Augmentation", "Greys", "Moved", "View", "augment", "augment_raw"]
 
 View = Literal["ground", "aerial"]
 
@@ -100,6 +101,31 @@ def augment(pictures: Tensor, how: Augmentation, draws: Draws, *, size: Size | N
     for operations, signs in drawn:
         moved = _operate(moved, operations, signs * how.magnitude / 10)
     return Moved(_erase(_recolour(moved, how, draws), how, draws), places)
+
+
+class Greys(NamedTuple):
+    """What raw values are black and how many of them are a step of grey, (1, bands, 1, 1)."""
+
+    dark: Tensor
+    step: Tensor
+
+    @classmethod
+    def of(cls, bands: Bands | None) -> Greys | None:
+        """Those of named bands; None for bytes, which are greys already."""
+        if bands is None:
+            return None
+        low, high = (torch.tensor(each).view(1, -1, 1, 1) for each in (bands.low, bands.high))
+        return cls(low, (high - low) / 255)
+
+
+def augment_raw(
+    pictures: Tensor, how: Augmentation, draws: Draws, *, greys: Greys | None, size: Size | None = None
+) -> Moved:
+    """`augment` of raw values: bytes as they are, others by way of their greys."""
+    if greys is None:
+        return augment(pictures, how, draws, size=size)
+    moved = augment((pictures - greys.dark) / greys.step, how, draws, size=size)
+    return Moved(moved.pictures * greys.step + greys.dark, moved.places)
 
 
 def _move(

@@ -16,7 +16,7 @@ from PIL import Image
 from gossamer.errors import DataError
 from gossamer.types import Size
 
-__all__ = ["GREY", "RESIZE_RULES", "Fit", "Transform", "fit_picture", "fit_values", "transform_of"]
+__all__ = ["FITS", "GREY", "Fit", "Transform", "fit_picture", "fit_values", "transform_of"]
 
 GREY = 114
 """Of bytes, what stands beside a letterboxed picture; of other values the mean of the band."""
@@ -110,7 +110,7 @@ def _as_it_is(picture: Size, size: Size) -> Fit:
     return Fit((0.0, 0.0, float(size.width), float(size.height)), (0, 0, size.width, size.height))
 
 
-RESIZE_RULES: Mapping[str, Callable[[Size, Size], Fit]] = {
+FITS: Mapping[str, Callable[[Size, Size], Fit]] = {
     "short-side-centre-crop": _centre_crop,
     "squash": _squash,
     "letterbox": _letterbox,
@@ -121,7 +121,7 @@ RESIZE_RULES: Mapping[str, Callable[[Size, Size], Fit]] = {
 
 def transform_of(rule: str, picture: Size, size: Size) -> Transform:
     """Where places of a picture of that size land in an input of `size` by a rule of the table."""
-    return RESIZE_RULES[rule](picture, size).transform
+    return FITS[rule](picture, size).transform
 
 
 def fit_picture(image: Image.Image, size: Size, rule: str = "short-side-centre-crop") -> Image.Image:
@@ -130,7 +130,7 @@ def fit_picture(image: Image.Image, size: Size, rule: str = "short-side-centre-c
     Raises:
         DataError: the rule is `none` and the picture has another size.
     """
-    fit = RESIZE_RULES[rule](Size(image.height, image.width), size)
+    fit = FITS[rule](Size(image.height, image.width), size)
     left, top, right, bottom = fit.filled
     scaled = image.resize(
         (right - left, bottom - top), Image.Resampling.BICUBIC, box=fit.taken, reducing_gap=3.0

@@ -13,10 +13,10 @@ from PIL import Image
 
 from gossamer.data.bands import RGB, Bands, open_values
 from gossamer.data.cache import Pixels
-from gossamer.data.geometry import RESIZE_RULES, Transform, fit_picture, fit_values, transform_of
+from gossamer.data.geometry import Transform, fit_picture, fit_values, transform_of
 from gossamer.data.pictures import open_rgb
 from gossamer.errors import BundleError
-from gossamer.types import Size
+from gossamer.types import RESIZE_RULES, Size
 
 __all__ = ["PREPROCESSING", "InputContract"]
 
@@ -32,7 +32,7 @@ class InputContract:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     resize: str = "short-side-centre-crop"
-    """A rule of `gossamer.data.geometry.RESIZE_RULES`."""
+    """One of `gossamer.types.RESIZE_RULES`."""
     nodata: float | None = None
 
     @classmethod

@@ -14,13 +14,18 @@ from torch import nn
 
 from gossamer.data.augment import View
 from gossamer.data.check import CheckReport
+from gossamer.deploy.contract import InputContract
 from gossamer.fit.candidates import Candidate, candidates
-from gossamer.fit.config import FitConfig, RunConfig
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.pictures import split_pictures
-from gossamer.fit.reporter import Bar, Reporter
+from gossamer.fit.config import FitConfig
 from gossamer.fit.rival import Rival, cut_to_budget
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.pictures import split_pictures
+from gossamer.runs.reporter import Bar, Reporter
+from gossamer.runs.train.watch import metrics_row
+from gossamer.runs.trained import CurvePoint, Trained, TrainedNetwork
+from gossamer.tasks import get_task
 from gossamer.train.loop import train_until
+from gossamer.train.objective import objective_of
 from gossamer.train.pace import Listener
 from gossamer.train.recipe import Recipe
 from gossamer.train.recipes import named_recipe
@@ -30,7 +35,7 @@ from gossamer.train.watch import Problem
 from gossamer.zoo.build import build
 from gossamer.zoo.checkpoints import read_checkpoint
 
-__all__ = ["CurvePoint", "Trained", "TrainedNetwork", "Trainer", "load_trained", "view_of"]
+__all__ = ["Trainer"]
 
 _RUNG_SHARES: dict[int, tuple[tuple[int, float], ...]] = {
     1: ((1, 1.0),),
@@ -47,43 +52,6 @@ _TRIAL_SHARE = 0.25
 """Of the last rung, in which the teacher cut to the budget shows whether it is ahead of the shortlist's best."""
 
 
-class CurvePoint(BaseModel):
-    """One validation during training."""
-
-    seconds: float
-    passes: float
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-
-
-class TrainedNetwork(BaseModel):
-    """One network and how far it was trained."""
-
-    candidate: Candidate
-    folder: str
-    """Below the run folder; holds best.safetensors."""
-    accuracy: float
-    """Best on the validation split."""
-    seconds: float
-    rungs: int
-    points: list[CurvePoint]
-    recipe: dict[str, object]
-
-
-class Trained(BaseModel):
-    """All networks that were trained, best first; the first went through every rung."""
-
-    networks: list[TrainedNetwork]
-    teacher: TrainedNetwork | None = None
-    teacher_used: bool = False
-    notes: list[str]
-    lost: list[str]
-    """Pictures that could no longer be read when training began, left out."""
-    view: str
-    pictures_per_second: float
-
-
 class _Teaching(BaseModel):
     """The teacher and whether it is followed: decided once, so that a resumed run does not change its mind."""
 
@@ -95,9 +63,13 @@ class _Teaching(BaseModel):
 class Trainer:
     """Runs the stage; every rung leaves its checkpoint, so that a killed run goes on from the last validation."""
 
-    def __init__(self, config: FitConfig, report: CheckReport, run: RunFolder, reporter: Reporter) -> None:
+    def __init__(
+        self, config: FitConfig, report: CheckReport, run: RunFolder, reporter: Reporter, *, view: View
+    ) -> None:
         self.config, self.report, self.run, self.reporter = config, report, run, reporter
-        self.view: View = view_of(config, report)
+        self.view: View = view
+        self.task = get_task(report.dataset.task)
+        self.objective = objective_of(self.task.name)
         self.lost: set[str] = set()
         self.speed = 0.0
 
@@ -117,9 +89,14 @@ class Trainer:
                 teaching = self._teaching(teacher, seconds - for_students, survivors[0], results)
             spent += share
             lost = 0.0
-            if number == len(rungs) and teaching is not None and teaching.used:
+            if number == len(rungs) and teacher is not None and teaching is not None and teaching.used:
                 won, lost = self._against_rival(
-                    teaching.teacher, survivors[0], results, for_students * share, number
+                    teaching.teacher,
+                    self._at_students(teacher, survivors[0]),
+                    survivors[0],
+                    results,
+                    for_students * share,
+                    number,
                 )
                 survivors = won
             for candidate in survivors:
@@ -129,18 +106,18 @@ class Trainer:
                     candidate,
                     for_students * whole,
                     decay_from=1 - rungs[-1][1] / whole,
-                    teacher=self._network(teaching.teacher)
+                    teacher=teaching.teacher.load(self.run.path)
                     if teaching is not None and teaching.used
                     else None,
                 )
                 result = self._rung(candidate, training, for_students * spent - lost)
                 results[candidate.key] = (candidate, result, number)
-            survivors.sort(key=lambda c: results[c.key][1].best.worth("accuracy"), reverse=True)
-            ranking = {c.key: results[c.key][1].best_accuracy for c in survivors}
+            survivors.sort(key=lambda c: results[c.key][1].best.worth(), reverse=True)
+            ranking = {c.key: results[c.key][1].best_score for c in survivors}
             shown = ", ".join(f"{key} {100 * reached:.1f} %" for key, reached in ranking.items())
             self.reporter.line(f"rung {number} of {len(rungs)}: {shown}")
             self.run.event("rung", number=number, ranking=ranking)
-        order = sorted(results.values(), key=lambda r: (r[2], r[1].best.worth("accuracy")), reverse=True)
+        order = sorted(results.values(), key=lambda r: (r[2], r[1].best.worth()), reverse=True)
         return Trained(
             networks=[self._summary(*r) for r in order],
             teacher=None if teaching is None else teaching.teacher,
@@ -154,6 +131,7 @@ class Trainer:
     def _against_rival(
         self,
         teacher: TrainedNetwork,
+        candidate: Candidate,
         student: Candidate,
         results: dict[str, tuple[Candidate, TrainResult, int]],
         seconds: float,
@@ -164,16 +142,18 @@ class Trainer:
         The teacher cut to the budget is fine-tuned for a share of the last rung; where it is ahead of the student by
         then it gets the rest as well.
         """
-        rival = self.run.stage("3-rival", Rival, functools.partial(self._rival, teacher))
+        rival = self.run.stage("3-rival", Rival, functools.partial(self._rival, teacher, candidate))
         self.reporter.line(rival.note)
         if rival.candidate is None:
             return [student], 0.0
-        training = self._training(rival.candidate, seconds, decay_from=0.0, teacher=self._network(teacher))
+        training = self._training(
+            rival.candidate, seconds, decay_from=0.0, teacher=teacher.load(self.run.path)
+        )
         tried = self._rung(rival.candidate, training, _TRIAL_SHARE * seconds)
-        ahead = tried.best.worth("accuracy") >= results[student.key][1].best.worth("accuracy")
+        ahead = tried.best.worth() >= results[student.key][1].best.worth()
         self.reporter.line(
-            f"{rival.candidate.key} {100 * tried.best_accuracy:.1f} %, {student.key} "
-            f"{100 * results[student.key][1].best_accuracy:.1f} % so far: {(rival.candidate if ahead else student).key} goes on"
+            f"{rival.candidate.key} {100 * tried.best_score:.1f} %, {student.key} "
+            f"{100 * results[student.key][1].best_score:.1f} % so far: {(rival.candidate if ahead else student).key} goes on"
         )
         if not ahead:
             results[rival.candidate.key] = (rival.candidate, tried, rung - 1)
@@ -182,14 +162,15 @@ class Trainer:
         results[rival.candidate.key] = (rival.candidate, result, rung)
         return [rival.candidate], 0.0
 
-    def _rival(self, teacher: TrainedNetwork) -> Rival:
+    def _rival(self, teacher: TrainedNetwork, candidate: Candidate) -> Rival:
         return cut_to_budget(
-            self._network(teacher),
-            teacher.candidate,
+            teacher.load(self.run.path),
+            candidate,
             self.config,
-            split_pictures(self.report, "train", teacher.candidate.size, self.run, self.reporter),
+            split_pictures(self.report, "train", candidate.input_contract(), self.run, self.reporter),
             self.run.path / "train" / "rival",
-            num_classes=len(self.report.dataset.labels),
+            width=len(self.report.dataset.labels),
+            objective=self.objective,
             below=lambda path: path.relative_to(self.run.path).as_posix(),
         )
 
@@ -200,7 +181,7 @@ class Trainer:
         student: Candidate,
         results: Mapping[str, tuple[Candidate, TrainResult, int]],
     ) -> _Teaching:
-        reached = results[student.key][1].best_accuracy if student.key in results else 0.0
+        reached = results[student.key][1].best_score if student.key in results else 0.0
         teaching = self.run.stage(
             "3-teacher", _Teaching, functools.partial(self._teach, teacher, seconds, student, reached)
         )
@@ -213,14 +194,7 @@ class Trainer:
 
     def metric(self, network: str, point: Point) -> None:
         """One row of metrics.csv."""
-        self.run.metric(
-            network=network,
-            seconds=round(point.seconds, 2),
-            passes=round(point.passes, 3),
-            train_loss=round(point.train_loss, 5),
-            val_loss=round(point.val_loss, 5),
-            val_accuracy=round(point.val_accuracy, 5),
-        )
+        self.run.metric(**metrics_row(network, point))
 
     def _training(
         self, candidate: Candidate, total: float, *, decay_from: float, teacher: nn.Module | None
@@ -233,17 +207,23 @@ class Trainer:
         teaching = None
         if teacher is not None:
             teaching = Teaching(
-                teacher, network, recipe.distillation, num_classes=len(labels), contract=contract
+                teacher,
+                network,
+                recipe.distillation,
+                width=len(labels),
+                objective=self.objective,
+                contract=contract,
             )
         return Training(
             network=network,
             contract=contract,
             recipe=recipe,
-            pictures=self._pictures(candidate.size),
+            pictures=self._pictures(contract),
             folder=self._folder(candidate),
             length=Seconds(total),
             decay_from=decay_from if candidate.start is not None else max(decay_from, 0.3),
             seed=self.config.seed,
+            task=self.task,
             labels=tuple(labels),
             teaching=teaching,
             threads=torch.get_num_threads(),
@@ -258,12 +238,12 @@ class Trainer:
     def _folder(self, candidate: Candidate) -> Path:
         return self.run.path / "train" / re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate.key)
 
-    def _pictures(self, size: int) -> Pictures:
+    def _pictures(self, contract: InputContract) -> Pictures:
         train, val = (
-            split_pictures(self.report, name, size, self.run, self.reporter) for name in ("train", "val")
+            split_pictures(self.report, name, contract, self.run, self.reporter) for name in ("train", "val")
         )
         self.lost |= {*train.lost, *val.lost}
-        return Pictures(train.pixels, train.labels, val.pixels, val.labels, train.bands)
+        return Pictures(train.pixels, train.targets, val.pixels, val.targets, train.bands)
 
     def _teacher_candidate(self, shortlist: Sequence[Candidate], seconds: float) -> Candidate | None:
         """A pretrained network well above the shortlist's in macs, where there is time for it."""
@@ -272,7 +252,7 @@ class Trainer:
         size = max(c.size for c in shortlist)
         pool = candidates(
             short_side=self.report.short_side,
-            num_classes=len(self.report.dataset.labels),
+            width=len(self.report.dataset.labels),
             pictures=len(self.report.split.train),
             online=self.config.online,
         )
@@ -281,30 +261,32 @@ class Trainer:
             return None
         return best
 
+    def _at_students(self, teacher: Candidate, student: Candidate) -> Candidate:
+        """The teacher at the student's size, bands and task."""
+        candidate = teacher.model_copy(update={"size": student.size}).with_bands(self.report.bands)
+        return candidate.fitted(student.fitting)
+
     def _teach(self, teacher: Candidate, seconds: float, student: Candidate, reached: float) -> _Teaching:
         """Train the teacher at the student's size; it is followed where it is better enough than `reached`."""
-        candidate = teacher.model_copy(update={"size": student.size}).with_bands(self.report.bands)
+        candidate = self._at_students(teacher, student)
         training = self._training(candidate, seconds, decay_from=0.3, teacher=None)
         result = self._rung(candidate, training, seconds)
-        gain = result.best_accuracy - reached
+        gain = result.best_score - reached
         used = gain >= _TEACHER_GAIN
         note = (
-            f"teacher {candidate.key} reached {100 * result.best_accuracy:.1f} % on validation, "
+            f"teacher {candidate.key} reached {100 * result.best_score:.1f} % on validation, "
             f"{100 * gain:+.1f} points against {student.key} at that time: {'followed' if used else 'not followed'}"
         )
         return _Teaching(teacher=self._summary(candidate, result, 0), used=used, note=note)
 
-    def _network(self, trained: TrainedNetwork) -> nn.Module:
-        return load_trained(self.run.path, trained, len(self.report.dataset.labels))
-
     def _summary(self, candidate: Candidate, result: TrainResult, rungs: int) -> TrainedNetwork:
         return TrainedNetwork(
-            candidate=candidate,
+            network=candidate.value(len(self.report.dataset.labels)),
             folder=self._folder(candidate).relative_to(self.run.path).as_posix(),
-            accuracy=result.best_accuracy,
+            score=result.best_score,
             seconds=round(result.seconds, 1),
             rungs=rungs,
-            points=[CurvePoint(**vars(point)) for point in result.points],
+            points=[CurvePoint.of(point) for point in result.points],
             recipe=self._recipe(candidate).to_json(),
         )
 
@@ -321,10 +303,10 @@ class _Follower(Listener):
 
     def pulse(self, now: Pulse) -> None:
         self.trainer.speed = now.pictures_per_second
-        accuracy = "" if now.val_accuracy is None else f"  val {100 * now.val_accuracy:.1f} %"
+        score = "" if now.val_score is None else f"  val {100 * now.val_score:.1f} %"
         self.bar.update(
             now.seconds,
-            text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}  {now.pictures_per_second:.0f} pictures/s",
+            text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{score}  {now.pictures_per_second:.0f} pictures/s",
         )
 
     def point(self, point: Point) -> None:
@@ -332,17 +314,3 @@ class _Follower(Listener):
 
     def problem(self, problem: Problem) -> None:
         self.trainer.run.event("problem", network=self.network, code=problem.code, message=problem.message)
-
-
-def load_trained(run: Path, trained: TrainedNetwork, num_classes: int) -> nn.Module:
-    """The trained network with its best weights, in eval mode."""
-    network = build(trained.candidate.spec(num_classes))
-    network.load_state_dict(read_checkpoint(run / trained.folder / "best.safetensors"))
-    return network.eval()
-
-
-def view_of(config: RunConfig, report: CheckReport) -> View:
-    """Whether the pictures have an up: as asked for, else as the check found."""
-    if config.view != "auto":
-        return config.view
-    return "aerial" if 0.7 <= report.upright <= 1.4 else "ground"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
 from gossamer.data.check import CheckReport, check
 from gossamer.deploy.bundle import Bundle
 from gossamer.errors import ModelError, RunFolderError
-from gossamer.fit.config import RunConfig
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.reporter import Reporter
+from gossamer.runs.config import DataConfig
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.reporter import Reporter
+from gossamer.tasks import get_task
 
-__all__ = ["check_seed", "checked_data"]
+__all__ = ["check_split", "checked_data", "view_of"]
+
+
+View = Literal["ground", "aerial"]
 
 
 class _Checked(BaseModel):
@@ -23,23 +27,41 @@ class _Checked(BaseModel):
     report: dict[str, Any]
 
 
-def check_seed(bundle: Bundle, report: CheckReport, seed: int) -> None:
-    """A network that was trained on these data has seen what another seed holds back.
+def check_split(bundle: Bundle, report: CheckReport, split_seed: int) -> None:
+    """A network that was trained on these data has seen what another split holds back.
 
     Raises:
         ModelError: it was trained on another split of the same pictures.
     """
-    told, theirs = bundle.provenance, str(bundle.provenance.get("seed", seed))
+    told = bundle.provenance
+    theirs = str(told.get("split seed", told.get("seed", split_seed)))  # one seed drew both before
     given = {sample.split for sample in report.dataset.samples}
-    if told.get("data fingerprint") != report.fingerprint or theirs == str(seed) or None not in given:
+    same = told.get("data fingerprint") == report.fingerprint
+    if not same or theirs == str(split_seed) or None not in given:
         return
     raise ModelError(
-        f"{bundle.folder} was trained on these pictures as seed {theirs} splits them, and has seen some that seed {seed} "
-        f"holds back to validate and test; use --seed {theirs}"
+        f"{bundle.folder} was trained on these pictures as split seed {theirs} parts them, and has seen some that split seed "
+        f"{split_seed} holds back to validate and test; use --split-seed {theirs}"
     )
 
 
-def checked_data(config: RunConfig, run: RunFolder, reporter: Reporter, *, heading: str) -> CheckReport:
+def labels_told(report: CheckReport) -> str:
+    """How many labels there are of which kind, in words."""
+    task, labels = get_task(report.dataset.task), report.dataset.labels
+    return f"{len(labels)} {task.nouns}" if task.nouns else f"{task.noun} {', '.join(labels)}"
+
+
+def view_of(view: str, report: CheckReport) -> View:
+    """Whether the pictures have an up: as asked for, else as the check found."""
+    for known in get_args(View):
+        if view == known:
+            return known  # type: ignore[no-any-return]
+    return "aerial" if 0.7 <= report.upright <= 1.4 else "ground"
+
+
+def checked_data(
+    data: str, config: DataConfig, run: RunFolder, reporter: Reporter, *, heading: str
+) -> CheckReport:
     """Opened again at every start: seconds, and the only way to know that a resumed run has the same data.
 
     Raises:
@@ -48,11 +70,11 @@ def checked_data(config: RunConfig, run: RunFolder, reporter: Reporter, *, headi
     reporter.heading(heading)
     with reporter.bar("reading", 1.0) as bar:
         report = check(
-            config.data,
+            data,
             on_bad=config.on_bad,
             groups=config.groups,
             bands=config.bands,
-            seed=config.seed,
+            split_seed=config.split_seed,
             tick=lambda done, total: bar.update(done / total),
         )
     kept = run.stage(
@@ -60,11 +82,11 @@ def checked_data(config: RunConfig, run: RunFolder, reporter: Reporter, *, headi
     )
     if kept.fingerprint != report.fingerprint:
         raise RunFolderError(
-            f"--resume needs the same data, the pictures in {config.data} changed since {run.path} began; start a new run with another --out"
+            f"--resume needs the same data, the pictures in {data} changed since {run.path} began; start a new run with another --out"
         )
     counts = {name: len(report.split.of(name)) for name in ("train", "val", "test")}
     reporter.line(
-        f"{len(report.dataset.samples)} pictures, {len(report.dataset.labels)} classes; "
+        f"{len(report.dataset.samples)} pictures, {labels_told(report)}; "
         + ", ".join(f"{name} {count}" for name, count in counts.items())
         + (f"; {len(report.skipped)} skipped" if report.skipped else "")
     )
@@ -75,7 +97,7 @@ def checked_data(config: RunConfig, run: RunFolder, reporter: Reporter, *, headi
         )
     if len(report.findings) > 8:
         reporter.line(
-            f"and {len(report.findings) - 8} more, in the report and in `gossamer check {config.data}`",
+            f"and {len(report.findings) - 8} more, in the report and in `gossamer check {data}`",
             style="dim",
         )
     return report

@@ -20,12 +20,13 @@ from pydantic import BaseModel, ValidationError
 from gossamer._files import folder_error, write_json, write_text
 from gossamer._machine import describe_machine, versions
 from gossamer.errors import RunFolderError
-from gossamer.fit.config import RunConfig
+from gossamer.runs.options import Config
 
 __all__ = ["RunFolder", "default_folder", "name_after", "open_run"]
 
 Result = TypeVar("Result", bound=BaseModel)
-_METRICS = ("time", "network", "seconds", "passes", "train_loss", "val_loss", "val_accuracy")
+_METRICS = ("time", "network", "seconds", "passes", "train_loss", "val_loss")
+"""First columns of metrics.csv; the figures of the task follow."""
 
 
 def default_folder(name: str) -> Path:
@@ -44,7 +45,7 @@ def name_after(model: str, what: str) -> str:
 
 
 @contextlib.contextmanager
-def open_run(config: RunConfig, name: str, out: str | Path | None, *, resume: bool) -> Iterator[RunFolder]:
+def open_run(config: Config, name: str, out: str | Path | None, *, resume: bool) -> Iterator[RunFolder]:
     """The run's folder, by default one of the data's `name`, open for as long as the context lasts.
 
     Raises:
@@ -65,7 +66,7 @@ def open_run(config: RunConfig, name: str, out: str | Path | None, *, resume: bo
 class RunFolder:
     """A folder that one process at a time writes to."""
 
-    def __init__(self, path: Path, config: RunConfig, *, resume: bool) -> None:
+    def __init__(self, path: Path, config: Config, *, resume: bool) -> None:
         """Open a new folder, or with `resume` the folder of an earlier run of the same arguments.
 
         Raises:
@@ -127,9 +128,10 @@ class RunFolder:
     def metric(self, **fields: Any) -> None:
         """Append one row to metrics.csv."""
         file = self.path / "metrics.csv"
-        lines = [] if file.exists() else [_METRICS]
         row = {"time": _now(), **fields}
-        text = "".join(_csv_line(line) for line in [*lines, [row.get(name, "") for name in _METRICS]])
+        names = [*_METRICS, *(name for name in row if name not in _METRICS)]
+        lines = [] if file.exists() else [names]
+        text = "".join(_csv_line(line) for line in [*lines, [row.get(name, "") for name in names]])
         self._append(file.name, text)
 
     def _append(self, name: str, text: str) -> None:

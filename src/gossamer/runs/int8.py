@@ -22,6 +22,7 @@ from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import convert, post_training
 from gossamer.deploy.runtimes.parts import MixedFile, PostTraining, Setting
 from gossamer.errors import ModelError
+from gossamer.tasks import Task, get_objective
 
 __all__ = ["Inputs", "calibration_inputs", "int8_files"]
 
@@ -47,6 +48,7 @@ def int8_files(
     calibration: Inputs,
     score: Callable[[Path], float],
     *,
+    task: Task,
     on: str,
     max_drop: float,
     tell: Callable[[str], None],
@@ -60,7 +62,7 @@ def int8_files(
     makes = post_training(on)
     ways: list[Callable[[], tuple[Path, str]]] = [
         *(partial(_plain, source, calibration, how, on) for how in makes.ladder),
-        partial(_edited, network, contract, source, calibration, makes.ladder[0], on),
+        partial(_edited, network, contract, source, calibration, makes.ladder[0], task, on),
     ]
     if makes.keep_worst is not None:
         ways.append(partial(_mixed, makes, makes.keep_worst, source, calibration, score, max_drop))
@@ -80,12 +82,19 @@ def _plain(source: Path, calibration: Inputs, how: Setting, on: str) -> tuple[Pa
 
 
 def _edited(
-    network: nn.Module, contract: InputContract, source: Path, calibration: Inputs, how: Setting, on: str
+    network: nn.Module,
+    contract: InputContract,
+    source: Path,
+    calibration: Inputs,
+    how: Setting,
+    task: Task,
+    on: str,
 ) -> tuple[Path, str]:
     edits, exported = Edits(), source.parent / "edited" / source.name
     exported.parent.mkdir(exist_ok=True)
     pictures = torch.from_numpy(np.concatenate(list(calibration[:_EDIT_PICTURES])))
-    get_runtime(on, making=True).export(edit_for_int8(network, pictures, edits), contract, exported)
+    edited = edit_for_int8(network, pictures, edits, objective=get_objective(task.name))
+    get_runtime(on, making=True).export(edited, contract, exported, outputs=task.outputs)
     return convert(exported, "int8", calibration, how, on=on), f"{how.label}, {edits.label}"
 
 

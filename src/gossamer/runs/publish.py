@@ -1,27 +1,24 @@
-"""Stage 6: the bundle, its card and the report."""
+"""The last stage of a run that trained: the bundle, its card and the report, judged on the shipped file alone."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
 
 from gossamer._files import write_text
-from gossamer._machine import describe_machine, versions
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
 from gossamer.deploy.file_metadata import file_metadata
-from gossamer.fit.compression import Compressed
-from gossamer.fit.config import FitConfig
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.page import Outcome, document_of
-from gossamer.fit.training import TrainedNetwork
-from gossamer.fit.verification import Verified
 from gossamer.report import document as doc
 from gossamer.report.html import render
+from gossamer.runs.config import RuntimeConfig
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.trained import NetworkValue, TrainedNetwork
+from gossamer.runs.verify import Verified
+from gossamer.tasks import get_task
 
-__all__ = ["Published", "metadata_of", "publish"]
+__all__ = ["Published", "measured_answer", "measured_metrics", "metadata_of", "publish"]
 
 
 class Published(BaseModel):
@@ -34,41 +31,43 @@ class Published(BaseModel):
     budget: list[doc.BudgetLine]
 
 
-def metadata_of(report: CheckReport, network: TrainedNetwork, compressed: Compressed) -> dict[str, Any]:
+def metadata_of(report: CheckReport, network: NetworkValue, precision: str) -> dict[str, Any]:
     """What travels inside the exported file of a run."""
-    labels = report.dataset.labels
-    candidate = network.candidate
-    found = file_metadata(
-        candidate.spec(len(labels)), candidate.input_contract(), labels, compressed.precision
+    task = get_task(report.dataset.task)
+    document = file_metadata(
+        network.model_spec,
+        network.input_contract,
+        report.dataset.labels,
+        precision,
+        task=task.name,
+        outputs=task.outputs,
     )
-    return {**found, "data": {"name": report.dataset.name, "fingerprint": report.fingerprint}}
+    return {**document, "data": {"name": report.dataset.name, "fingerprint": report.fingerprint}}
 
 
 def publish(
-    config: FitConfig, report: CheckReport, outcome: Outcome, run: RunFolder, *, command: str | None = None
+    config: RuntimeConfig,
+    report: CheckReport,
+    network: TrainedNetwork,
+    verified: Verified,
+    document: doc.FitDocument,
+    run: RunFolder,
+    *,
+    precision: str,
+    budget: str = "",
 ) -> Published:
-    """Write the bundle and the report beside it, judged on the shipped file alone; without a budget all is met."""
-    verified, compressed = outcome.verified, outcome.compressed
-    network = next(n for n in outcome.trained.networks if n.candidate.key == compressed.network)
-    verdicts = config.budget.judge(measured_metrics(verified, network)) if config.within else []
-    met = all(v.met for v in verdicts) and compressed.met
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    provenance = _provenance(config, report, run, created)
-    document = document_of(
-        config, report, outcome, network, verdicts, met, created, provenance, command=command
-    )
+    """Write the bundle and the report beside it."""
     page = render(document)
-    contract = network.candidate.input_contract()
     saved = bundle.save(
         run.path / "bundle",
-        spec=network.candidate.spec(len(report.dataset.labels)),
+        spec=network.network.model_spec,
         weights=run.path / network.folder / "best.safetensors",
-        task="classify",
+        task=report.dataset.task,
         labels=report.dataset.labels,
-        contract=contract,
-        files=[(config.on, compressed.precision, config.threads, run.path / verified.file)],
-        measured={**verified.model_dump(exclude={"worst"}), "budget": config.within, "met": met},
-        provenance=provenance,
+        contract=network.network.input_contract,
+        files=[(config.on, precision, config.threads, run.path / verified.file)],
+        measured={**verified.measured(), "budget": budget, "met": document.met},
+        provenance=document.provenance,
         texts={"MODEL_CARD.md": _card(document, report), "report.html": page},
     )
     write_text(run.path / "report.json", document.model_dump_json(indent=1) + "\n")
@@ -76,35 +75,32 @@ def publish(
     return Published(
         bundle=saved.folder.relative_to(run.path).as_posix(),
         report="report.html",
-        met=met,
+        met=document.met,
         headline=document.headline,
         budget=document.budget,
     )
 
 
-def measured_metrics(verified: Verified, network: TrainedNetwork) -> dict[str, float]:
+def measured_metrics(verified: Verified, network: NetworkValue) -> dict[str, float]:
     """The budget's metrics as measured on the shipped file, in base units."""
     return {
+        **verified.figures,
         "latency": float(verified.latency["p50_ms"]),
         "size": float(verified.size_bytes),
         "memory": float(verified.memory_bytes),
-        "accuracy": verified.accuracy,
-        "params": float(network.candidate.params),
-        "macs": float(network.candidate.macs),
+        "params": float(network.params),
+        "macs": float(network.macs),
     }
 
 
-def _provenance(config: FitConfig, report: CheckReport, run: RunFolder, created: str) -> dict[str, str]:
-    machine = describe_machine()
+def measured_answer(saved: bundle.Bundle) -> dict[str, Any]:
+    """What a verb answers of a bundle's figures: those of the task with their intervals, latency, size, memory."""
+    measured = saved.measured
+    names = [each.name for each in get_task(saved.task).criteria]
     return {
-        "created": created,
-        "data": f"{report.dataset.name}, {len(report.dataset.samples)} pictures",
-        "data fingerprint": report.fingerprint,
-        "seed": str(config.seed),
-        "machine": f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB",
-        "system": f"{machine['system']}, Python {machine['python']}",
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-        "run": run.path.name,
+        name: measured[name]
+        for name in (*names, "interval", "intervals", "pictures", "latency", "size_bytes", "memory_bytes")
+        if name in measured
     }
 
 
@@ -116,9 +112,11 @@ def _card(document: doc.FitDocument, report: CheckReport) -> str:
     )
     origin = "\n".join(f"- {key}: {value}" for key, value in document.provenance.items())
     notes = "\n".join(f"- {note}" for note in [*document.flags, *document.notes])
+    task = get_task(report.dataset.task)
+    noun = task.nouns or task.noun
     return (
         f"# {document.title}\n\n{document.headline}\n\n"
-        f"Classes: {', '.join(report.dataset.labels)}.\n\n"
+        f"{noun.capitalize()}: {', '.join(report.dataset.labels)}.\n\n"
         f"## Budget\n\n| limit | measured | |\n|---|---|---|\n{budget}\n\n"
         f"## Figures of the shipped file\n\n| figure | value | origin | |\n|---|---|---|---|\n{figures}\n\n"
         f"## Notes\n\n{notes}\n\n## Made by\n\n- command: `{document.command}`\n{origin}\n"

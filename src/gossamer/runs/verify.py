@@ -1,4 +1,4 @@
-"""Stage 5: the file that ships, judged in the real runtime: the test split once, latency, size, memory, parity."""
+"""The file that ships, judged in the real runtime: the test split once, latency, size, memory, parity."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import io
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
+from torch import nn
 
 from gossamer._files import sha256
 from gossamer.data.bands import open_view
@@ -21,16 +22,15 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import DataError
-from gossamer.fit.compression import Compressed
-from gossamer.fit.config import FitConfig
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.reporter import Reporter
-from gossamer.fit.training import TrainedNetwork, load_trained
-from gossamer.tasks.classify.metrics import accuracy, class_figures, confusion, softmax, wilson_interval
+from gossamer.runs.config import RuntimeConfig
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.pictures import together
+from gossamer.runs.reporter import Reporter
+from gossamer.tasks import Outputs, Task, get_task
 from gossamer.timing.latency import measure_latency
 from gossamer.timing.memory import measure_memory
 
-__all__ = ["ClassRow", "Verified", "Worst", "verify"]
+__all__ = ["Verified", "Worst", "verify"]
 
 _WORST = 24
 _PARITY_PICTURES = 16
@@ -38,7 +38,7 @@ _THUMBNAIL = 160
 
 
 class Worst(BaseModel):
-    """A test picture the file gets wrong, most confident first."""
+    """A test picture the file gets wrong, worst first."""
 
     file: str
     label: str
@@ -47,139 +47,146 @@ class Worst(BaseModel):
     jpeg_base64: str
 
 
-class ClassRow(BaseModel):
-    """One class on the test split."""
-
-    label: str
-    pictures: int
-    precision: float
-    recall: float
-    f1: float
-
-
 class Verified(BaseModel):
     """What was measured on the file that ships."""
 
     file: str
     sha256: str
     size_bytes: int
-    accuracy: float
-    interval: tuple[float, float]
-    """95 % interval of the accuracy, from the number of test pictures alone."""
+    figures: dict[str, float]
+    """Every criterion of the task on the test split."""
+    intervals: dict[str, tuple[float, float]]
+    """95 % intervals of them, from the number of test pictures alone."""
+    headline: str
+    """Which of them networks are compared by."""
     pictures: int
-    confusion: list[list[int]]
-    classes: list[ClassRow]
+    details: dict[str, Any]
+    """What the task's page shows: confusion, classes, points."""
     worst: list[Worst]
     latency: dict[str, Any]
     latency_flags: list[str]
     memory_bytes: int
     model_memory_bytes: int
     parity_max_difference: float
-    """Largest difference between torch's scores and the file's, over some validation pictures."""
+    """Largest difference between torch's outputs and the file's, over some validation pictures."""
     parity_agreement: float
-    """Share of those pictures on which both name the same class."""
+    """How far both answer those pictures alike."""
     lost: list[str]
+
+    @property
+    def score(self) -> float:
+        """The headline figure."""
+        return self.figures[self.headline]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the headline figure."""
+        return self.intervals[self.headline]
+
+    def measured(self) -> dict[str, Any]:
+        """As a bundle keeps it: the figures by their names, `interval` that of the first."""
+        document = self.model_dump(exclude={"worst", "figures", "headline", "details"})
+        return {**self.figures, "interval": self.interval, **document, **self.details}
 
 
 def verify(
-    config: FitConfig,
+    config: RuntimeConfig,
     report: CheckReport,
-    network: TrainedNetwork,
-    compressed: Compressed,
+    module: nn.Module,
+    contract: InputContract,
+    kept: Path,
     metadata: Mapping[str, Any],
     run: RunFolder,
     reporter: Reporter,
 ) -> Verified:
-    """Write the contract into the kept file and measure that file, as it ships."""
-    runtime = get_runtime(config.on)
-    contract = network.candidate.input_contract()
+    """Write the contract into the `kept` file and measure that file, as it ships, beside the network it is of."""
+    runtime, task = get_runtime(config.on), get_task(report.dataset.task)
     shipped = run.path / "export" / f"model{runtime.suffix}"
-    shutil.copyfile(run.path / compressed.file, shipped)
+    shipped.parent.mkdir(exist_ok=True)
+    shutil.copyfile(kept, shipped)
     runtime.write_metadata(shipped, metadata)
     session = runtime.load(shipped, threads=config.threads)
-    truth, scores, lost = _run_split(session, contract, report, reporter)
+    tested = _run_split(session, contract, report, task, reporter)
     labels = report.dataset.labels
-    matrix = confusion(truth.labels, scores.argmax(1), len(labels))
+    score = task.score(labels)
+    score.update(tested.outputs, tested.targets)
+    figures = score.figures()
     example = np.zeros(contract.shape, np.float32)
     reporter.line("measuring latency and memory of the file")
     latency = measure_latency(
         {"file": lambda: session.run(example)}, seconds=2.0, rounds=10, threads=config.threads
     )["file"]
     memory = measure_memory(shipped, runtime=config.on, threads=config.threads, shape=contract.shape)
-    difference, agreement = _parity(session, contract, report, network, run)
-    share = accuracy(matrix)
+    difference, agreement = _parity(session, contract, report, task, module)
     return Verified(
         file=shipped.relative_to(run.path).as_posix(),
         sha256=sha256(shipped),
         size_bytes=shipped.stat().st_size,
-        accuracy=share,
-        interval=wilson_interval(share, len(truth.labels)),
-        pictures=len(truth.labels),
-        confusion=matrix.tolist(),
-        classes=[
-            ClassRow(label=label, pictures=f.pictures, precision=f.precision, recall=f.recall, f1=f.f1)
-            for label, f in zip(labels, class_figures(matrix), strict=True)
-        ],
-        worst=_worst(report, truth, scores),
+        figures={each.name: figures[each.name] for each in task.criteria},
+        intervals=score.intervals(),
+        headline=task.headline.name,
+        pictures=len(tested.paths),
+        details=score.details(),
+        worst=_worst(report, task, tested),
         latency=latency.to_json(),
         latency_flags=list(latency.flags),
         memory_bytes=memory.process_bytes,
         model_memory_bytes=memory.model_bytes,
         parity_max_difference=difference,
         parity_agreement=agreement,
-        lost=lost,
+        lost=tested.lost,
     )
 
 
-class _Truth:
-    """The test pictures that could be read."""
+class _Tested(NamedTuple):
+    """The test pictures that could be read, their targets and what the file said of them."""
 
-    def __init__(self, paths: list[Path], labels: list[int]) -> None:
-        self.paths = paths
-        self.labels = np.array(labels, np.int64)
+    paths: list[Path]
+    targets: NDArray[Any]
+    outputs: Outputs
+    lost: list[str]
 
 
 def _run_split(
-    session: Session, contract: InputContract, report: CheckReport, reporter: Reporter
-) -> tuple[_Truth, NDArray[np.float32], list[str]]:
+    session: Session, contract: InputContract, report: CheckReport, task: Task, reporter: Reporter
+) -> _Tested:
     """Every test picture from its file through the contract and the runtime, as a user's pictures will go."""
+    dataset = report.dataset
     paths: list[Path] = []
-    labels: list[int] = []
-    rows: list[NDArray[np.float32]] = []
+    targets: list[Any] = []
+    rows: list[Outputs] = []
     lost: list[str] = []
     indices = report.split.test
     with reporter.bar("testing the file", len(indices)) as bar:
         for done, index in enumerate(indices, 1):
-            sample = report.dataset.samples[index]
+            sample = dataset.samples[index]
             try:
-                rows.append(session.run(contract.open(sample.path))[0][0])
+                rows.append(session.run(contract.open(sample.path)))
             except DataError:
-                lost.append(report.dataset.relative(sample))
+                lost.append(dataset.relative(sample))
                 continue
             paths.append(sample.path)
-            labels.append(sample.label)
+            targets.append(sample.target)
             bar.update(done)
     if not rows:
         raise DataError(
-            f"no picture of the test split can be read any more in {report.dataset.root}; check the folder"
+            f"no picture of the test split can be read any more in {dataset.root}; check the folder"
         )
-    return _Truth(paths, labels), np.stack(rows), lost
+    return _Tested(paths, task.array(targets, dataset.labels), together(rows), lost)
 
 
-def _worst(report: CheckReport, truth: _Truth, scores: NDArray[np.float32]) -> list[Worst]:
-    shares, predicted = softmax(scores), scores.argmax(1)
-    wrong = [i for i in range(len(truth.labels)) if predicted[i] != truth.labels[i]]
-    wrong.sort(key=lambda i: (-float(shares[i, predicted[i]]), truth.paths[i]))
-    labels = report.dataset.labels
+def _worst(report: CheckReport, task: Task, tested: _Tested) -> list[Worst]:
+    mistakes = task.mistakes(tested.outputs, tested.targets, report.dataset.labels)
+    mistakes.sort(key=lambda each: (-each.score, tested.paths[each.index]))
     return [
         Worst(
-            file=truth.paths[i].relative_to(report.dataset.root).as_posix(),
-            label=labels[int(truth.labels[i])],
-            predicted=labels[int(predicted[i])],
-            score=float(shares[i, predicted[i]]),
-            jpeg_base64=_thumbnail(truth.paths[i], report),
+            file=tested.paths[each.index].relative_to(report.dataset.root).as_posix(),
+            label=each.truth,
+            predicted=each.said,
+            score=each.score,
+            jpeg_base64=_thumbnail(tested.paths[each.index], report),
         )
-        for i in wrong[:_WORST]
+        for each in mistakes[:_WORST]
     ]
 
 
@@ -192,19 +199,22 @@ def _thumbnail(path: Path, report: CheckReport) -> str:
 
 
 def _parity(
-    session: Session, contract: InputContract, report: CheckReport, network: TrainedNetwork, run: RunFolder
+    session: Session, contract: InputContract, report: CheckReport, task: Task, module: nn.Module
 ) -> tuple[float, float]:
-    module = load_trained(run.path, network, len(report.dataset.labels))
-    largest, same, count = 0.0, 0, 0
+    """(largest difference, agreement) of the file and its network on some validation pictures."""
+    ours: list[Outputs] = []
+    theirs: list[Outputs] = []
     for index in report.split.val[:_PARITY_PICTURES]:
         try:
             inputs = contract.open(report.dataset.samples[index].path)
         except DataError:
             continue
-        theirs = session.run(inputs)[0]
+        ours.append(session.run(inputs))
         with torch.no_grad():
-            ours = module(torch.from_numpy(inputs)).numpy()
-        largest = max(largest, float(np.abs(ours - theirs).max()))
-        same += int(ours.argmax() == theirs.argmax())
-        count += 1
-    return largest, same / max(count, 1)
+            outputs = module(torch.from_numpy(inputs))
+        theirs.append(tuple(o.numpy() for o in (outputs if isinstance(outputs, tuple) else (outputs,))))
+    if not ours:
+        return 0.0, 0.0
+    file, network = together(ours), together(theirs)
+    largest = max(float(np.abs(a - b).max()) for a, b in zip(file, network, strict=True))
+    return largest, task.agreement(file, network, report.dataset.labels)

@@ -55,7 +55,8 @@ class Answer:
     """Columns of the CSV table between `file` and `error`."""
 
 
-class Mistake(NamedTuple):
+@dataclass(frozen=True)
+class Mistake:
     """A picture that was answered wrongly, by its place among those that were asked."""
 
     index: int
@@ -170,6 +171,13 @@ class Task(ABC):
     @abstractmethod
     def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:
         """The pictures that were answered wrongly, worst first."""
+
+    verb: ClassVar[str] = "reaches"
+    """What a network does, before `told`."""
+
+    def told(self, value: float, count: int) -> str:
+        """The headline figure on so many test pictures, for a sentence."""
+        return f"{self.headline.words} {self.headline.shown(value)} on {count} test pictures"
 
     def worth(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> float:
         """The headline figure of these outputs."""

@@ -46,7 +46,7 @@ class ReaderContract:
         assert dataset.labels == tuple(sorted(set(wanted.values())))
         assert len(dataset.labels) >= 3
         assert len(dataset.samples) == len(wanted)
-        assert {dataset.relative(s): dataset.labels[s.label] for s in dataset.samples} == dict(wanted)
+        assert {dataset.relative(s): dataset.labels[s.target] for s in dataset.samples} == dict(wanted)
 
     def test_paths_are_files_below_the_root(self, reader: Reader, tmp_path: Path) -> None:
         self.write(tmp_path)

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gossamer.data.augment import augment
+from gossamer.data.augment import Greys, augment_raw
+from gossamer.data.bands import Bands
 from gossamer.data.batches import Batch, TrainBatches
 from gossamer.data.cache import Pixels
 from gossamer.data.draws import Draws
@@ -68,6 +69,7 @@ def find_learning_rate(
     *,
     objective: TrainingObjective,
     width: int,
+    bands: Bands | None = None,
     seed: int = 0,
     steps: int = 60,
     low: float = 1e-6,
@@ -75,7 +77,8 @@ def find_learning_rate(
 ) -> LearningRateCurve:
     """Train a copy of `network` for `steps` batches of pictures (N, H, W, bands) at rates from `low` to `high`.
 
-    `targets` (N, ...) are the objective's, the network gives `width` numbers.
+    `targets` (N, ...) are the objective's, the network gives `width` numbers; `bands`
+    say what values mean that are no bytes.
     Optimiser, augmentation and mixing are the recipe's, at full resolution. The test ends before `high` where the
     smoothed loss is four times its best or no number.
 
@@ -94,6 +97,7 @@ def find_learning_rate(
         pictures, targets, batch=recipe.batch, chunk=steps, seed=seed, first=lambda: 0, shares=shares
     )
     weights = objective.weights(targets, width, balance=recipe.balance == "loss")
+    greys = Greys.of(bands)
     rates: list[float] = []
     losses: list[float] = []
     average = 0.0
@@ -103,7 +107,9 @@ def find_learning_rate(
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["base_lr"] / recipe.learning_rate
             generator = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**62)
-            loss = _step(trained, contract, recipe, optimiser, batch, generator, objective, width, weights)
+            loss = _step(
+                trained, contract, recipe, optimiser, batch, generator, objective, width, weights, greys
+            )
             average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
             smoothed = average / (1 - _SMOOTHING ** (step + 1))
             if not math.isfinite(smoothed) or (losses and smoothed > _DIVERGED * min(losses)):
@@ -230,12 +236,13 @@ def _step(
     objective: TrainingObjective,
     width: int,
     weights: Tensor | None,
+    greys: Greys | None,
 ) -> float:
     """One update; the loss before it."""
     device = next(network.parameters()).device
     draws = Draws.whole_batch(generator, len(batch.targets))
     raw = batch.pictures.to(device).permute(0, 3, 1, 2).float()
-    moved = augment(raw, recipe.augmentation, draws).pictures
+    moved = augment_raw(raw, recipe.augmentation, draws, greys=greys).pictures
     inputs, targets = mix(
         _normalised(moved, contract),
         objective.encode(batch.targets.to(device), width, recipe.label_smoothing),

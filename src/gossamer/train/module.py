@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from gossamer.data.augment import augment
+from gossamer.data.augment import Greys, augment_raw
 from gossamer.data.bands import Bands
 from gossamer.data.batches import Batch
 from gossamer.data.draws import Draws
@@ -36,6 +36,9 @@ class TrainingModule(L.LightningModule):
     `updates` counts batches, and every random draw is a function of it. `labels` (D) name the numbers that the network
     gives, `weights` (D,) are those of the objective.
     """
+
+    named: Tensor
+    """How often the last validation said each label, (D,)."""
 
     def __init__(
         self,
@@ -77,11 +80,9 @@ class TrainingModule(L.LightningModule):
         """Names of what validation gives beside `val_loss`, each logged as `val_NAME`."""
         self._callable = (torch.compile(self.network) if recipe.compile else self.network,)
         self.register_buffer("weights", weights, persistent=False)
-        low, high = ((0.0,), (255.0,)) if bands is None else (bands.low, bands.high)
-        dark, light = (torch.tensor(each).view(1, -1, 1, 1) for each in (low, high))
-        self._in_bytes = bands is None
-        self.register_buffer("dark", dark, persistent=False)
-        self.register_buffer("grey", (light - dark) / 255, persistent=False)
+        greys = Greys.of(bands)
+        self.register_buffer("dark", None if greys is None else greys.dark, persistent=False)
+        self.register_buffer("grey", None if greys is None else greys.step, persistent=False)
         self.register_buffer("mean", torch.tensor(contract.mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(contract.std).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("named", torch.zeros(len(labels), dtype=torch.int64), persistent=False)
@@ -110,15 +111,16 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         draws = self._draws(batch)
         pictures = batch.pictures.permute(0, 3, 1, 2).float()
-        moved = augment(
-            pictures if self._in_bytes else (pictures - self.dark) / self.grey,  # type: ignore[operator]
+        raw = augment_raw(
+            pictures,
             self.recipe.augmentation,
             draws,
+            greys=self._greys,
             size=self._size(Size(*batch.pictures.shape[1:3]), draws),
         ).pictures
         encoded = self.objective.encode(batch.targets, len(self.labels), self.recipe.label_smoothing)
         inputs, targets = mix(
-            self.normalised(moved if self._in_bytes else moved * self.grey + self.dark),  # type: ignore[operator]
+            self.normalised(raw),
             encoded,
             mixup=self.recipe.mixup,
             cutmix=self.recipe.cutmix,
@@ -140,6 +142,10 @@ class TrainingModule(L.LightningModule):
         torch.manual_seed(seed + self.trainer.global_rank)
         part = slice(batch.start, batch.start + len(batch.targets))
         return Draws(torch.Generator().manual_seed(seed), batch.whole, part)
+
+    @property
+    def _greys(self) -> Greys | None:
+        return None if self.dark is None else Greys(self.dark, self.grey)  # type: ignore[arg-type]
 
     @property
     def _weights(self) -> Tensor | None:
@@ -177,7 +183,7 @@ class TrainingModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.score = self.task.score(self.labels)
-        self.named.zero_()  # type: ignore[operator]
+        self.named.zero_()
         self._loss_sum.zero_()  # type: ignore[operator]
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
@@ -185,7 +191,7 @@ class TrainingModule(L.LightningModule):
         outputs = self.average(self.normalised(pictures.permute(0, 3, 1, 2).float()))
         self._loss_sum.add_(self.objective.loss_sum(outputs, targets, self._weights))  # type: ignore[operator]
         if (named := self.objective.named(outputs)) is not None:
-            self.named.add_(named)  # type: ignore[operator]
+            self.named.add_(named)
         self.score.update((outputs.float().cpu().numpy(),), targets.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gossamer.errors import ModelError
 from gossamer.nn.objective import Objective
+from gossamer.tasks import get_objective
 from gossamer.train.recipe import Distillation
 
-__all__ = ["TrainingObjective"]
+__all__ = ["TrainingObjective", "objective_of"]
 
 
 class TrainingObjective(Objective):
@@ -80,3 +82,15 @@ class TrainingObjective(Objective):
         Raises:
             ModelError: one line for a person.
         """
+
+
+def objective_of(task: str) -> TrainingObjective:
+    """What networks are trained by for the task of a name.
+
+    Raises:
+        ModelError: there is no such task, or nothing is trained for it.
+    """
+    objective = get_objective(task)
+    if not isinstance(objective, TrainingObjective):
+        raise ModelError(f"the task {task} has an objective that cannot train; make it a TrainingObjective")
+    return objective

@@ -180,7 +180,7 @@ class Pace(L.Callback):
             train_loss=point.train_loss,
             val_loss=point.val_loss,
             val_score=point.val_score,
-            predicted=module.named.tolist(),  # type: ignore[operator]
+            predicted=module.named.tolist(),
             loader_share=self.batches.seconds / self._elapsed(),
         )
 

@@ -1,17 +1,15 @@
-"""Teachers: one or several, frozen, from a bundle or a name; what a student is told by them at each step."""
+"""Teachers: one or several, frozen; what a student is told by them at each step."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.network import Network
@@ -20,13 +18,8 @@ from gossamer.train.objective import TrainingObjective
 from gossamer.train.recipe import Distillation
 from gossamer.train.score_cache import ScoreCache
 from gossamer.train.taps import Site, dry_run, tapped
-from gossamer.types import Size
-from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import find_entry
-from gossamer.zoo.spec import parse_model
-from gossamer.zoo.weights import find_source
 
-__all__ = ["Ensemble", "ScoreCache", "Teaching", "load_teacher"]
+__all__ = ["Ensemble", "ScoreCache", "Teaching", "other_width"]
 
 _MAP_LOSSES = ("hints", "attention", "relational", "channel")
 
@@ -104,7 +97,7 @@ class Teaching(nn.Module):
                 "train one at this size"
             ) from error
         if tuple(scores.shape) != (1, width):
-            raise ModelError(_other_classes("the teacher", int(scores.shape[-1]), width))
+            raise ModelError(other_width("the teacher", int(scores.shape[-1]), width))
         return sites
 
     def _pair(self, ours: dict[int, Site], theirs: dict[int, Site]) -> None:
@@ -241,54 +234,9 @@ def _device(network: nn.Module) -> torch.device:
     return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
-def _other_classes(who: str, has: int, wanted: int) -> str:
+def other_width(who: str, has: int, wanted: int) -> str:
+    """What is wrong with a teacher that gives other numbers than the student."""
     return (
         f"a teacher tells the student's {wanted} classes apart, {who} has {has}; "
         "train it on these data first, `gossamer train DATA --model NAME`, and give its bundle"
     )
-
-
-def load_teacher(
-    text: str, *, width: int, size: Size, objective: TrainingObjective, online: bool = False
-) -> tuple[nn.Module, InputContract]:
-    """A teacher and its contract: a bundle's folder, or NAME@WEIGHTS as `zoo.build` reads it; joined by + an `Ensemble`.
-
-    A named network's contract has the given `size`; all give `width` numbers. Weights that lie on a hub are fetched only `online`.
-
-    Raises:
-        ModelError: other classes, an untrained network, weights on a hub, or what `zoo.build` raises.
-        BundleError: the folder is no whole bundle.
-    """
-    parts = [text] if Path(text).is_dir() else text.split("+")
-    members = [_load_one(part.strip(), width, size, online=online) for part in parts]
-    return members[0] if len(members) == 1 else (Ensemble(members, objective), members[0][1])
-
-
-def _load_one(text: str, width: int, size: Size, *, online: bool) -> tuple[nn.Module, InputContract]:
-    if Path(text).is_dir():
-        bundle = load(text)
-        if len(bundle.labels) != width:
-            raise ModelError(_other_classes(f"the bundle {text}", len(bundle.labels), width))
-        return bundle.network(), bundle.contract
-    spec, weights = parse_model(text)
-    if weights is None or spec.edits:
-        lacks = "a cut network without a trained head" if spec.edits else "a name without weights"
-        raise ModelError(
-            f"a teacher has been trained, {text!r} is {lacks}; give NAME@WEIGHTS, or train it first, "
-            "`gossamer train DATA --model NAME`, and give its bundle"
-        )
-    classes = 1000 if ":" in spec.name else find_entry(spec.name).num_classes
-    if classes != width:
-        raise ModelError(_other_classes(text, classes, width))
-    source, known = find_source(spec.name, weights)
-    if known is not None and source in ("timm", "torchvision") and not online:
-        raise ModelError(
-            f"the weights {text} lie on a public hub; allow it with --online or give a file, NAME@PATH"
-        )
-    network = build(text).eval()
-    if known is not None:
-        return network, InputContract.of(known.preprocessing, size)
-    trained = getattr(network, "pretrained_cfg", None) or {}  # timm says what its networks were trained with
-    plain = InputContract.of("imagenet", size)
-    mean, std = trained.get("mean", plain.mean), trained.get("std", plain.std)
-    return network, InputContract(size, scale=plain.scale, mean=tuple(mean), std=tuple(std))

@@ -14,8 +14,8 @@ from gossamer.data.bands import Bands
 from gossamer.data.cache import Pixels
 from gossamer.deploy.contract import InputContract
 from gossamer.nn.shaping import Shaping
-from gossamer.tasks import Task, get_objective, get_task
-from gossamer.train.objective import TrainingObjective
+from gossamer.tasks import Task, get_task
+from gossamer.train.objective import TrainingObjective, objective_of
 from gossamer.train.processes import Processes
 from gossamer.train.recipe import Recipe
 from gossamer.train.teachers import Teaching
@@ -120,9 +120,7 @@ class Training:
     @property
     def objective(self) -> TrainingObjective:
         """What the task trains by."""
-        objective = get_objective(self.task.name)
-        assert isinstance(objective, TrainingObjective)
-        return objective
+        return objective_of(self.task.name)
 
 
 @dataclass

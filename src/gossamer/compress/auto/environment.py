@@ -21,6 +21,7 @@ from gossamer.compress.prune.prunable import Kept, Prunable
 from gossamer.compress.prune.repair import reconstruct, reestimate_norms
 from gossamer.compress.prune.scores import FROM_PICTURES, Batches, Importance
 from gossamer.errors import GossamerError, ModelError
+from gossamer.nn.objective import CLASS_SCORES, Objective
 
 __all__ = ["Counts", "Environment", "Evaluated", "Metric", "Policy", "Repair"]
 

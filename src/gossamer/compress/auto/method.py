@@ -102,6 +102,7 @@ class Auto:
                     multiple=multiple,
                     floor=self.floor,
                     keep=self.keep,
+                    objective=work.objective,
                     seed=work.seed,
                 )
             except ModelError:

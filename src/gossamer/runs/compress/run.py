@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel
 from torch import nn
 
 from gossamer._files import sha256, write_json, write_text
-from gossamer._machine import describe_machine, versions
 from gossamer.compress.method import Work
 from gossamer.compress.methods import parse_method
+from gossamer.compress.order import check_order
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
 from gossamer.deploy.file_metadata import file_metadata
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
-from gossamer.fit.api import need_torch
-from gossamer.fit.checking import checked_data
-from gossamer.fit.compress_config import CompressConfig
-from gossamer.fit.compress_steps import Step, Steps, network_after
-from gossamer.fit.compress_subject import Judge, Subject, open_subject, trained_on
-from gossamer.fit.folder import RunFolder, name_after, open_run
-from gossamer.fit.packing import PackedFile, write_packed_network
-from gossamer.fit.pictures import split_pictures
-from gossamer.fit.reporter import Quiet, Reporter
 from gossamer.report.kept_channels import kept_channels
 from gossamer.report.table import table_page
-from gossamer.timing.latency import compare, measure_latency
+from gossamer.runs.checking import checked_data
+from gossamer.runs.choice import measure_together
+from gossamer.runs.compress.config import CompressConfig
+from gossamer.runs.compress.packing import PackedFile, write_packed_network
+from gossamer.runs.compress.steps import Step, Steps, network_after
+from gossamer.runs.folder import RunFolder, name_after, open_run
+from gossamer.runs.judge import Judge
+from gossamer.runs.model import Model, at_input, open_model
+from gossamer.runs.needs import need_torch
+from gossamer.runs.pictures import split_pictures, together
+from gossamer.runs.provenance import provenance
+from gossamer.runs.reporter import Quiet, Reporter
+from gossamer.tasks import Outputs
+from gossamer.timing.latency import compare
 from gossamer.zoo.spec import ModelSpec
 
-__all__ = ["CompressRun", "compress", "propose"]
+__all__ = ["CompressRun", "compress_model", "propose"]
 
 
 @dataclass(frozen=True)
@@ -73,41 +75,50 @@ def propose(config: CompressConfig, *, reporter: Reporter | None = None) -> dict
         GossamerError, ModelError: bad arguments.
     """
     need_torch()
-    config = config.checked()
-    if not config.methods:
+    _check(config)
+    if not config.method:
         raise GossamerError("a plan is made by a method, got none; add e.g. --method prune:macs=50%")
     if config.data:
         raise GossamerError(
             f"--plan goes by the weights alone and would not look at {config.data}; leave out --data, or run the method: the "
             "plan that it applies is in steps/*/plan.json"
         )
-    subject = open_subject(config)
-    work = Work(shape=subject.contract.shape, on=config.on, threads=config.threads, seed=config.seed)
-    proposal = parse_method(config.methods[0]).propose(subject.network, work)
+    model = at_input(open_model(config.model, seed=config.seed), config.input)
+    work = Work(shape=model.contract.shape, on=config.on, threads=config.threads, seed=config.seed)
+    proposal = parse_method(config.method[0]).propose(model.network, work)
     for note in proposal.notes:
         (reporter or Quiet()).line(note)
     return proposal.plan(proposal.parts).to_json()
 
 
-def compress(
+def _check(config: CompressConfig) -> None:
+    """What the config itself cannot know without torch: the methods, and their order."""
+    config.check()
+    check_order([parse_method(text).name for text in config.method])
+
+
+def compress_model(
     config: CompressConfig,
     *,
+    model: Model | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
 ) -> CompressRun:
     """Apply methods, or plans, to a network; the bundle holds the smaller one and a file for `config.on`.
 
+    `model` is the network where it has no name that `config.model` could tell.
+
     Raises:
         GossamerError and its children: bad arguments, data or network.
         MissingExtraError: torch is not installed.
     """
     need_torch()
-    config = config.checked()
+    _check(config)
     get_runtime(config.on, making=True)
-    subject = open_subject(config)
+    model = at_input(model or open_model(config.model, seed=config.seed), config.input)
     with open_run(config, name_after(config.model, "compressed"), out, resume=resume) as run:
-        return _Run(config, subject, run, reporter or Quiet()).go()
+        return _Run(config, model, run, reporter or Quiet()).go()
 
 
 class _Measured(BaseModel):
@@ -122,17 +133,17 @@ class _Measured(BaseModel):
 class _Run:
     """One run, stage by stage."""
 
-    def __init__(self, config: CompressConfig, subject: Subject, run: RunFolder, reporter: Reporter) -> None:
-        self.config, self.subject, self.run, self.reporter = config, subject, run, reporter
+    def __init__(self, config: CompressConfig, model: Model, run: RunFolder, reporter: Reporter) -> None:
+        self.config, self.model, self.run, self.reporter = config, model, run, reporter
 
     def go(self) -> CompressRun:
         config, run, reporter = self.config, self.run, self.reporter
         report: CheckReport | None = None
         try:
             if config.data:
-                report = checked_data(config, run, reporter, heading=f"check: {config.data}")
-            judge = None if report is None else Judge(self.subject, report, config, run, reporter)
-            steps = Steps(config, self.subject, judge, run, reporter).all()
+                report = checked_data(config.data, config, run, reporter, heading=f"check: {config.data}")
+            judge = None if report is None else Judge(self.model, report, config, run, reporter)
+            steps = Steps(config, self.model, judge, run, reporter).all()
         except GossamerError:
             if not run.resumed and not any((run.path / "stages").glob("2-step-*.json")):
                 run.discard()
@@ -142,7 +153,7 @@ class _Run:
         found = run.stage("3-measure", _Measured, lambda: self._measured(steps[-1], last, judge, report))
         met = all(step.met for step in steps) and (found.packed is None or found.packed.met)
         headline = self._headline(steps, found, judge)
-        labels = self.subject.labels if judge is None else judge.labels
+        labels = self.model.labels if judge is None else judge.labels
         saved = self._publish(steps, last, found, headline, labels, met=met)
         shutil.rmtree(run.path / "cache", ignore_errors=True)
         run.event("done", met=met)
@@ -151,25 +162,21 @@ class _Run:
     def _measured(
         self, step: Step, network: nn.Module, judge: Judge | None, report: CheckReport | None
     ) -> _Measured:
-        runtime, contract = get_runtime(self.config.on), self.subject.contract
-        labels = self.subject.labels if judge is None else judge.labels
+        runtime, contract = get_runtime(self.config.on), self.model.contract
+        labels = self.model.labels if judge is None else judge.labels
         folder = self.run.path / "export"
         folder.mkdir(exist_ok=True)
         paths = {
             "after": folder / f"model{runtime.suffix}",
             "before": folder / f"uncompressed{runtime.suffix}",
         }
-        runtime.export(network, contract, paths["after"])
-        runtime.export(self.subject.network, contract, paths["before"])
+        task = self.model.task
+        runtime.export(network, contract, paths["after"], outputs=task.outputs)
+        runtime.export(self.model.network, contract, paths["before"], outputs=task.outputs)
         spec: ModelSpec = network.spec  # type: ignore[assignment]
-        runtime.write_metadata(paths["after"], file_metadata(spec, contract, labels, "fp32"))
+        runtime.write_metadata(paths["after"], self._metadata(spec, labels, "fp32"))
         sessions = {k: runtime.load(path, threads=self.config.threads) for k, path in paths.items()}
-        example = np.zeros(contract.shape, np.float32)
-        timed = measure_latency(
-            {name: functools.partial(session.run, example) for name, session in sessions.items()},
-            seconds=2.0,
-            threads=self.config.threads,
-        )
+        timed = measure_together(paths, on=self.config.on, threads=self.config.threads, seconds=2.0)
         figures: dict[str, Any] = {
             "latency": timed["after"].to_json(),
             "latency_before": timed["before"].to_json(),
@@ -185,7 +192,7 @@ class _Run:
             step.method,
             self.run.path / step.plan,
             contract,
-            file_metadata(ModelSpec.from_json(step.spec), contract, labels, ""),
+            self._metadata(ModelSpec.from_json(step.spec), labels, ""),
             sessions["after"],
             threads=self.config.threads,
         )
@@ -198,24 +205,35 @@ class _Run:
             packed=packed,
         )
 
-    def _judged(self, sessions: dict[str, Any], judge: Judge, report: CheckReport) -> dict[str, Any]:
-        """Accuracy of both files on the test split, or how often they name the same."""
-        pixels, labels, *_ = split_pictures(
-            report, "test", self.subject.contract.size.height, self.run, self.reporter
+    def _metadata(self, spec: ModelSpec, labels: Sequence[str], precision: str) -> dict[str, Any]:
+        task = self.model.task
+        return file_metadata(
+            spec, self.model.contract, labels, precision, task=task.name, outputs=task.outputs
         )
-        answers: dict[str, list[int]] = {name: [] for name in sessions}
+
+    def _judged(self, sessions: dict[str, Any], judge: Judge, report: CheckReport) -> dict[str, Any]:
+        """The task's figures of both files on the test split, or how far they agree."""
+        contract, task = self.model.contract, judge.task
+        pixels, targets, *_ = split_pictures(report, "test", contract, self.run, self.reporter)
+        rows: dict[str, list[Outputs]] = {name: [] for name in sessions}
         with self.reporter.bar("testing the files", len(pixels)) as bar:
             for i in range(len(pixels)):
-                picture = self.subject.contract.normalise(pixels[i : i + 1])
+                picture = contract.normalise(pixels[i : i + 1])
                 for name, session in sessions.items():
-                    answers[name].append(int(session.run(picture)[0].argmax()))
+                    rows[name].append(session.run(picture))
                 bar.update(i + 1)
-        same = float(np.mean(np.array(answers["after"]) == np.array(answers["before"])))
-        found: dict[str, Any] = {"agreement": same, "test_pictures": len(pixels)}
+        outputs = {name: together(each) for name, each in rows.items()}
+        same = task.agreement(outputs["after"], outputs["before"], judge.labels)
+        figures: dict[str, Any] = {"agreement": same, "test_pictures": len(pixels)}
         if judge.labelled:
-            found["accuracy"] = float(np.mean(np.array(answers["after"]) == labels))
-            found["accuracy_before"] = float(np.mean(np.array(answers["before"]) == labels))
-        return found
+            for name, ending in (("after", ""), ("before", "_before")):
+                score = task.score(judge.labels)
+                score.update(outputs[name], targets)
+                known = score.figures()
+                figures |= {f"{each.name}{ending}": known[each.name] for each in task.criteria}
+                if name == "after":
+                    figures["interval"] = score.intervals()[task.headline.name]
+        return figures
 
     def _headline(self, steps: Sequence[Step], found: _Measured, judge: Judge | None) -> str:
         figures = found.figures
@@ -225,13 +243,12 @@ class _Run:
             f"({figures['latency']['p50_ms']:.2f} ms on {self.config.on}, {self.config.threads} threads), "
             f"{figures['size_bytes'] / 1e6:.2f} MB"
         ) + ("" if found.packed is None else f", {found.packed.told}")
-        if "accuracy" in figures:
-            told += (
-                f"; {100 * figures['accuracy']:.1f} % of {figures['test_pictures']} test pictures right, "
-                f"{100 * figures['accuracy_before']:.1f} % before"
-            )
+        headline, count = self.model.task.headline, figures.get("test_pictures", 0)
+        if headline.name in figures:
+            now, was = (figures[f"{headline.name}{each}"] for each in ("", "_before"))
+            told += f"; {self.model.task.told(now, count)}, {headline.shown(was)} before"
         elif "agreement" in figures:
-            told += f"; names what it named before on {100 * figures['agreement']:.1f} % of {figures['test_pictures']} pictures"
+            told += f"; agrees with what it said before by {100 * figures['agreement']:.1f} % on {count} pictures"
         return told
 
     def _publish(
@@ -244,7 +261,7 @@ class _Run:
         *,
         met: bool,
     ) -> bundle.Bundle:
-        rows = _layer_rows(self.subject.network, last, self.subject.contract.shape)
+        rows = _layer_rows(self.model.network, last, self.model.contract.shape)
         page = table_page(
             headline,
             list(rows[0]),
@@ -254,7 +271,7 @@ class _Run:
         )
         write_text(self.run.path / "report.html", page)
         write_text(self.run.path / "channels.svg", kept_channels(self.config.model, rows))
-        machine, threads = describe_machine(), self.config.threads
+        threads = self.config.threads
         files = [(self.config.on, "fp32", threads, self.run.path / found.file)]
         if found.packed is not None:
             files.append(("packed", "", threads, self.run.path / found.packed.file))
@@ -262,18 +279,18 @@ class _Run:
             self.run.path / "bundle",
             spec=ModelSpec.from_json(steps[-1].spec),
             weights=self.run.path / steps[-1].weights,
-            task="classify",
+            task=self.model.task.name,
             labels=labels,
-            contract=self.subject.contract,
+            contract=self.model.contract,
             files=files,
             measured={**found.figures, "met": met},
             provenance={
-                "from": self.config.model,
-                "methods": " then ".join(step.method for step in steps),
-                "machine": f"{machine['cpu']}, {machine['cores']} cores",
-                "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-                "seed": str(self.config.seed),
-                **trained_on(self.subject),
+                **provenance(
+                    self.config,
+                    self.run.path,
+                    more={"from": self.config.model, "methods": " then ".join(step.method for step in steps)},
+                ),
+                **self.model.seen,
             },
             texts={"MODEL_CARD.md": _card(headline, steps), "report.html": page},
         )

@@ -23,17 +23,21 @@ from gossamer.compress.sparse.shaping import Gradual
 from gossamer.cost.meter import measure
 from gossamer.deploy.file_metadata import file_metadata
 from gossamer.errors import GossamerError
-from gossamer.fit.compress_config import CompressConfig
-from gossamer.fit.compress_subject import Judge, Subject
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.packing import is_packing
-from gossamer.fit.reporter import Bar, Reporter
 from gossamer.nn.shaping import Shaping, Together
+from gossamer.runs.compress.config import CompressConfig
+from gossamer.runs.compress.packing import is_packing
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.judge import Judge
+from gossamer.runs.model import Model
+from gossamer.runs.reporter import Bar, Reporter
+from gossamer.tasks import get_objective
 from gossamer.train.loop import train_until
+from gossamer.train.objective import objective_of
 from gossamer.train.pace import Listener, save_average
 from gossamer.train.recipes import named_recipe
 from gossamer.train.teachers import Teaching
 from gossamer.train.training import Pictures, Pulse, Seconds, Training
+from gossamer.types import within
 from gossamer.zoo.build import build
 from gossamer.zoo.checkpoints import read_checkpoint
 from gossamer.zoo.spec import ModelSpec
@@ -80,12 +84,12 @@ class Step(BaseModel):
 
 
 class Steps:
-    """Runs the methods of a configuration on a subject."""
+    """Runs the methods of a configuration on a network."""
 
     def __init__(
         self,
         config: CompressConfig,
-        subject: Subject,
+        model: Model,
         judge: Judge | None,
         run: RunFolder,
         reporter: Reporter,
@@ -96,30 +100,34 @@ class Steps:
                 f"fine-tuning needs pictures of the network's own classes, those in {config.data} are of others; "
                 "leave out --minutes, or give a bundle trained on them"
             )
-        self.config, self.subject, self.judge = config, subject, judge
+        self.config, self.model, self.judge = config, model, judge
         self.run, self.reporter = run, reporter
         self.told: set[str] = set()
         """Notes that were said while a method worked."""
         self.zeros: SparsePlan | None = None
         """Those that an earlier method made: training after it keeps them."""
-        labels = subject.labels if judge is None else judge.labels
+        labels = model.labels if judge is None else judge.labels
+        task = model.task
         self.work = PackWork(
-            shape=subject.contract.shape,
+            shape=model.contract.shape,
             batches=() if judge is None else judge.batches(config.seed),
             metric=None if judge is None else judge.metric,
             on=config.on,
             threads=config.threads,
             seed=config.seed,
+            objective=get_objective(task.name),
             trains=judge is not None and config.minutes > 0,
             tell=lambda line: reporter.line(line, style="dim"),
-            metadata=file_metadata(subject.spec, subject.contract, labels, ""),
+            metadata=file_metadata(
+                model.spec, model.contract, labels, "", task=task.name, outputs=task.outputs
+            ),
         )
 
     def all(self) -> list[Step]:
         """Every method in turn, finished ones read back."""
         done: list[Step] = []
-        network = self.subject.network
-        jobs = [(text, None) for text in self.config.methods] + [("plan", Path(p)) for p in self.config.plans]
+        network = self.model.network
+        jobs = [(text, None) for text in self.config.method] + [("plan", Path(p)) for p in self.config.apply]
         for number, (text, file) in enumerate(jobs, 1):
             self.reporter.heading(f"{number} of {len(jobs)}  {text if file is None else file}")
             job = self._make(number, text, network) if file is None else self._replay(number, file, network)
@@ -182,7 +190,7 @@ class Steps:
 
     def _trained(self, number: int, text: str, method: Method, network: nn.Module, judge: Judge) -> Step:
         """The whole method, then distillation from the uncompressed network; milder while too much is lost."""
-        trained = sum(not is_packing(parse_method(each)) for each in self.config.methods)
+        trained = sum(not is_packing(parse_method(each)) for each in self.config.method)
         seconds = 60 * self.config.minutes / trained
         tried: list[tuple[bool, float, Step]] = []
         for attempt, ambition in enumerate(_MILDER, 1):
@@ -197,11 +205,11 @@ class Steps:
             shaping = self._shaping(milder, made, plan)
             score = self._fine_tune(made, f"{number}-{attempt}", seconds, judge, shaping)
             notes = [*proposal.notes, f"fine-tuned from {100 * cut:.1f} %: {_judged(judge, score, 0, 0)}"]
-            within = judge.base - score <= self.config.max_drop + 1e-9
+            kept = within(judge.base - score, self.config.max_drop)
             step = self._step(f"{number}-{attempt}", text, network, made, plan, score, (), notes)
-            told = {"cut": cut, "ambition": ambition, "evaluations": attempt, "met": within and ambition == 1}
-            tried.append((within, score, step.model_copy(update=told)))
-            if within:
+            told = {"cut": cut, "ambition": ambition, "evaluations": attempt, "met": kept and ambition == 1}
+            tried.append((kept, score, step.model_copy(update=told)))
+            if kept:
                 break
             self.reporter.line(notes[-1], style="yellow")
         return max(tried, key=lambda each: each[:2])[2]
@@ -220,13 +228,14 @@ class Steps:
         recipe = named_recipe(
             "finetune-compressed",
             view=judge.view,
-            pictures=len(judge.train.labels),
+            pictures=len(judge.train.targets),
         )
         teaching = Teaching(
-            self.subject.network,
+            self.model.network,
             network,
             recipe.distillation,
-            num_classes=len(judge.labels),
+            width=len(judge.labels),
+            objective=objective_of(judge.task.name),
             contract=judge.contract,
         )
         training = Training(
@@ -235,14 +244,15 @@ class Steps:
             recipe=recipe,
             pictures=Pictures(
                 judge.train.pixels,
-                judge.train.labels,
+                judge.train.targets,
                 judge.val.pixels,
-                judge.val.labels,
+                judge.val.targets,
                 judge.train.bands,
             ),
             folder=self.run.path / "train" / name,
             length=Seconds(seconds),
             seed=self.config.seed,
+            task=judge.task,
             labels=judge.labels,
             teaching=teaching,
             shaping=shaping,
@@ -266,7 +276,7 @@ class Steps:
             notes = [] if score is None or self.judge is None else [_judged(self.judge, score, 0, 0)]
             step = self._step(str(number), str(file), network, made, plan, score, (), notes)
             lost = 0.0 if score is None or self.judge is None else self.judge.base - score
-            return step.model_copy(update={"met": lost <= self.config.max_drop + 1e-9})
+            return step.model_copy(update={"met": within(lost, self.config.max_drop)})
 
         return job
 
@@ -291,7 +301,7 @@ class Steps:
         save_average(weights, after)
         write_json(document, plan.to_json())
         costs = [measure(each, self.work.shape) for each in (after, before)]
-        spec: ModelSpec = getattr(after, "spec", None) or self.subject.spec
+        spec: ModelSpec = getattr(after, "spec", None) or self.model.spec
         return Step(
             method=text,
             spec=spec.to_json(),
@@ -319,7 +329,7 @@ class _Follow(Listener):
         self.bar = bar
 
     def pulse(self, now: Pulse) -> None:
-        accuracy = "" if now.val_accuracy is None else f"  val {100 * now.val_accuracy:.1f} %"
+        accuracy = "" if now.val_score is None else f"  val {100 * now.val_score:.1f} %"
         self.bar.update(now.seconds, text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}")
 
 

@@ -1,12 +1,12 @@
-"""What `gossamer export` was asked for."""
+"""The options of `gossamer export`."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError, nearest
-from gossamer.fit.compress_config import SubjectConfig
+from gossamer.runs.model_config import ModelConfig
+from gossamer.runs.options import config, option
 from gossamer.types import PRECISIONS, Precision
 
 __all__ = ["ExportConfig", "Target", "read_targets"]
@@ -22,29 +22,31 @@ class Target(NamedTuple):
         return f"{self.runtime}:{self.precision}"
 
 
-class ExportConfig(SubjectConfig):
-    """The arguments of `gossamer export`; `data` is empty where there are no pictures."""
+@config
+class ExportConfig(ModelConfig):
+    """What an export was asked for."""
 
-    to: str
+    to: str = option(
+        ..., "Runtimes, with a precision where it is not fp32: onnxruntime:int8,openvino.", group="Goal"
+    )
 
     @property
     def targets(self) -> tuple[Target, ...]:
         return read_targets(self.to)
 
-    def checked(self) -> ExportConfig:
-        """The same, or an error where a value makes no sense.
+    def check(self) -> None:
+        """As of every config; and the targets are there, with pictures where they need them.
 
         Raises:
             GossamerError: one line for a person.
             UnknownRuntimeError, MissingExtraError: there is no such runtime, or it is not installed.
         """
-        self.check_subject()
+        super().check()
         targets = self.targets
         if not self.data and (lossy := [t for t in targets if t.precision == "int8"]):
             raise GossamerError(
                 f"{lossy[0]} is calibrated on pictures and judged by them, none were given; add --data FOLDER"
             )
-        return self
 
 
 def read_targets(text: str) -> tuple[Target, ...]:
@@ -54,7 +56,9 @@ def read_targets(text: str) -> tuple[Target, ...]:
         GossamerError: none, one twice, or a precision that the runtime does not have.
         UnknownRuntimeError, MissingExtraError: there is no such runtime, or it is not installed.
     """
-    found: list[Target] = []
+    from gossamer.deploy.runtimes import get_runtime
+
+    targets: list[Target] = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, wanted = item.partition(":")
         runtime = get_runtime(name.strip(), making=True)
@@ -65,9 +69,9 @@ def read_targets(text: str) -> tuple[Target, ...]:
                 f"{nearest(wanted, runtime.precisions) or f'write e.g. {name}:{runtime.precisions[-1]}'}"
             )
         target = Target(name.strip(), precision)
-        if target in found:
+        if target in targets:
             raise GossamerError(f"each target is written once, got {target} twice; leave one out")
-        found.append(target)
-    if not found:
+        targets.append(target)
+    if not targets:
         raise GossamerError(f"--to names runtimes, got {text!r}; write e.g. --to onnxruntime:int8,openvino")
-    return tuple(found)
+    return tuple(targets)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,21 +12,23 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from gossamer._files import sha256
-from gossamer.compress.quantize.verdict import decide
 from gossamer.data.cache import Pixels
 from gossamer.data.check import CheckReport
 from gossamer.deploy.file_metadata import file_metadata
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.deploy.runtimes.convert import convert, post_training
+from gossamer.deploy.runtimes.convert import convert
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import ModelError
-from gossamer.fit.compress_subject import Judge, Subject
-from gossamer.fit.export_config import ExportConfig, Target
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.int8_files import Inputs, calibration_inputs, int8_files
-from gossamer.fit.pictures import share_right, split_pictures
-from gossamer.fit.reporter import Reporter
-from gossamer.timing.latency import compare, measure_latency
+from gossamer.runs.choice import decide, float_operators, measure_together
+from gossamer.runs.export.config import ExportConfig, Target
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.int8 import Inputs, calibration_inputs, int8_files
+from gossamer.runs.judge import Judge
+from gossamer.runs.model import Model
+from gossamer.runs.pictures import score_file, split_pictures
+from gossamer.runs.reporter import Reporter
+from gossamer.timing.latency import compare
+from gossamer.types import within
 
 __all__ = ["Exported", "FileJudge", "Files", "Tried"]
 
@@ -69,19 +70,19 @@ class Exported(BaseModel):
 
 
 class FileJudge:
-    """Scores files picture by picture: the share named as the data do, or as the network does where classes differ."""
+    """Scores files picture by picture against the data, or against what the network says where its labels are others."""
 
     def __init__(
         self, judge: Judge, report: CheckReport, config: ExportConfig, run: RunFolder, reporter: Reporter
     ) -> None:
         self._contract, self._threads, self._reporter = judge.contract, config.threads, reporter
-        test = split_pictures(report, "test", judge.contract.size.height, run, reporter)
-        self._splits: dict[str, tuple[Pixels, NDArray[np.int64]]] = {
+        test = split_pictures(report, "test", judge.contract, run, reporter)
+        self._splits: dict[str, tuple[Pixels, NDArray[Any]]] = {
             "val": (judge.val.pixels, judge.truth_of(judge.val)),
             "test": (test.pixels, judge.truth_of(test)),
         }
         self._train, self._seed = judge.train.pixels, config.seed
-        self.what = judge.what
+        self.what, self.task, self._labels = judge.what, judge.task, judge.labels
         self._bases: dict[Path, float] = {}
 
     @property
@@ -90,11 +91,13 @@ class FileJudge:
         return calibration_inputs(self._train, self._contract, self._seed)
 
     def score(self, runtime: str, path: Path, split: Literal["val", "test"] = "val") -> float:
-        """Of the file itself, on its runtime."""
+        """The task's headline figure of the file itself, on its runtime."""
         pixels, truth = self._splits[split]
         session = get_runtime(runtime).load(path, threads=self._threads)
         text = f"{runtime} {path.stem} on {split}"
-        return share_right(session, self._contract, pixels, truth, self._reporter, text)
+        score = self.task.score(self._labels)
+        score = score_file(session, self._contract, pixels, truth, score, self._reporter, text)
+        return score.figures()[self.task.headline.name]
 
     def drop(self, runtime: str, exact: Path, path: Path) -> float:
         """What a file loses of its fp32 file's score on the validation split."""
@@ -109,13 +112,13 @@ class Files:
     def __init__(
         self,
         config: ExportConfig,
-        subject: Subject,
+        model: Model,
         labels: tuple[str, ...],
         judge: FileJudge | None,
         run: RunFolder,
         reporter: Reporter,
     ) -> None:
-        self.config, self.subject, self.labels = config, subject, labels
+        self.config, self.model, self.labels = config, model, labels
         self.judge, self.run, self.reporter = judge, run, reporter
 
     def make(self, target: Target) -> Exported:
@@ -136,8 +139,11 @@ class Files:
         shipped = self.run.path / "export" / f"{target.runtime}-{target.precision}" / f"model{runtime.suffix}"
         shipped.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, shipped)
-        spec, contract = self.subject.spec, self.subject.contract
-        runtime.write_metadata(shipped, file_metadata(spec, contract, self.labels, target.precision))
+        spec, contract, task = self.model.spec, self.model.contract, self.model.task
+        metadata = file_metadata(
+            spec, contract, self.labels, target.precision, task=task.name, outputs=task.outputs
+        )
+        runtime.write_metadata(shipped, metadata)
         return self._measured(target, exact, shipped, tried)
 
     def _exact(self, name: str) -> Path:
@@ -146,7 +152,9 @@ class Files:
         path = self.run.path / "work" / name / f"fp32{runtime.suffix}"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            runtime.export(self.subject.network, self.subject.contract, path)
+            runtime.export(
+                self.model.network, self.model.contract, path, outputs=self.model.task.outputs
+            )
         return path
 
     def _tried(self, target: Target, setting: str, exact: Path, path: Path) -> Tried:
@@ -161,43 +169,33 @@ class Files:
             raise ModelError(f"{target} is calibrated on pictures, none were given; add --data FOLDER")
         made: list[tuple[Path, Tried]] = []
         for path, setting in int8_files(
-            self.subject.network,
-            self.subject.contract,
+            self.model.network,
+            self.model.contract,
             exact,
             judge.calibration,
             lambda path: judge.score(target.runtime, path),
+            task=judge.task,
             on=target.runtime,
             max_drop=self.config.max_drop,
             tell=lambda line: self.reporter.line(line, style="yellow"),
         ):
             made.append((path, self._tried(target, setting, exact, path)))
-            if self._within(made[-1][1].drop):
+            if within(made[-1][1].drop, self.config.max_drop):
                 break
         if not made:
             raise ModelError(f"no int8 file could be made for {target.runtime}; take {target.runtime}:fp32")
         made.sort(key=lambda each: -each[1].drop)
         return made[-1][0], [tried for _, tried in made]
 
-    def _within(self, drop: float) -> bool:
-        return drop <= self.config.max_drop + 1e-9
-
     def _measured(self, target: Target, exact: Path, shipped: Path, tried: list[Tried]) -> Exported:
         runtime, threads = get_runtime(target.runtime), self.config.threads
-        sessions = {
-            "fp32": runtime.load(exact, threads=threads),
-            "file": runtime.load(shipped, threads=threads),
-        }
-        example = np.zeros(self.subject.contract.shape, np.float32)
-        timed = measure_latency(
-            {name: lambda session=session: session.run(example) for name, session in sessions.items()},  # type: ignore[misc]
-            seconds=_SECONDS,
-            threads=threads,
-        )
+        files = {"fp32": exact, "file": shipped}
+        timed = measure_together(files, on=target.runtime, threads=threads, seconds=_SECONDS)
         size = shipped.stat().st_size
         lossy = bool(tried)
         ratio = compare(timed["file"], timed["fp32"]).ratio if lossy else 1.0
         size_ratio = size / exact.stat().st_size if lossy else 1.0
-        difference = None if lossy else self._difference(sessions["file"])
+        difference = None if lossy else self._difference(runtime.load(shipped, threads=threads))
         drop = tried[-1].drop if lossy and self.judge is not None else None
         return Exported(
             runtime=target.runtime,
@@ -216,15 +214,19 @@ class Files:
             if lossy
             else _parity(target, difference or 0.0),
             tried=tried,
-            met=self._within(drop or 0.0) and (difference or 0.0) <= PARITY,
+            met=within(drop or 0.0, self.config.max_drop) and (difference or 0.0) <= PARITY,
         )
 
     def _difference(self, session: Session) -> float:
-        """The largest difference of the file's scores from the network's on noise, as a share of the largest score."""
-        inputs = np.random.default_rng(0).standard_normal(self.subject.contract.shape).astype(np.float32)
+        """The largest difference of the file's outputs from the network's on noise, as a share of the output's largest."""
+        inputs = np.random.default_rng(0).standard_normal(self.model.contract.shape).astype(np.float32)
         with torch.no_grad():
-            wanted = self.subject.network(torch.from_numpy(inputs)).numpy()
-        return float(np.abs(session.run(inputs)[0] - wanted).max() / (np.abs(wanted).max() or 1.0))
+            outputs = self.model.network(torch.from_numpy(inputs))
+        wanted = [each.numpy() for each in (outputs if isinstance(outputs, tuple) else (outputs,))]
+        return max(
+            float(np.abs(ours - theirs).max() / (np.abs(theirs).max() or 1.0))
+            for ours, theirs in zip(session.run(inputs), wanted, strict=True)
+        )
 
 
 def _parity(target: Target, difference: float) -> str:
@@ -234,9 +236,12 @@ def _parity(target: Target, difference: float) -> str:
 
 def _verdict(target: Target, shipped: Path, ratios: tuple[float, float]) -> str:
     size, latency = ratios
-    if target.precision == "int8":
-        operators: Mapping[str, int] = post_training(target.runtime).float_operators(shipped)
-        told = decide(target.runtime, size_ratio=size, latency_ratio=latency, operators=operators).reason
-        return told.removeprefix("int8: ")
-    figures = f"{target.precision} takes {latency:.2f} of the time and {size:.2f} of the bytes of fp32"
-    return f"{figures} on {target.runtime}"
+    operators = float_operators(target.runtime, shipped) if target.precision == "int8" else {}
+    told = decide(
+        target.runtime,
+        size_ratio=size,
+        latency_ratio=latency,
+        operators=operators,
+        precision=target.precision,
+    )
+    return told.reason.removeprefix(f"{target.precision}: ")

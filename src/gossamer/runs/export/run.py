@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from gossamer._files import write_json, write_text
-from gossamer._machine import describe_machine, versions
 from gossamer.deploy import bundle
 from gossamer.errors import GossamerError
-from gossamer.fit.api import need_torch
-from gossamer.fit.checking import checked_data
-from gossamer.fit.compress_subject import Judge, Subject, open_subject, trained_on
-from gossamer.fit.export_config import ExportConfig
-from gossamer.fit.export_file import Exported, FileJudge, Files
-from gossamer.fit.folder import RunFolder, name_after, open_run
-from gossamer.fit.reporter import Quiet, Reporter
 from gossamer.report.table import table_page
+from gossamer.runs.checking import checked_data
+from gossamer.runs.export.config import ExportConfig
+from gossamer.runs.export.file import Exported, FileJudge, Files
+from gossamer.runs.folder import RunFolder, name_after, open_run
+from gossamer.runs.judge import Judge
+from gossamer.runs.model import Model, at_input, open_model
+from gossamer.runs.needs import need_torch
+from gossamer.runs.provenance import provenance
+from gossamer.runs.reporter import Quiet, Reporter
 from gossamer.train.pace import save_average
 
-__all__ = ["ExportRun", "export"]
+__all__ = ["ExportRun", "export_model"]
 
 
 @dataclass(frozen=True)
@@ -50,36 +51,42 @@ class ExportRun:
             "files": [file.model_dump() for file in self.files],
         }
 
+    def _repr_html_(self) -> str:
+        return (self.run / "report.html").read_text(encoding="utf-8")
 
-def export(
+
+def export_model(
     config: ExportConfig,
     *,
+    model: Model | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
 ) -> ExportRun:
     """Write a network for every runtime and precision that `config.to` names; the bundle runs on the first.
 
+    `model` is the network where it has no name that `config.model` could tell.
+
     Raises:
         GossamerError and its children: bad arguments, data or network.
         MissingExtraError: torch or a runtime is not installed.
     """
     need_torch()
-    config = config.checked()
-    subject = open_subject(config)
+    config.check()
+    model = at_input(model or open_model(config.model, seed=config.seed), config.input)
     with open_run(config, name_after(config.model, "exported"), out, resume=resume) as run:
-        return _exported(config, subject, run, reporter or Quiet())
+        return _exported(config, model, run, reporter or Quiet())
 
 
-def _exported(config: ExportConfig, subject: Subject, run: RunFolder, reporter: Reporter) -> ExportRun:
+def _exported(config: ExportConfig, model: Model, run: RunFolder, reporter: Reporter) -> ExportRun:
     targets = config.targets
-    labels, judge = subject.labels, None
+    labels, judge = model.labels, None
     try:
         if config.data:
-            report = checked_data(config, run, reporter, heading=f"check: {config.data}")
-            known = Judge(subject, report, config, run, reporter)
+            report = checked_data(config.data, config, run, reporter, heading=f"check: {config.data}")
+            known = Judge(model, report, config, run, reporter)
             labels, judge = known.labels, FileJudge(known, report, config, run, reporter)
-        makes = Files(config, subject, labels, judge, run, reporter)
+        makes = Files(config, model, labels, judge, run, reporter)
         files = []
         for number, target in enumerate(targets, 1):
             reporter.heading(f"{number} of {len(targets)}  {target}")
@@ -90,8 +97,8 @@ def _exported(config: ExportConfig, subject: Subject, run: RunFolder, reporter: 
         if not run.resumed and not any((run.path / "stages").glob("2-file-*.json")):
             run.discard()
         raise
-    headline = _headline(config, subject.spec.label, files, "" if judge is None else judge.what)
-    saved = _published(config, subject, labels, files, headline, run)
+    headline = _headline(config, model, files, "" if judge is None else judge.what)
+    saved = _published(config, model, labels, files, headline, run)
     for folder in ("cache", "work"):
         shutil.rmtree(run.path / folder, ignore_errors=True)
     done = ExportRun(saved, tuple(files), headline, run.path)
@@ -99,19 +106,19 @@ def _exported(config: ExportConfig, subject: Subject, run: RunFolder, reporter: 
     return done
 
 
-def _headline(config: ExportConfig, name: str, files: Sequence[Exported], what: str) -> str:
+def _headline(config: ExportConfig, model: Model, files: Sequence[Exported], what: str) -> str:
     told = []
     for file in files:
-        test = "" if file.test is None else f", {100 * file.test:.1f} % test {what}"
+        shown = "" if file.test is None else f", {model.task.headline.shown(file.test)} test {what}"
         told.append(
-            f"{file.runtime} {file.precision} {file.size_bytes / 1e6:.2f} MB, {file.latency['p50_ms']:.2f} ms{test}"
+            f"{file.runtime} {file.precision} {file.size_bytes / 1e6:.2f} MB, {file.latency['p50_ms']:.2f} ms{shown}"
         )
-    return f"{name}: {'; '.join(told)} (threads: {config.threads})"
+    return f"{model.spec.label}: {'; '.join(told)} (threads: {config.threads})"
 
 
 def _published(
     config: ExportConfig,
-    subject: Subject,
+    model: Model,
     labels: Sequence[str],
     files: Sequence[Exported],
     headline: str,
@@ -119,28 +126,22 @@ def _published(
 ) -> bundle.Bundle:
     rows = [_row(file) for file in files]
     numbers = {"bytes", "of_fp32", "p50_ms", "time_of_fp32", "points_lost", "test"}
-    title = f"{subject.spec.label} as files for {len(files)} targets, threads: {config.threads}"
+    title = f"{model.spec.label} as files for {len(files)} targets, threads: {config.threads}"
     page = table_page(title, list(rows[0]), rows, numbers, lambda value: "" if value is None else str(value))
     write_text(run.path / "report.html", page)
     weights = run.path / "weights.safetensors"
-    save_average(weights, subject.network)
-    machine, met = describe_machine(), all(file.met for file in files)
+    save_average(weights, model.network)
+    met = all(file.met for file in files)
     saved = bundle.save(
         run.path / "bundle",
-        spec=subject.spec,
+        spec=model.spec,
         weights=weights,
-        task="classify",
+        task=model.task.name,
         labels=labels,
-        contract=subject.contract,
+        contract=model.contract,
         files=[(f.runtime, f.precision, config.threads, run.path / f.file) for f in files],
         measured={"files": [file.model_dump() for file in files], "met": met},
-        provenance={
-            "from": config.model,
-            "machine": f"{machine['cpu']}, {machine['cores']} cores",
-            "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-            "seed": str(config.seed),
-            **trained_on(subject),
-        },
+        provenance={**provenance(config, run.path, more={"from": config.model}), **model.seen},
         texts={"MODEL_CARD.md": _card(headline, files), "report.html": page},
     )
     write_json(

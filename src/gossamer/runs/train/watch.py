@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.reporter import Bar, Reporter
+from typing import Any
+
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.reporter import Bar, Reporter
 from gossamer.train.pace import Listener
 from gossamer.train.training import Point, Pulse, Seconds, Training
 from gossamer.train.watch import Problem
 
-__all__ = ["Watcher"]
+__all__ = ["Watcher", "metrics_row"]
+
+
+def metrics_row(network: str, point: Point) -> dict[str, Any]:
+    """A row of metrics.csv."""
+    return {
+        "network": network,
+        "seconds": round(point.seconds, 2),
+        "passes": round(point.passes, 3),
+        "train_loss": round(point.train_loss, 5),
+        "val_loss": round(point.val_loss, 5),
+        **{f"val_{name}": round(value, 5) for name, value in point.figures.items()},
+    }
 
 
 class Watcher(Listener):
@@ -22,25 +36,18 @@ class Watcher(Listener):
 
     def pulse(self, now: Pulse) -> None:
         self.speed = now.pictures_per_second
-        accuracy = "" if now.val_accuracy is None else f"  val {100 * now.val_accuracy:.1f} %"
+        score = "" if now.val_score is None else f"  val {100 * now.val_score:.1f} %"
         done = now.seconds if isinstance(self.training.length, Seconds) else now.steps
         self.bar.update(
             done,
-            text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}  {now.pictures_per_second:.0f} pictures/s",
+            text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{score}  {now.pictures_per_second:.0f} pictures/s",
         )
 
     def point(self, point: Point) -> None:
-        self.run.metric(
-            network=self.model,
-            seconds=round(point.seconds, 2),
-            passes=round(point.passes, 3),
-            train_loss=round(point.train_loss, 5),
-            val_loss=round(point.val_loss, 5),
-            val_accuracy=round(point.val_accuracy, 5),
-        )
+        self.run.metric(**metrics_row(self.model, point))
         self.reporter.line(
             f"pass {point.passes:.1f}: loss {point.train_loss:.3f}, validation {point.val_loss:.3f}, "
-            f"{100 * point.val_accuracy:.1f} %",
+            f"{100 * point.val_score:.1f} %",
             style="dim",
         )
 

@@ -65,6 +65,11 @@ class Classify(Task):
     criteria = (Criterion("accuracy", "accuracy"),)
     noun, nouns = "class", "classes"
 
+    verb = "names"
+
+    def told(self, value: float, count: int) -> str:
+        return f"{100 * value:.1f} % of {count} test pictures right"
+
     def array(self, targets: Sequence[Any], labels: Sequence[str]) -> Targets:
         return np.array(list(targets), np.int64)
 
@@ -90,7 +95,8 @@ class Classify(Task):
         return count_remarks(Counter(labels[int(target)] for target in targets), self.noun)
 
     def answers(self, outputs: Outputs) -> Targets:
-        return outputs[0].argmax(1)
+        answers: Targets = outputs[0].argmax(1)
+        return answers
 
     def score(self, labels: Sequence[str]) -> ClassScore:
         return ClassScore(labels)
@@ -110,7 +116,7 @@ class Classify(Task):
     def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:
         shares, said = softmax(outputs[0]), outputs[0].argmax(1)
         wrong = [
-            Mistake(i, labels[int(targets[i])], labels[int(said[i])], float(shares[i, said[i]]))
+            Mistake(int(i), labels[int(targets[i])], labels[int(said[i])], float(shares[i, said[i]]))
             for i in np.flatnonzero(said != targets)
         ]
         return sorted(wrong, key=lambda each: -each.score)
