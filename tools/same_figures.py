@@ -168,7 +168,7 @@ def _packed_digest(file: Path) -> str:
     """Of the weights that a packed file holds: its metadata may change."""
     from importlib import import_module
 
-    for module in ("gossamer.deploy.runtimes.packed.packed", "gossamer.compress.codebook.packed"):
+    for module in ("gossamer.deploy.runtimes.packed.tensors", "gossamer.compress.codebook.packed"):
         with contextlib.suppress(ImportError):
             tensors = import_module(module).read_packed(file).tensors
             digest = hashlib.sha256()
