@@ -24,7 +24,7 @@ METHODS: Mapping[str, str] = {
     "factorise": "gossamer.compress.lowrank.method:Factorise",
     "slim": "gossamer.compress.sparse.method:Slim",
     "sparsify": "gossamer.compress.sparse.method:Sparsify",
-    "auto": "gossamer.compress.auto.method:Auto",
+    "auto": "gossamer.compress.ratios.method:Auto",
     "quantize": "gossamer.compress.quantize.method:Quantize",
     "pack": "gossamer.compress.codebook.method:Pack",
 }

@@ -12,7 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gossamer.compress.distill import (
+from gossamer.deploy.bundle import load
+from gossamer.deploy.contract import InputContract
+from gossamer.errors import GossamerError, ModelError
+from gossamer.nn.network import Network
+from gossamer.train.distill import (
     attention,
     channel_wise,
     correlated,
@@ -21,10 +25,6 @@ from gossamer.compress.distill import (
     relational,
     soft_scores,
 )
-from gossamer.deploy.bundle import load
-from gossamer.deploy.contract import InputContract
-from gossamer.errors import GossamerError, ModelError
-from gossamer.nn.network import Network
 from gossamer.train.recipe import Distillation
 from gossamer.train.score_cache import ScoreCache
 from gossamer.train.taps import Site, dry_run, tapped

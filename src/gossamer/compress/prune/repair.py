@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.compress.channels import Channels, Product, find_channels
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.scores import Batches
+from gossamer.compress.trace.channels import Channels, Product, find_channels
 from gossamer.nn.channels import open_attention
 from gossamer.nn.modes import in_eval, taken_off
 
