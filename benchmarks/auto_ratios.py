@@ -27,7 +27,7 @@ from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.repair import reconstruct, reestimate_norms
 from gossamer.compress.ratios.drivers import compare
 from gossamer.compress.ratios.environment import Environment, Repair
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.search.uniform import width_multiplier
 
 MACS = 0.5

@@ -19,7 +19,7 @@ _PUBLIC = {
     "build": "gossamer.zoo.build",
     "check": "gossamer.data.check",
     "fit": "gossamer",
-    "fuse": "gossamer.nn.fuse",
+    "fuse": "gossamer.nn.edits.fuse",
     "load": "gossamer.deploy.bundle",
     "measure": "gossamer.cost.meter",
     "predict": "gossamer.deploy.predict",

@@ -18,7 +18,7 @@ from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.packed.tensors import pack, read_packed
 from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_run import compress
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import last_layer
 from gossamer.testing.networks import enliven
 from gossamer.zoo.build import build

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
 from gossamer._files import cache_folder
+from gossamer._table import Table
 from gossamer.errors import DataError
 
 __all__ = ["READERS", "Dataset", "Reader", "Sample", "SplitName", "open_dataset"]
@@ -58,7 +57,7 @@ class Reader(Protocol):
         ...
 
 
-READERS: Mapping[str, str] = {"folder": "gossamer.data.folder"}
+READERS = Table("reader", {"folder": "gossamer.data.folder"}, error=DataError)
 """Layout -> module, tried in this order."""
 _DEMOS = ("demo", "demo:scenes")
 
@@ -80,8 +79,8 @@ def open_dataset(data: str | Path) -> Dataset:
         )
     if not path.is_dir():
         raise DataError(f"data is a folder of class folders, {path} is a file; give the folder that holds it")
-    for module in READERS.values():
-        reader = cast(Reader, importlib.import_module(module))
+    for name in READERS:
+        reader = cast(Reader, READERS.load(name))
         if reader.recognises(path):
             return reader.read(path)
     raise DataError(

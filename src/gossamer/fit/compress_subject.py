@@ -25,7 +25,7 @@ from gossamer.fit.folder import RunFolder
 from gossamer.fit.pictures import SplitPictures, split_pictures
 from gossamer.fit.reporter import Reporter
 from gossamer.fit.training import view_of
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.types import Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.scores import Batches
 from gossamer.compress.trace.channels import Channels, Product, find_channels
-from gossamer.nn.channels import open_attention
+from gossamer.nn.edits.channels import open_attention
 from gossamer.nn.modes import in_eval, taken_off
 
 __all__ = ["absorb_means", "reconstruct", "reestimate_norms", "repair"]

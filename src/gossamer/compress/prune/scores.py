@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gossamer.compress.trace.channels import Channels
 from gossamer.errors import GossamerError
-from gossamer.nn.channels import open_attention
+from gossamer.nn.edits.channels import open_attention
 from gossamer.nn.modes import in_eval, taken_off
 
 __all__ = ["COMPARABLE", "FROM_PICTURES", "Batches", "Importance", "scores_of"]

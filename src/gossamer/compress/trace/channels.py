@@ -26,7 +26,7 @@ from gossamer.compress.trace.labels import Tracer
 from gossamer.compress.trace.rules import RULES
 from gossamer.compress.trace.values import Channels, Labels, Product, Slot
 from gossamer.errors import ModelError
-from gossamer.nn.channels import forget_tables, keep_channels
+from gossamer.nn.edits.channels import forget_tables, keep_channels
 from gossamer.nn.modes import taken_off
 
 __all__ = ["Channels", "Product", "Slot", "find_channels"]

@@ -24,7 +24,7 @@ from gossamer.compress.trace.attention import (
 from gossamer.compress.trace.labels import Rule, Tracer
 from gossamer.compress.trace.values import Labels, Product
 from gossamer.cost.operators import macs_of
-from gossamer.nn.channels import OWN_NUMBERS
+from gossamer.nn.edits.channels import OWN_NUMBERS
 
 __all__ = ["RULES"]
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gossamer.errors import ModelError
-from gossamer.nn.factorise import factor_layers, full_ranks, make_factors, read_layers, suits
+from gossamer.nn.edits.factorise import factor_layers, full_ranks, make_factors, read_layers, suits
 
 
 def _network():

@@ -19,8 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
+from gossamer.nn.edits.edit import Edit
 
-__all__ = ["KINDS", "Kind", "Layer", "factor_layers", "full_ranks", "make_factors", "read_layers", "suits"]
+__all__ = [
+    "EDIT",
+    "KINDS",
+    "Kind",
+    "Layer",
+    "factor_layers",
+    "full_ranks",
+    "make_factors",
+    "read_layers",
+    "suits",
+]
 
 Kind = Literal["svd", "spatial-svd", "tucker2", "cp"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -178,3 +189,6 @@ def read_layers(document: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, 
         raise ModelError(
             f"a factorise edit tells layers with kind and ranks, got {document!r:.80}; write it with FactorPlan.to_json"
         ) from error
+
+
+EDIT = Edit(read_layers, factor_layers)

@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
+from gossamer.nn.edits.edit import Edit
 from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.quantized import QuantizedConv2d, QuantizedLayer, QuantizedLinear, QuantizedScores
 from gossamer.nn.shortcut import ShortcutConv2d, norm_behind, why_no_shortcut
 
-__all__ = ["RPReLU", "quantize_layers", "quantized_layers", "read_bits", "written_bits"]
+__all__ = ["EDIT", "RPReLU", "quantize_layers", "quantized_layers", "read_bits", "written_bits"]
 
 
 class RPReLU(nn.Module):
@@ -139,3 +140,6 @@ def read_bits(document: Mapping[str, Any]) -> dict[str, LayerBits]:
             f"a quantize edit tells layers with weights, bits, per_channel and activation_bits, got {document!r:.80}; "
             "write it with BitPlan.to_json"
         ) from error
+
+
+EDIT = Edit(read_bits, quantize_layers)

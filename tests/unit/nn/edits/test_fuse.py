@@ -13,7 +13,7 @@ from torch import nn
 
 from gossamer.cost.meter import measure
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import last_layer
 from gossamer.testing.networks import enliven, noise, scores, tiny_networks
 from gossamer.zoo.build import build

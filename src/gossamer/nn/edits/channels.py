@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from gossamer.errors import ModelError
 from gossamer.nn.attention import HeadsAttention
 from gossamer.nn.blocks.shuffle import ShuffleUnitV2
+from gossamer.nn.edits.edit import Edit
 
 __all__ = [
+    "EDIT",
     "OWN_NUMBERS",
     "Kept",
     "forget_tables",
@@ -184,3 +186,15 @@ def _split_of_unit(unit: ShuffleUnitV2) -> None:
     first = next(module for module in unit.branch.modules() if isinstance(module, nn.Conv2d))
     if hasattr(unit, "kept_channels"):
         unit.kept_channels = first.weight.shape[1]
+
+
+def _read(document: Mapping[str, Any]) -> tuple[Kept, Mapping[str, int]]:
+    try:
+        return read_kept(document["kept"]), document.get("outputs", {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"a prune edit tells what is kept, got {document!r:.80}; write it with PrunePlan.to_json"
+        ) from error
+
+
+EDIT = Edit(_read, lambda network, stays: keep_channels(network, *stays))
