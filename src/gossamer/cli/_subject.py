@@ -87,9 +87,11 @@ def load_network(model: str, input: str | None, seed: int) -> tuple[Any, tuple[i
     from gossamer.zoo.spec import parse_model
 
     if (Path(model) / "model.json").is_file():
+        from gossamer.zoo.of_bundle import network_of
+
         bundle = load(model)
         shape = bundle.contract.shape[1:] if input is None else input_shape(input)
-        return bundle.network(), shape
+        return network_of(bundle), shape
     spec, _ = parse_model(model)
     size = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
     shape = (3, size, size) if input is None else input_shape(input)

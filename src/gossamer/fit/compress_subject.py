@@ -29,6 +29,7 @@ from gossamer.nn.edits.fuse import fuse
 from gossamer.types import Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.of_bundle import network_of
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source
 
@@ -65,7 +66,7 @@ def open_subject(config: SubjectConfig) -> Subject:
     if (Path(config.model) / "model.json").is_file():
         bundle = load(config.model)
         return Subject(
-            bundle.network(),
+            network_of(bundle),
             bundle.spec,
             _asked(bundle.contract, config),
             bundle.labels,

@@ -24,6 +24,7 @@ from gossamer.train.recipes import named_recipe
 from gossamer.train.teachers import load_teacher
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.of_bundle import network_of
 from gossamer.zoo.spec import parse_model
 from gossamer.zoo.weights import find_source
 
@@ -65,7 +66,7 @@ class Start:
             bundle = load(config.model)
             check_seed(bundle, report, config.seed)
             size = config.size or bundle.contract.size.height
-            network = bundle.network()
+            network = network_of(bundle)
             names = RGB if report.bands is None else report.bands.names
             others = None if names == bundle.contract.bands else len(names)
             adapt(network, num_classes=None if len(bundle.labels) == classes else classes, in_channels=others)

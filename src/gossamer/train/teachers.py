@@ -31,6 +31,7 @@ from gossamer.train.taps import Site, dry_run, tapped
 from gossamer.types import Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import find_entry
+from gossamer.zoo.of_bundle import network_of
 from gossamer.zoo.spec import parse_model
 from gossamer.zoo.weights import find_source
 
@@ -282,7 +283,7 @@ def _load_one(text: str, num_classes: int, size: int, *, online: bool) -> tuple[
         bundle = load(text)
         if len(bundle.labels) != num_classes:
             raise ModelError(_other_classes(f"the bundle {text}", len(bundle.labels), num_classes))
-        return bundle.network(), bundle.contract
+        return network_of(bundle), bundle.contract
     spec, weights = parse_model(text)
     if weights is None or spec.edits:
         lacks = "a cut network without a trained head" if spec.edits else "a name without weights"
