@@ -35,6 +35,7 @@ from gossamer.deploy.runtimes.onnxruntime.sensitivity import keep_worst
 from gossamer.deploy.runtimes.parts import MixedFile
 from gossamer.fit.pictures import split_pictures
 from gossamer.fit.train_run import train_network
+from gossamer.zoo.of_bundle import network_of
 
 DATA = SHARED / "rsscn7"
 MODEL, SIDE, MINUTES, SEED = "mobilenet_v3_small", 96, 8.0, 1
@@ -97,7 +98,7 @@ def run() -> Iterator[str]:
         bundle = load(os.environ.get("GOSSAMER_INT8_BUNDLE") or _trained(folder))
         yield f"{bundle.spec.name} from scratch on RSSCN7, {bundle.contract.size}, seed {bundle.provenance['seed']}"
         calibration, judged = bundle_pictures(bundle, folder)
-        export(bundle.network(), bundle.contract, folder / "fp32.onnx")
+        export(network_of(bundle), bundle.contract, folder / "fp32.onnx")
         exact = _answers(folder / "fp32.onnx", judged.inputs)
         yield f"fp32: {judged.points(exact, 'val'):.2f} % of {judged.first_test} validation pictures"
         files: dict[str, File] = {}
@@ -159,7 +160,7 @@ def _files(
             pictures = torch.from_numpy(np.concatenate(calibration[:: CALIBRATED_ON // EDITED_ON]))
             rounding = Rounding(per_channel=how.per_channel)
             export(
-                edit_for_int8(bundle.network(), pictures, edits, rounding=rounding), bundle.contract, source
+                edit_for_int8(network_of(bundle), pictures, edits, rounding=rounding), bundle.contract, source
             )
         to_int8(source, target, calibration, how)
         seconds = time.process_time() - start

@@ -35,6 +35,7 @@ from gossamer.deploy.runtimes.openvino import run as openvino
 from gossamer.deploy.runtimes.parts import FileSession
 from gossamer.errors import MissingExtraError
 from gossamer.timing.latency import Latency, compare, measure_latency
+from gossamer.zoo.of_bundle import network_of
 
 SECONDS = 2.0
 """Each file is timed for so long."""
@@ -88,7 +89,7 @@ def _subjects() -> Iterator[Subject]:
         test = judged.part("test")
         yield Subject(
             f"bundle of {bundle.spec.name}",
-            bundle.network(),
+            network_of(bundle),
             bundle.contract,
             calibration,
             judged.inputs[test],

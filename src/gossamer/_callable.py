@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 import types
@@ -13,9 +14,7 @@ __all__ = ["callable_package"]
 class _Callable(types.ModuleType):
     @property
     def _verb(self) -> Any:
-        from gossamer import verbs
-
-        return getattr(verbs, self.__name__.rpartition(".")[2])
+        return getattr(importlib.import_module("gossamer.verbs"), self.__name__.rpartition(".")[2])
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return self._verb(*arguments, **options)

@@ -14,6 +14,7 @@ from gossamer.deploy.bundle import load
 from gossamer.deploy.predict import predict
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.files.metadata import read_metadata
+from gossamer.zoo.of_bundle import network_of
 
 pytestmark = pytest.mark.slow
 NAME = "shufflenet_v2_0.25"
@@ -80,7 +81,7 @@ def test_a_bundle_is_pruned_within_the_guard(run, data, trained, tmp_path):
     # the bundle's network, its file, and the file alone say the same
     picture = np.random.default_rng(0).standard_normal(after.contract.shape).astype(np.float32)
     with torch.no_grad():
-        torch_scores = after.network()(torch.from_numpy(picture)).numpy()
+        torch_scores = network_of(after)(torch.from_numpy(picture)).numpy()
     assert np.allclose(after.session().run(picture)[0], torch_scores, atol=1e-4)
     file = out / "bundle" / "deploy" / "onnxruntime-fp32" / "model.onnx"
     assert predict(file, [next(data.rglob("*.png"))])
@@ -112,7 +113,7 @@ def test_no_drop_allowed_and_too_much_asked_for(run, data, trained, tmp_path):
     assert found["steps"][0]["refused"]
     assert found["steps"][0]["metric"][0] >= found["steps"][0]["metric"][1]
     assert "the best network is saved" in result.stderr
-    assert load(out / "bundle").network() is not None
+    assert network_of(load(out / "bundle")) is not None
 
 
 def test_fine_tuning_wins_back_what_was_cut(run, data, trained, tmp_path):
@@ -198,7 +199,7 @@ def test_zeros_stay_when_a_later_method_is_trained(run, data, trained, tmp_path)
     )  # fmt: skip
     first, second = _document(result)["steps"]
     plan = json.loads((tmp_path / "run" / first["plan"]).read_text())["layers"]
-    network = load(tmp_path / "run" / "bundle").network()
+    network = network_of(load(tmp_path / "run" / "bundle"))
     assert json.loads((tmp_path / "run" / second["plan"]).read_text())["edit"] == "quantize"
     for name, each in plan.items():
         weight = network.get_parameter(f"{name}.weight")
@@ -234,7 +235,7 @@ def test_an_applied_plan_of_zeros_makes_them_even_where_minutes_are_given(run, d
         "--out", tmp_path / "run", "--json",
     )  # fmt: skip
     plan = json.loads((tmp_path / "plan.json").read_text())["layers"]
-    network = load(_document(result)["bundle"]).network()
+    network = network_of(load(_document(result)["bundle"]))
     assert all(
         int((network.get_parameter(f"{name}.weight") == 0).sum()) >= each["zeros"]
         for name, each in plan.items()

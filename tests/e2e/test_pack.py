@@ -18,10 +18,11 @@ from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.packed.tensors import pack, read_packed
 from gossamer.fit.compress_config import CompressConfig
 from gossamer.fit.compress_run import compress
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import last_layer
 from gossamer.testing.networks import enliven
 from gossamer.zoo.build import build
+from gossamer.zoo.of_bundle import network_of
 
 pytestmark = pytest.mark.slow
 NAME, SIDE = "mobilenet_v1_0.25", 32
@@ -92,7 +93,7 @@ def test_the_bundle_holds_the_packed_file(packed):
 
 
 def test_network_bundle_and_file_say_the_same(packed, gossamer, data):
-    network, folder = packed.bundle.network(), packed.bundle.folder
+    network, folder = network_of(packed.bundle), packed.bundle.folder
     state = network.state_dict()
     for name, tensor in read_packed(folder / "deploy/packed/model.gsm").tensors.items():
         assert np.array_equal(tensor, state[name].numpy()), name
@@ -111,7 +112,7 @@ def test_a_packed_bundle_is_packed_again_without_loss(packed, gossamer, tmp_path
     )
     assert code == 0
     again = bundle.load(tmp_path / "run" / "bundle")
-    before, after = packed.bundle.network().state_dict(), again.network().state_dict()
+    before, after = network_of(packed.bundle).state_dict(), network_of(again).state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     sizes = [each.files[1].size_bytes for each in (packed.bundle, again)]
     assert sizes[1] <= 1.03 * sizes[0]
@@ -137,7 +138,7 @@ def test_no_drop_allowed_keeps_layers_exact(shipped, data, gossamer, tmp_path):
     assert (code, step["met"]) == (1, False)
     assert "the best network is saved" in err
     assert step["metric"][0] >= step["metric"][1]
-    before, after = (fuse(bundle.load(each).network()).state_dict() for each in (shipped, out / "bundle"))
+    before, after = (fuse(network_of(bundle.load(each))).state_dict() for each in (shipped, out / "bundle"))
     refused = {each["part"] for each in step["refused"]}
     assert refused
     for part in refused:

@@ -21,6 +21,7 @@ PUBLIC = [
     "fuse",
     "load",
     "measure",
+    "network_of",
     "predict",
     "prune",
     "train_network",

@@ -75,7 +75,7 @@ def _network_subject(model: str, input: str | None, seed: int, *, fused: bool = 
 
     network, shape = load_network(model, input, seed)
     if fused:
-        from gossamer.nn.fuse import fuse
+        from gossamer.nn.edits.fuse import fuse
 
         network = fuse(network)
     return Subject(model, measure(network, (1, *shape)), shape, network=network)

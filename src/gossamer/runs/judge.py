@@ -15,7 +15,7 @@ from gossamer.data.bands import RGB
 from gossamer.data.cache import Pixels
 from gossamer.data.check import CheckReport
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.runs.checking import check_split, view_of
 from gossamer.runs.folder import RunFolder
 from gossamer.runs.model import Model

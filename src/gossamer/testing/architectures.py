@@ -17,7 +17,7 @@ from gossamer.cost.onnx_count import count_onnx
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Network
 from gossamer.testing.networks import enliven, noise, scores
 from gossamer.types import Size

@@ -16,7 +16,7 @@ from gossamer.compress.prune.targets import plan_pruning, prune
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.nn.channels import keep_channels
+from gossamer.nn.edits.channels import keep_channels
 from gossamer.types import Size
 from gossamer.zoo.build import build
 

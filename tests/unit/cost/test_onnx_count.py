@@ -16,7 +16,7 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import convert
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.testing.networks import noise, tiny_networks
 from gossamer.types import Size
 

@@ -17,6 +17,7 @@ from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.errors import BundleError, ModelError, RunFolderError
 from gossamer.testing.networks import noise, scores
 from gossamer.zoo.build import build
+from gossamer.zoo.of_bundle import network_of
 from gossamer.zoo.spec import parse_model
 
 LABELS = ("forêt", 'a "quoted" one', "river")
@@ -89,7 +90,7 @@ def test_the_file_runs(parts, bundle):
 
 
 def test_the_network_is_rebuilt_with_its_weights(parts, bundle):
-    network = bundle.network()
+    network = network_of(bundle)
     assert not network.training
     value = noise(1, (3, 32, 32))
     assert torch.equal(scores(network, value), scores(parts[0], value))

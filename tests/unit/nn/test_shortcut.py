@@ -18,10 +18,10 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.onnxruntime.run import load
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
+from gossamer.nn.edits.quantize import RPReLU, quantize_layers, read_bits, written_bits
 from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.layers import SamePadConv2d
-from gossamer.nn.quantize import RPReLU, quantize_layers, read_bits, written_bits
 from gossamer.nn.quantized import QuantizedConv2d
 from gossamer.nn.shortcut import ShortcutConv2d, norm_behind, why_no_shortcut
 from gossamer.testing.networks import enliven, noise, scores

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.compress import distill
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
 from gossamer.nn.blocks import InvertedResidual
 from gossamer.nn.layers import ConvNormAct
 from gossamer.nn.network import Network, Stage, classifier
+from gossamer.train import distill
 from gossamer.train.recipe import Distillation
 from gossamer.train.teachers import Ensemble, ScoreCache, Teaching
 from gossamer.types import Size

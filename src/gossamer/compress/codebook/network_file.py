@@ -17,7 +17,7 @@ from gossamer.deploy.runtimes.packed.graph import SplitGraph, split_graph
 from gossamer.deploy.runtimes.packed.settings import PackPlan
 from gossamer.deploy.runtimes.packed.tensors import pack
 from gossamer.nn.blocks.reparameterised import RepConv
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.types import Size
 
 __all__ = ["contract_of", "folded", "network_file", "split_network"]

@@ -13,7 +13,7 @@ from gossamer.compress.lowrank.factors import composed, cp, low_rank, refit, spa
 from gossamer.compress.lowrank.moments import Moment, second_moments
 from gossamer.compress.lowrank.plan import FactorChoices, FactorPlan, Factors, plan_factors
 from gossamer.errors import ModelError
-from gossamer.nn.factorise import Layer, factor_layers
+from gossamer.nn.edits.factorise import Layer, factor_layers
 from gossamer.nn.modes import in_eval
 
 __all__ = ["apply_factors", "check_factorised", "factorise"]

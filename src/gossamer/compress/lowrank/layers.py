@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from gossamer.errors import ModelError
 from gossamer.nn.blocks.reparameterised import RepConv
-from gossamer.nn.factorise import Layer
+from gossamer.nn.edits.factorise import Layer
 
 __all__ = ["Found", "find_layers"]
 

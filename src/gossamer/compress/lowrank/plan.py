@@ -21,7 +21,7 @@ from gossamer.compress.lowrank.options import Option, dense_costs, options_of
 from gossamer.compress.lowrank.timing import LayerTimer
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError, ModelError
-from gossamer.nn.factorise import KINDS, Kind, make_factors, read_layers
+from gossamer.nn.edits.factorise import KINDS, Kind, make_factors, read_layers
 
 __all__ = ["FactorChoices", "FactorPlan", "Factors", "plan_factors"]
 

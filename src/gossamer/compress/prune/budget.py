@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.compress.channels import Channels
+from gossamer.compress.trace.channels import Channels
 
 __all__ = ["Budget", "Quantity"]
 

@@ -1,7 +1,7 @@
 """Pruning to a measured latency: each try is exported and timed beside the whole network.
 
 Channels are ranked by importance per millisecond, told from a profile of the whole network; the ranking is followed
-until the file is fast enough. (NetAdapt, 1804.03230, goes by measurements layer by layer: `compress.auto`.)
+until the file is fast enough. (NetAdapt, 1804.03230, goes by measurements layer by layer: `compress.ratios`.)
 """
 
 from __future__ import annotations

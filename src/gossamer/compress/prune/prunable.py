@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gossamer.compress.channels import Channels, find_channels
 from gossamer.compress.prune.budget import Budget, Quantity
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.scores import COMPARABLE, Batches, Importance, scores_of
+from gossamer.compress.trace.channels import Channels, find_channels
 from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.objective import CLASS_SCORES, Objective
 

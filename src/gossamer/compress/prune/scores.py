@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gossamer.compress.channels import Channels
+from gossamer.compress.trace.channels import Channels
 from gossamer.errors import GossamerError
-from gossamer.nn.channels import open_attention
+from gossamer.nn.edits.channels import open_attention
 from gossamer.nn.modes import in_eval, taken_off
 from gossamer.nn.objective import CLASS_SCORES, Objective
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gossamer.compress.quantize.flow import Flow, Reader, follow, heavy_layers
 from gossamer.compress.quantize.pictures import check_network, check_pictures, run_on
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.modes import taken_off
 from gossamer.nn.objective import CLASS_SCORES, Objective
 

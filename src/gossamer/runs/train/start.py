@@ -13,7 +13,7 @@ from gossamer.data.check import CheckReport
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import GossamerError, ModelError, nearest
-from gossamer.nn.rescale import read_rescale, rescale_outputs
+from gossamer.nn.edits import replay
 from gossamer.runs.checking import check_split, view_of
 from gossamer.runs.config import parse_size
 from gossamer.runs.model import Model, is_bundle, open_model, resized
@@ -117,7 +117,7 @@ class Start:
         targets = self.task.array([dataset.samples[i].target for i in report.split.train], dataset.labels)
         network = model.network
         for edit in self.task.edits(targets, dataset.labels):
-            network, spec = rescale_outputs(network, *read_rescale(edit)), spec.with_edit(edit)
+            network, spec = replay(network, edit), spec.with_edit(edit)
         return network, spec
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
+from gossamer.nn.edits.rescale import Rescale
 from gossamer.nn.network import last_layer
-from gossamer.nn.rescale import Rescale
 from gossamer.train.objective import TrainingObjective
 from gossamer.train.recipe import Distillation
 

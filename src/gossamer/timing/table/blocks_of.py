@@ -23,7 +23,7 @@ from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.modes import taken_off
 from gossamer.nn.network import Network
 from gossamer.timing.table.latency_table import block_key

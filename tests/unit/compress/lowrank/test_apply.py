@@ -15,8 +15,8 @@ from gossamer.compress.lowrank.plan import FactorPlan, Factors, plan_factors
 from gossamer.cost.meter import measure
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
-from gossamer.nn.factorise import full_ranks, suits
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.factorise import full_ranks, suits
+from gossamer.nn.edits.fuse import fuse
 from gossamer.testing.networks import enliven
 from gossamer.timing.table.blocks_of import whole
 from gossamer.zoo.build import build

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from gossamer.compress.lowrank.timing import runtime_timer
-from gossamer.nn.factorise import make_factors
+from gossamer.nn.edits.factorise import make_factors
 from gossamer.timing.table.block_times import Timing
 
 

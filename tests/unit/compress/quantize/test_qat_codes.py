@@ -15,8 +15,8 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.onnxruntime.run import load
 from gossamer.errors import ModelError
+from gossamer.nn.edits.quantize import quantized_layers
 from gossamer.nn.layer_bits import KINDS
-from gossamer.nn.quantize import quantized_layers
 from gossamer.testing.networks import enliven, noise, scores, tiny_networks
 from gossamer.zoo.build import build
 

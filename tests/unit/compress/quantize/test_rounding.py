@@ -19,7 +19,7 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.onnxruntime.post_training import to_int8
 from gossamer.errors import DataError, ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 
 COARSE = Rounding(bits=4)
 QUICK = AdaRoundSettings(steps=120, samples=512, batch=128)

@@ -13,7 +13,7 @@ from gossamer._files import atomic_path
 from gossamer._quiet import quiet
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import MissingExtraError, ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Network
 
 __all__ = ["export"]

@@ -15,7 +15,7 @@ from gossamer._files import write_bytes
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
 from gossamer.files.onnx import compact, fold_constants, fold_pads
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Network
 
 __all__ = ["export"]
