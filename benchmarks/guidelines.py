@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks._guideline_networks import GROUPS, SIDE, Case, Group, built
 from gossamer._files import write_json
 from gossamer._machine import describe_machine
-from gossamer.cli._subject import plain_contract
+from gossamer.runs.plain import plain_contract
 from gossamer.cost.meter import measure
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.onnxruntime.run import load

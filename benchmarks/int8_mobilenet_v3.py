@@ -23,9 +23,9 @@ import torch
 
 from benchmarks._int8_beside import MISSING, PeerRow, installed, peer_rows
 from benchmarks._pictures import SHARED, Numbers
+import gossamer as gs
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.sweep import Rounding
-from gossamer.compress.quantize.verdict import decide, judge_int8
 from gossamer.data.check import check
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.runtimes.onnxruntime.export import export
@@ -33,8 +33,8 @@ from gossamer.deploy.runtimes.onnxruntime.post_training import Calibration, to_i
 from gossamer.deploy.runtimes.onnxruntime.run import load as open_file
 from gossamer.deploy.runtimes.onnxruntime.sensitivity import keep_worst
 from gossamer.deploy.runtimes.parts import MixedFile
-from gossamer.fit.pictures import split_pictures
-from gossamer.fit.train_run import train_network
+from gossamer.runs.choice import decide, judge_files
+from gossamer.runs.pictures import split_pictures
 from gossamer.zoo.of_bundle import network_of
 
 DATA = SHARED / "rsscn7"
@@ -109,14 +109,14 @@ def run() -> Iterator[str]:
         best = max(files, key=lambda row: judged.points(files[row].answers, "val"))
         yield f"test, fp32: {judged.points(exact, 'test'):.2f} % of {len(judged.labels) - judged.first_test}"
         yield f"test, {best}: {_against(files[best].answers, exact, judged, 'test')}"
-        yield judge_int8(folder / "fp32.onnx", files[best].path, seconds=2.0).reason
+        yield judge_files(folder / "fp32.onnx", files[best].path, seconds=2.0).reason
         yield from _peers(calibration, judged, files[best].path, folder)
 
 
 def _trained(folder: Path) -> Path:
-    made = train_network(
-        str(DATA),
-        MODEL,
+    made = gs.train(
+        DATA,
+        model=MODEL,
         teacher=os.environ.get("GOSSAMER_INT8_TEACHER"),
         minutes=MINUTES,
         size=SIDE,
@@ -128,18 +128,18 @@ def _trained(folder: Path) -> Path:
 
 
 def bundle_pictures(bundle: Bundle, folder: Path) -> tuple[list[np.ndarray], Judged]:
-    report = check(DATA, seed=int(bundle.provenance["seed"]))
-    side, contract = bundle.contract.size.height, bundle.contract
-    splits = {name: split_pictures(report, name, side, _Here(folder)) for name in ("train", "val", "test")}
+    report = check(DATA, split_seed=int(bundle.provenance["split seed"]))
+    contract = bundle.contract
+    splits = {name: split_pictures(report, name, contract, _Here(folder)) for name in ("train", "val", "test")}
     train = splits["train"].pixels
     order = np.random.default_rng(0).permutation(len(train))[:CALIBRATED_ON]
     judged = [
-        splits[name].pixels[i : i + 1] for name in ("val", "test") for i in range(len(splits[name].labels))
+        splits[name].pixels[i : i + 1] for name in ("val", "test") for i in range(len(splits[name].targets))
     ]
-    labels = np.concatenate([splits[name].labels for name in ("val", "test")])
+    labels = np.concatenate([splits[name].targets for name in ("val", "test")])
     return (
         [contract.normalise(train[i : i + 1]) for i in sorted(order.tolist())],
-        Judged([contract.normalise(pixels) for pixels in judged], labels, len(splits["val"].labels)),
+        Judged([contract.normalise(pixels) for pixels in judged], labels, len(splits["val"].targets)),
     )
 
 

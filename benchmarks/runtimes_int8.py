@@ -26,7 +26,6 @@ from torch import nn
 from benchmarks._pictures import Numbers, imagenet, tensors, trained
 from benchmarks.int8_accuracy import NETWORKS
 from benchmarks.int8_mobilenet_v3 import bundle_pictures
-from gossamer.compress.quantize.verdict import decide
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import RUNTIMES, get_runtime
@@ -34,6 +33,7 @@ from gossamer.deploy.runtimes.convert import convert, post_training
 from gossamer.deploy.runtimes.openvino import run as openvino
 from gossamer.deploy.runtimes.parts import FileSession
 from gossamer.errors import MissingExtraError
+from gossamer.runs.choice import decide
 from gossamer.timing.latency import Latency, compare, measure_latency
 from gossamer.zoo.of_bundle import network_of
 

@@ -30,11 +30,11 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     """A bundle that knows the colours."""
-    from gossamer.fit.train_run import train_network
+    import gossamer as gs
 
     out = tmp_path_factory.mktemp("compress") / "trained"
     settings = ("batch=6", "learning_rate=0.01")
-    return train_network(data, NAME, size=32, epochs=16, settings=settings, out=out).bundle.folder
+    return gs.train(data, model=NAME, size=32, epochs=16, set=settings, out=out).bundle.folder
 
 
 @pytest.fixture

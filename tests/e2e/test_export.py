@@ -25,11 +25,11 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     """A bundle that knows the colours."""
-    from gossamer.fit.train_run import train_network
+    import gossamer as gs
 
     out = tmp_path_factory.mktemp("export") / "trained"
     settings = ("batch=6", "learning_rate=0.01")
-    made = train_network(data, "shufflenet_v2_0.25", size=32, epochs=16, settings=settings, out=out)
+    made = gs.train(data, model="shufflenet_v2_0.25", size=32, epochs=16, set=settings, out=out)
     return made.bundle.folder
 
 

@@ -16,10 +16,10 @@ from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.packed.tensors import pack, read_packed
-from gossamer.fit.compress_config import CompressConfig
-from gossamer.fit.compress_run import compress
 from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import last_layer
+from gossamer.runs.compress.config import CompressConfig
+from gossamer.runs.compress.run import compress_model
 from gossamer.testing.networks import enliven
 from gossamer.zoo.build import build
 from gossamer.zoo.of_bundle import network_of
@@ -67,9 +67,9 @@ def shipped(data, tmp_path_factory):
 def packed(data, shipped, tmp_path_factory):
     """The bundle pruned and packed to 6 bits, both within the guard."""
     config = CompressConfig(
-        model=str(shipped), data=str(data), methods=("prune:params=95%", "pack:bits=6"), max_drop=0.5
+        model=str(shipped), data=str(data), method=("prune:params=95%", "pack:bits=6"), max_drop=0.5
     )
-    return compress(config, out=tmp_path_factory.mktemp("pack") / "run")
+    return compress_model(config, out=tmp_path_factory.mktemp("pack") / "run")
 
 
 def test_the_bundle_holds_the_packed_file(packed):

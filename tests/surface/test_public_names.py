@@ -15,8 +15,11 @@ PUBLIC = [
     "InputContract",
     "ModelSpec",
     "__version__",
+    "bench",
     "build",
     "check",
+    "compress",
+    "export",
     "fit",
     "fuse",
     "load",
@@ -24,7 +27,8 @@ PUBLIC = [
     "network_of",
     "predict",
     "prune",
-    "train_network",
+    "report",
+    "train",
 ]
 
 

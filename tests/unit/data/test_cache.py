@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from gossamer.data.cache import load_pictures
-from gossamer.data.pictures import fit_square, open_rgb
+from gossamer.data.geometry import fit_picture
+from gossamer.data.pictures import open_rgb
 from gossamer.errors import RunFolderError
+from gossamer.types import Size
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def test_pixels_are_those_of_the_contracts_rule(paths, tmp_path):
     assert array.pixels.dtype == np.uint8
     assert array.lost == ()
     for position, path in enumerate(paths):
-        assert np.array_equal(array.pixels[position], np.asarray(fit_square(open_rgb(path), 16)))
+        assert np.array_equal(array.pixels[position], np.asarray(fit_picture(open_rgb(path), Size(16, 16))))
 
 
 def test_the_file_is_mapped_and_reused(paths, tmp_path):

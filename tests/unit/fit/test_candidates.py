@@ -6,7 +6,8 @@ import pytest
 
 from gossamer.cost.meter import measure
 from gossamer.fit import candidates as module
-from gossamer.fit.candidates import Candidate, candidates, resolutions_for, static_excess
+from gossamer.fit.candidates import Candidate, candidates, static_excess
+from gossamer.runs.resolutions import resolutions_for
 from gossamer.types import Budget
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
@@ -42,7 +43,7 @@ def test_resolutions(side, sizes):
 
 def test_without_weights_every_entry_stands_once_a_size(few, monkeypatch):
     _sources(monkeypatch, {})
-    found = candidates(short_side=64, num_classes=3, pictures=100, online=False)
+    found = candidates(short_side=64, width=3, pictures=100, online=False)
     assert len(found) == len({c.key for c in found}) == 5 * 2
     assert {c.weights for c in found} == {None}
     assert {c.preprocessing for c in found} == {"imagenet"}
@@ -50,7 +51,7 @@ def test_without_weights_every_entry_stands_once_a_size(few, monkeypatch):
 
 def test_most_promising_first(few, monkeypatch):
     _sources(monkeypatch, {"efficientnet_lite0": ["wheel"]})
-    found = candidates(short_side=64, num_classes=3, pictures=100, online=False)
+    found = candidates(short_side=64, width=3, pictures=100, online=False)
     promises = [c.promise for c in found]
     assert promises == sorted(promises, reverse=True)
     assert found[0].key == "efficientnet_lite0@96"
@@ -61,7 +62,7 @@ def test_most_promising_first(few, monkeypatch):
 
 def test_pretrained_networks_are_cut_too_and_a_cut_costs_promise(few, monkeypatch):
     _sources(monkeypatch, {"efficientnet_lite0": ["wheel"]})
-    found = [c for c in candidates(short_side=32, num_classes=3, pictures=100, online=False) if c.weights]
+    found = [c for c in candidates(short_side=32, width=3, pictures=100, online=False) if c.weights]
     names = [c.name for c in found]
     assert names == ["efficientnet_lite0", *(f"efficientnet_lite0[:{k}]" for k in (6, 5, 4, 3))]
     assert [c.macs for c in found] == sorted((c.macs for c in found), reverse=True)
@@ -70,8 +71,8 @@ def test_pretrained_networks_are_cut_too_and_a_cut_costs_promise(few, monkeypatc
 
 def test_where_pictures_abound_weights_give_no_bonus(few, monkeypatch):
     _sources(monkeypatch, {"efficientnet_lite0": ["wheel"]})
-    few_pictures = candidates(short_side=32, num_classes=3, pictures=49_999, online=False)
-    many = candidates(short_side=32, num_classes=3, pictures=50_000, online=False)
+    few_pictures = candidates(short_side=32, width=3, pictures=49_999, online=False)
+    many = candidates(short_side=32, width=3, pictures=50_000, online=False)
     gain = {c.key: c.promise for c in few_pictures}
     for candidate in many:
         bonus = 1.0 if candidate.weights else 0.0

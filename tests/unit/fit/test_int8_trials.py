@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.e2e.conftest import write_coloured
 
@@ -9,13 +11,14 @@ from gossamer.cost.meter import measure
 from gossamer.data.check import check
 from gossamer.deploy.runtimes.convert import post_training
 from gossamer.errors import ModelError
-from gossamer.fit import compression, int8_files
+from gossamer.fit import compression
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.compression import _Files
 from gossamer.fit.config import FitConfig
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.reporter import Quiet
-from gossamer.fit.training import TrainedNetwork
+from gossamer.runs import int8 as int8_files
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.reporter import Quiet
+from gossamer.runs.trained import TrainedNetwork
 from gossamer.train.pace import save_average
 from gossamer.zoo.build import build
 
@@ -43,13 +46,13 @@ def files(tmp_path, monkeypatch, request):
     (run.path / "train").mkdir()
     save_average(run.path / "train" / "best.safetensors", network)
     trained = TrainedNetwork(
-        candidate=candidate, folder="train", accuracy=0.9, seconds=1.0, rungs=1, points=[], recipe={}
+        network=candidate.value(3), folder="train", score=0.9, seconds=1.0, rungs=1, points=[], recipe={}
     )
     made = _Files(config, report, trained, run, Quiet())
 
     def told(accuracies):
         answers = iter(accuracies)
-        monkeypatch.setattr(made, "_accuracy", lambda _path, _precision: next(answers))
+        monkeypatch.setattr(made, "_answers", lambda _path, _precision: next(answers))
         return made
 
     yield told
@@ -144,7 +147,7 @@ def test_int8_that_buys_nothing_is_said_with_the_reason(files, monkeypatch):
 @pytest.mark.parametrize("within", ["latency<=100s", "size<=10kB"], ids=["fits", "fits not"])
 def test_a_runtime_that_has_fp32_alone_gives_its_fp32_file(files, within):
     made = files([0.9])
-    made.config = made.config.model_copy(update={"within": within})
+    made.config = replace(made.config, within=within)
     assert [score.precision for score in made.scored()] == ["fp32"]
     assert [(row.precision, row.fits) for row in made.rows] == [("fp32", within.startswith("latency"))]
     assert made.notes == []

@@ -14,7 +14,7 @@ CLASSES = 3
 
 
 def _cache(path, key="a", *, batch=4, **rest):
-    return ScoreCache(path / "scores.f16", steps=3, batch=batch, num_classes=CLASSES, key=key, **rest)
+    return ScoreCache(path / "scores.f16", steps=3, batch=batch, width=CLASSES, key=key, **rest)
 
 
 def test_scores_within_float16(tmp_path):

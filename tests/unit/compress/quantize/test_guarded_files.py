@@ -10,7 +10,6 @@ import torch
 
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.mixed import bit_operations, choose_fp32, keep_within, milliseconds
-from gossamer.compress.quantize.verdict import decide, judge_int8
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime.export import export
@@ -19,6 +18,7 @@ from gossamer.deploy.runtimes.onnxruntime.post_training import Calibration, to_i
 from gossamer.deploy.runtimes.onnxruntime.run import load
 from gossamer.deploy.runtimes.onnxruntime.sensitivity import Sensitivity, keep_worst, measure_sensitivity
 from gossamer.errors import BudgetError, GossamerError, ModelError, RunFolderError
+from gossamer.runs.choice import decide, judge_int8
 
 CONTRACT = InputContract.of("inception", 24)
 

@@ -12,7 +12,6 @@ import pytest
 from onnx import numpy_helper
 from torch import nn
 
-from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import convert, post_training
@@ -22,6 +21,7 @@ from gossamer.deploy.runtimes.openvino import int8 as openvino_post_training
 from gossamer.deploy.runtimes.openvino.int8 import NncfCalibration
 from gossamer.errors import BundleError, MissingExtraError, ModelError, UnknownRuntimeError
 from gossamer.files.tflite import read_operators
+from gossamer.runs.choice import judge_int8
 from gossamer.testing.networks import noise, tiny_networks
 from gossamer.types import Size
 

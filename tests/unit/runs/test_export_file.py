@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from gossamer.tasks import get_task
+from gossamer.types import within
 from gossamer.errors import ModelError
-from gossamer.fit import export_file
-from gossamer.fit.export_config import ExportConfig, Target
-from gossamer.fit.export_file import Files
-from gossamer.fit.reporter import Quiet
+from gossamer.runs.export import file as export_file
+from gossamer.runs.export.config import ExportConfig, Target
+from gossamer.runs.export.file import Files
+from gossamer.runs.reporter import Quiet
 
 
 class _Judge:
     """Loses what the file's name says."""
 
     calibration = ()
+    task = get_task("classify")
 
     def drop(self, _runtime, _exact, path):
         return float(path.stem)
@@ -40,10 +43,10 @@ def files(monkeypatch):
         monkeypatch.setattr(export_file, "int8_files", made)
         config = ExportConfig(model="any", to="onnxruntime:int8", data="some", max_drop=0.02)
 
-        class _Subject:
+        class _Model:
             network = contract = None
 
-        return Files(config, _Subject(), (), _Judge() if judge else None, None, Quiet()), tried
+        return Files(config, _Model(), (), _Judge() if judge else None, None, Quiet()), tried
 
     return build
 
@@ -63,7 +66,7 @@ def test_where_none_is_the_one_that_loses_least_is(files):
     path, told = makes._int8(TARGET, Path("fp32.onnx"))
     assert (path.name, tried) == ("0.05.onnx", [0.3, 0.05, 0.1])
     assert told[-1].drop == 0.05
-    assert not makes._within(told[-1].drop)
+    assert not within(told[-1].drop, makes.config.max_drop)
 
 
 def test_nothing_made_is_an_error(files):

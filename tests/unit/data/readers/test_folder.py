@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gossamer.data.folder import read, recognises
+from gossamer.data.readers.folder import read, recognises
 from gossamer.errors import DataError
 
 ODD_NAMES = ["river bank", "forêt", 'it\'s "quoted"', "森林", "a,b;c"]
@@ -14,7 +14,7 @@ def test_classes_are_sorted_folder_names(pictures):
     root = pictures({"river": 2, "field": 3})
     dataset = read(root)
     assert (dataset.name, dataset.root, dataset.labels) == ("data", root, ("field", "river"))
-    assert [(dataset.relative(s), s.label) for s in dataset.samples] == [
+    assert [(dataset.relative(s), s.target) for s in dataset.samples] == [
         ("field/000.png", 0),
         ("field/001.png", 0),
         ("field/002.png", 0),
@@ -29,7 +29,7 @@ def test_spaces_unicode_and_quotes_in_class_names(pictures):
     dataset = read(pictures(dict.fromkeys(ODD_NAMES, 1)))
     assert dataset.labels == tuple(sorted(ODD_NAMES))
     assert sorted({s.path.parent.name for s in dataset.samples}) == sorted(ODD_NAMES)
-    assert all(s.path.parent.name == dataset.labels[s.label] for s in dataset.samples)
+    assert all(s.path.parent.name == dataset.labels[s.target] for s in dataset.samples)
 
 
 @pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "valid", "TESTING")])
@@ -38,7 +38,7 @@ def test_the_datas_own_split_is_kept(tmp_path, pictures, names):
         pictures({"a": 2, "b": 1}, name=f"data/{name}")
     dataset = read(tmp_path / "data")
     assert dataset.labels == ("a", "b")
-    found = sorted((s.split, dataset.labels[s.label]) for s in dataset.samples)
+    found = sorted((s.split, dataset.labels[s.target]) for s in dataset.samples)
     assert found == sorted((split, label) for split in ("train", "val", "test") for label in ("a", "a", "b"))
 
 

@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
-from gossamer.train.teachers import Ensemble, load_teacher
+from gossamer.runs.teacher import load_teacher
+from gossamer.train.teachers import Ensemble
+from gossamer.types import Size
 from gossamer.zoo.build import build
 
 SIDE, CLASSES = 32, 3
@@ -36,9 +38,9 @@ def saved(tmp_path):
 
 def test_a_bundle_is_a_teacher_and_several_are_an_ensemble(saved):
     first, second = saved("a", CLASSES), saved("bb", CLASSES)
-    network, contract = load_teacher(str(first), num_classes=CLASSES, size=64)
+    network, contract = load_teacher(str(first), task="classify", width=CLASSES, size=Size(64, 64))
     assert contract == CONTRACT
-    both, contract = load_teacher(f"{first}+{second}", num_classes=CLASSES, size=64)
+    both, contract = load_teacher(f"{first}+{second}", task="classify", width=CLASSES, size=Size(64, 64))
     assert isinstance(both, Ensemble)
     assert contract == CONTRACT
     inputs = torch.randn(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
@@ -46,14 +48,14 @@ def test_a_bundle_is_a_teacher_and_several_are_an_ensemble(saved):
     with pytest.raises(
         ModelError, match=r"5 classes apart, the bundle .*a has 3; train it on these data first"
     ):
-        load_teacher(str(first), num_classes=5, size=64)
+        load_teacher(str(first), task="classify", width=5, size=Size(64, 64))
 
 
 def test_a_named_network_with_weights_of_these_classes_is_a_teacher(tmp_path):
     network = build("resnet20_cifar", seed=3).eval()
     path = tmp_path / "weights.safetensors"
     save_file(network.state_dict(), path)
-    found, contract = load_teacher(f"resnet20_cifar@{path}", num_classes=10, size=48)
+    found, contract = load_teacher(f"resnet20_cifar@{path}", task="classify", width=10, size=Size(48, 48))
     assert contract == InputContract.of("imagenet", 48)
     inputs = torch.randn(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(found(inputs), network(inputs))
@@ -64,7 +66,7 @@ def test_timm_networks_are_normalised_as_timm_says(tmp_path):
     network = timm.create_model("tf_efficientnet_lite0").eval()
     path = tmp_path / "weights.safetensors"
     save_file(network.state_dict(), path)
-    found, contract = load_teacher(f"timm:tf_efficientnet_lite0@{path}", num_classes=1000, size=64)
+    found, contract = load_teacher(f"timm:tf_efficientnet_lite0@{path}", task="classify", width=1000, size=Size(64, 64))
     assert contract == InputContract.of("inception", 64)
     assert not found.training
 
@@ -81,4 +83,4 @@ def test_timm_networks_are_normalised_as_timm_says(tmp_path):
 )  # fmt: skip
 def test_what_is_no_teacher(text, classes, message):
     with pytest.raises(ModelError, match=message):
-        load_teacher(text, num_classes=classes, size=64)
+        load_teacher(text, task="classify", width=classes, size=Size(64, 64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 import json
 import os
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 
 from gossamer.errors import RunFolderError
 from gossamer.fit.config import FitConfig
-from gossamer.fit.folder import RunFolder, default_folder
+from gossamer.runs.folder import RunFolder, default_folder
 
 CONFIG = FitConfig(data="pictures", within="size<=1MB")
 
@@ -94,7 +95,7 @@ def test_nothing_to_resume(tmp_path):
 
 def test_another_command_does_not_resume(run):
     run.close()
-    other = CONFIG.model_copy(update={"within": "size<=2MB", "seed": 1})
+    other = replace(CONFIG, **{"within": "size<=2MB", "seed": 1})
     with pytest.raises(
         RunFolderError,
         match=r"^--resume continues the same command, seed, within changed in .*; start a new run with another --out$",
