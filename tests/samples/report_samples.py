@@ -20,6 +20,7 @@ from gossamer.report.document import (
     FitDocument,
     LayerRow,
     SplitRow,
+    TaskPage,
     TriedRow,
     WorstPicture,
 )
@@ -74,7 +75,7 @@ def tried() -> list[TriedRow]:
                     macs=int(macs),
                     size_bytes=int(params * share),
                     latency_ms=time,
-                    accuracy=score,
+                    score=score,
                     status=status,
                     note=note,
                 )
@@ -88,7 +89,7 @@ def tried() -> list[TriedRow]:
             macs=1_080_000_000,
             size_bytes=None,
             latency_ms=None,
-            accuracy=None,
+            score=None,
             status="refused",
             note="5.7 M params cannot fit 1.2 MB at any precision",
         )
@@ -109,7 +110,7 @@ def curves(count: int = 4) -> list[Curve]:
                     epoch=epoch,
                     train_loss=1.9 * (1 - share) + 0.03,
                     val_loss=1.7 * (1 - share) + 0.21 + rng.uniform(-0.02, 0.02),
-                    val_accuracy=0.14 + (best - 0.14) * share + rng.uniform(-0.012, 0.012),
+                    val_score=0.14 + (best - 0.14) * share + rng.uniform(-0.012, 0.012),
                 )
             )
         lines.append(Curve(name=name, chosen=index == 0, points=points))
@@ -153,11 +154,15 @@ def of_classes(labels: list[str]) -> FitDocument:
     return document().model_copy(
         update={
             "labels": labels,
-            "confusion": confusion(len(labels)),
-            "classes": [
-                ClassScore(label=label, pictures=60, precision=score, recall=score - 0.02, f1=score - 0.01)
-                for label, score in zip(labels, scores, strict=True)
-            ],
+            "task": TaskPage(
+                confusion=confusion(len(labels)),
+                classes=[
+                    ClassScore(
+                        label=label, pictures=60, precision=score, recall=score - 0.02, f1=score - 0.01
+                    )
+                    for label, score in zip(labels, scores, strict=True)
+                ],
+            ),
             "splits": [
                 SplitRow(label=label, train=280 + 7 * i, val=60, test=60) for i, label in enumerate(labels)
             ],
@@ -210,15 +215,14 @@ def document() -> FitDocument:
         tried=tried(),
         curves=curves(),
         labels=[],
-        confusion=[],
-        classes=[],
+        task=TaskPage(),
         worst=[],
         compression=[
             CompressionRow(
                 precision="fp32",
                 size_bytes=4_080_000,
                 latency_ms=2.9,
-                accuracy=0.931,
+                score=0.931,
                 drop=0.0,
                 chosen=False,
                 reason="over the size limit",
@@ -227,7 +231,7 @@ def document() -> FitDocument:
                 precision="fp16",
                 size_bytes=2_050_000,
                 latency_ms=3.1,
-                accuracy=0.931,
+                score=0.931,
                 drop=0.0,
                 chosen=False,
                 reason="over the size limit, and slower: this CPU has no fp16 arithmetic",
@@ -236,7 +240,7 @@ def document() -> FitDocument:
                 precision="int8",
                 size_bytes=1_101_600,
                 latency_ms=1.595,
-                accuracy=0.925,
+                score=0.925,
                 drop=0.006,
                 chosen=True,
                 reason="smallest that keeps the drop under one point",

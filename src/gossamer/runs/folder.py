@@ -126,12 +126,17 @@ class RunFolder:
         self._append("events.jsonl", json.dumps(record, ensure_ascii=False) + "\n")
 
     def metric(self, **fields: Any) -> None:
-        """Append one row to metrics.csv."""
+        """Append one row to metrics.csv; the first row's figures are its columns."""
         file = self.path / "metrics.csv"
         row = {"time": _now(), **fields}
-        names = [*_METRICS, *(name for name in row if name not in _METRICS)]
-        lines = [] if file.exists() else [names]
-        text = "".join(_csv_line(line) for line in [*lines, [row.get(name, "") for name in names]])
+        if file.exists():
+            with file.open(encoding="utf-8", newline="") as lines:
+                names = next(csv.reader(lines))
+            rows = []
+        else:
+            names = [*_METRICS, *(name for name in row if name not in _METRICS)]
+            rows = [names]
+        text = "".join(_csv_line(line) for line in [*rows, [row.get(name, "") for name in names]])
         self._append(file.name, text)
 
     def _append(self, name: str, text: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gossamer.tasks.classify.confusion import accuracy, class_figures, confusion, softmax, wilson_interval
+from gossamer.tasks.classify.confusion import accuracy, class_figures, confusion, softmax
+from gossamer.tasks.intervals import wilson_interval
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 SAID = np.array([0, 0, 1, 1, 0, 0])
