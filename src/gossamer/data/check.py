@@ -23,9 +23,7 @@ __all__ = ["CheckReport", "Finding", "OnBad", "check"]
 
 OnBad = Literal["skip", "stop"]
 Severity = Literal["error", "warning", "note"]
-_IMBALANCE = 10.0
-_SIZE_RATIO = 8.0
-_UPSCALED_SIDE = 32
+_IMBALANCE, _SIZE_RATIO, _UPSCALED_SIDE = 10.0, 8.0, 32
 
 
 @dataclass(frozen=True)
