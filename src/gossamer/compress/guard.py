@@ -115,20 +115,16 @@ def guarded(
                 )
         else:
             alone.append((score, group))
-    _as_many(trials, parts, [group for _, group in sorted(alone, key=lambda each: -each[0])], limit)
-    return _done(trials, start, parts, reasons)
-
-
-def _as_many(trials: _Trials, parts: Sequence[str], groups: Sequence[tuple[str, ...]], limit: float) -> None:
-    """Find, by halving, how many of the groups, the least harmful first, may go together."""
-    low, high = 0, len(groups)
+    alone.sort(key=lambda each: -each[0])
+    low, high = 0, len(alone)
     while low < high:
         middle = (low + high + 1) // 2
-        chosen = {part for group in groups[:middle] for part in group}
+        chosen = {part for _, group in alone[:middle] for part in group}
         if trials.measure([part for part in parts if part in chosen]) >= limit:
             low = middle
         else:
             high = middle - 1
+    return _done(trials, start, parts, reasons)
 
 
 def _groups(parts: Sequence[str], most: int) -> list[tuple[str, ...]]:

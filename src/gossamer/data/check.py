@@ -23,7 +23,9 @@ __all__ = ["CheckReport", "Finding", "OnBad", "check"]
 
 OnBad = Literal["skip", "stop"]
 Severity = Literal["error", "warning", "note"]
-_IMBALANCE, _SIZE_RATIO, _UPSCALED_SIDE = 10.0, 8.0, 32
+_IMBALANCE = 10.0
+_SIZE_RATIO = 8.0
+_UPSCALED_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -391,8 +393,7 @@ def _names(dataset: Dataset, indices: Iterable[int]) -> tuple[str, ...]:
 
 
 def _some(files: Sequence[str]) -> str:
-    shown = ", ".join(files[:3])
-    return shown if len(files) <= 3 else f"{shown} and {len(files) - 3} more"
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
 
 
 def _many(items: Sequence[object], one: str, more: str) -> str:
