@@ -36,12 +36,9 @@ def predict_verb(
 ) -> int:
     """Print labels with scores; a picture that cannot be read is named and does not stop the rest."""
     from gossamer.deploy.predict import Predictor, find_pictures
-    from gossamer.errors import DataError, GossamerError
+    from gossamer.errors import DataError
 
-    if top < 1 or (threads is not None and threads < 1):
-        raise GossamerError(f"--top and --threads are at least 1, got {top} and {threads}")
-    if out is not None and out.suffix not in (".csv", ".json"):
-        raise GossamerError(f"--out is a .csv or .json file, got {out}")
+    _check(top, threads, out)
     predictor = Predictor(model, threads=threads, on=on)
     predictions: list[Prediction] = []
     listening = not json
@@ -58,6 +55,15 @@ def predict_verb(
     if json:
         print_json([p.to_json() for p in predictions])
     return 2 if all(p.error is not None for p in predictions) else 0
+
+
+def _check(top: int, threads: int | None, out: Path | None) -> None:
+    from gossamer.errors import GossamerError
+
+    if top < 1 or (threads is not None and threads < 1):
+        raise GossamerError(f"--top and --threads are at least 1, got {top} and {threads}")
+    if out is not None and out.suffix not in (".csv", ".json"):
+        raise GossamerError(f"--out is a .csv or .json file, got {out}")
 
 
 def _printed(prediction: Prediction) -> bool:

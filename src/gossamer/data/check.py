@@ -379,8 +379,7 @@ def _names(dataset: Dataset, indices: Iterable[int]) -> tuple[str, ...]:
 
 
 def _some(files: Sequence[str]) -> str:
-    shown = ", ".join(files[:3])
-    return shown if len(files) <= 3 else f"{shown} and {len(files) - 3} more"
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
 
 
 def _many(items: Sequence[object], one: str, more: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import string
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +39,22 @@ def fold_pads(model: ModelProto) -> int:
         amounts = _zero_pads(pad, constants)
         if amounts is None:
             continue
-        attributes = {a.name: a for a in conv.attribute}
-        own = list(attributes["pads"].ints) if "pads" in attributes else [0] * len(amounts)
-        if "pads" in attributes:
-            conv.attribute.remove(attributes["pads"])
-        conv.attribute.append(
-            helper.make_attribute("pads", [a + b for a, b in zip(own, amounts, strict=True)])
-        )
+        _pad_more(conv, amounts)
         conv.input[0] = pad.input[0]
         folded.append(pad)
     for node in folded:
         graph.node.remove(node)
     _drop_unused(model)
     return len(folded)
+
+
+def _pad_more(conv: NodeProto, amounts: Sequence[int]) -> None:
+    """Add [begin..., end...] to a convolution's own padding, in place."""
+    attributes = {a.name: a for a in conv.attribute}
+    own = list(attributes["pads"].ints) if "pads" in attributes else [0] * len(amounts)
+    if "pads" in attributes:
+        conv.attribute.remove(attributes["pads"])
+    conv.attribute.append(helper.make_attribute("pads", [a + b for a, b in zip(own, amounts, strict=True)]))
 
 
 def fold_constants(model: ModelProto) -> int:
@@ -75,18 +78,26 @@ def fold_constants(model: ModelProto) -> int:
 
 def _constants(model: ModelProto) -> dict[str, onnx.TensorProto]:
     """Tensors known before any input: stored, or computed from stored ones (torch spells the amounts of a Pad so)."""
-    from onnx.reference import ReferenceEvaluator
-
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             constants[node.output[0]] = node.attribute[0].t
-        elif node.op_type in _SHAPE_OPS and all(name in constants for name in node.input):
-            values = {name: numpy_helper.to_array(constants[name]) for name in node.input}
-            if all(value.size <= _MAX_SHAPE_ELEMENTS for value in values.values()):
-                result = ReferenceEvaluator(node).run(None, values)
-                constants[node.output[0]] = numpy_helper.from_array(np.asarray(result[0]), node.output[0])
+        elif node.op_type in _SHAPE_OPS and (result := _computed(node, constants)) is not None:
+            constants[node.output[0]] = result
     return constants
+
+
+def _computed(node: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> onnx.TensorProto | None:
+    """What a node gives of constants; None where an input is none, or a large one."""
+    from onnx.reference import ReferenceEvaluator
+
+    if not all(name in constants for name in node.input):
+        return None
+    values = {name: numpy_helper.to_array(constants[name]) for name in node.input}
+    if any(value.size > _MAX_SHAPE_ELEMENTS for value in values.values()):
+        return None
+    result = ReferenceEvaluator(node).run(None, values)
+    return numpy_helper.from_array(np.asarray(result[0]), node.output[0])
 
 
 def _zero_pads(pad: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[int] | None:
@@ -94,10 +105,8 @@ def _zero_pads(pad: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> lis
     mode = next((a.s.decode() for a in pad.attribute if a.name == "mode"), "constant")
     if mode != "constant" or len(pad.input) > 3 or pad.input[1] not in constants:
         return None
-    if len(pad.input) == 3 and pad.input[2]:
-        value = constants.get(pad.input[2])
-        if value is None or numpy_helper.to_array(value).item() != 0:
-            return None
+    if len(pad.input) == 3 and not _is_zero(pad.input[2], constants):
+        return None
     amounts = [int(v) for v in numpy_helper.to_array(constants[pad.input[1]])]
     half = len(amounts) // 2
     if any(amounts[:2]) or any(amounts[half : half + 2]) or min(amounts) < 0:
@@ -105,17 +114,30 @@ def _zero_pads(pad: NodeProto, constants: Mapping[str, onnx.TensorProto]) -> lis
     return amounts[2:half] + amounts[half + 2 :]
 
 
+def _is_zero(name: str, constants: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether an input that may be left out is, or is a constant zero."""
+    if not name:
+        return True
+    value = constants.get(name)
+    return value is not None and bool(numpy_helper.to_array(value).item() == 0)
+
+
 def _drop_unused(model: ModelProto) -> None:
     graph = model.graph
     while True:
-        used = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
-        dead = [n for n in graph.node if not any(o in used for o in n.output)]
-        for node in dead:
-            graph.node.remove(node)
+        used = _used(model)
+        dead = [node for node in graph.node if not used.intersection(node.output)]
         if not dead:
             break
+        for node in dead:
+            graph.node.remove(node)
     for tensor in [t for t in graph.initializer if t.name not in used]:
         graph.initializer.remove(tensor)
+
+
+def _used(model: ModelProto) -> set[str]:
+    """What some node reads, or the graph gives."""
+    return {name for node in model.graph.node for name in node.input} | {o.name for o in model.graph.output}
 
 
 def compact(model: ModelProto) -> None:

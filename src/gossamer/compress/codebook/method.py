@@ -90,6 +90,9 @@ class Pack:
             raise GossamerError(
                 f"pack takes one of bits, size and pq, got {' and '.join(given)}; leave one out"
             )
+        self._check_values()
+
+    def _check_values(self) -> None:
         if self.bits is not None and not 1 <= self.bits <= 16:
             raise GossamerError(f"pack: bits is from 1 to 16, got {self.bits}; write e.g. pack:bits=6")
         if self.size is not None and self.size < LEAST_BYTES:

@@ -39,6 +39,17 @@ Batches = Sequence[tuple[Tensor, Tensor | None]]
 Scores = NDArray[np.float64]
 
 
+def _check(importance: str, batches: Batches) -> None:
+    if importance not in get_args(Importance):
+        raise GossamerError(
+            f"importance is one of {', '.join(get_args(Importance))}; got {importance!r}, take l2 without pictures"
+        )
+    if importance in FROM_PICTURES and not batches:
+        raise GossamerError(
+            f"importance {importance!r} is told from pictures and none were given; give some with --data, or take l2"
+        )
+
+
 def scores_of(
     network: nn.Module,
     channels: Channels,
@@ -57,14 +68,7 @@ def scores_of(
     Raises:
         GossamerError: an unknown importance, or one that needs pictures without any.
     """
-    if importance not in get_args(Importance):
-        raise GossamerError(
-            f"importance is one of {', '.join(get_args(Importance))}; got {importance!r}, take l2 without pictures"
-        )
-    if importance in FROM_PICTURES and not batches:
-        raise GossamerError(
-            f"importance {importance!r} is told from pictures and none were given; give some with --data, or take l2"
-        )
+    _check(importance, batches)
     if importance == "random":
         return np.random.default_rng(seed).random(channels.count) + 1e-9
     if importance in ("activation", "apoz"):

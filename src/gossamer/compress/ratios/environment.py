@@ -35,6 +35,15 @@ _NEAR = 0.005
 """A budget is met within this, from below."""
 
 
+def _check(repair: str, macs: float) -> None:
+    if repair not in get_args(Repair):
+        raise GossamerError(f"repair is one of {', '.join(get_args(Repair))}; got {repair!r}, take norms")
+    if not 0 < macs <= 1:
+        raise GossamerError(
+            f"macs is a share above 0 and at most 1 of what stays, got {macs:g}; give e.g. 0.5"
+        )
+
+
 class Environment:
     """A network whose layers may be cut, a budget, and a metric; equal counts are measured once."""
 
@@ -60,12 +69,7 @@ class Environment:
             GossamerError: a value out of its range.
             ModelError: the network has nothing to prune, or the budget is below every layer at its least.
         """
-        if repair not in get_args(Repair):
-            raise GossamerError(f"repair is one of {', '.join(get_args(Repair))}; got {repair!r}, take norms")
-        if not 0 < macs <= 1:
-            raise GossamerError(
-                f"macs is a share above 0 and at most 1 of what stays, got {macs:g}; give e.g. 0.5"
-            )
+        _check(repair, macs)
         self.network, self.metric = network, metric
         self.shape = tuple(int(side) for side in (example.shape if isinstance(example, Tensor) else example))
         self.batches, self._repair = batches, repair

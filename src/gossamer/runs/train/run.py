@@ -45,8 +45,7 @@ from gossamer.train.training import Pictures, Seconds, Training, TrainResult
 
 __all__ = ["TrainRun", "train_network"]
 
-_RUN_VARIABLE = "GOSSAMER_RUN"
-"""Tells the processes that Lightning starts which folder the first one opened."""
+_RUN_VARIABLE = "GOSSAMER_RUN"  # tells the processes that Lightning starts which folder the first one opened
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,13 @@ Timer = Callable[[Sequence[Job], Platform], Sequence[Timing]]
 """Times the jobs side by side on a platform; one timing a job, in their order."""
 
 
+def _timed(units: Sequence[Unit], platform: Platform, timer: Timer) -> Sequence[Timing]:
+    """Files of some units, written and timed side by side."""
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [Job(unit, _written(unit, Path(folder), platform.precision)) for unit in units]
+        return timer(jobs, platform)
+
+
 def measure_units(
     units: Iterable[Unit],
     table: LatencyTable,
@@ -83,13 +90,9 @@ def measure_units(
     missing = [unit for key, unit in first.items() if key not in known]
     if missing and timer is None:
         _check_here(platform)
-    timer = timer or time_jobs
     for start in range(0, len(missing), _BATCH):
         batch = missing[start : start + _BATCH]
-        with tempfile.TemporaryDirectory() as folder:
-            jobs = [Job(unit, _written(unit, Path(folder), platform.precision)) for unit in batch]
-            timings = timer(jobs, platform)
-        for unit, timing in zip(batch, timings, strict=True):
+        for unit, timing in zip(batch, _timed(batch, platform, timer or time_jobs), strict=True):
             table.put(_row(unit, timing, platform, provenance))
     new = {form: key for form, key in forms.items() if form and table.forms().get(form) != key}
     if new:

@@ -72,6 +72,28 @@ class _Operator(NamedTuple):
     outputs: tuple[_Tensor, ...]
 
 
+def _taken(core: Any, path: Path, threads: int, rounds: int, each: int) -> tuple[list[list[_Run]], Any]:
+    """(every round's nodes, the network as it was compiled last)."""
+    settings = {
+        "PERF_COUNT": True,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
+    taken: list[list[_Run]] = []
+    try:
+        model = core.read_model(path)
+        feed = random_input(path, [_input(port) for port in model.inputs])
+        for _ in range(rounds):
+            compiled = core.compile_model(model, "CPU", settings)
+            taken.append(_round(compiled.create_infer_request(), feed, each))
+    except RuntimeError as error:  # OpenVINO knows no other
+        raise BundleError(
+            f"{path} is no ONNX file that can be run ({_reason(error)}); export it again"
+        ) from error
+    return taken, compiled
+
+
 def profile_file(path: Path, *, threads: int = 1, runs: int = 30, layers: Collection[str] = ()) -> Profile:
     """Run an ONNX file under OpenVINO's counters, as it is used on the CPU, on random numbers.
 
@@ -92,24 +114,7 @@ def profile_file(path: Path, *, threads: int = 1, runs: int = 30, layers: Collec
     names = _node_names(path)
     rounds = min(runs, _ROUNDS)
     each = runs // rounds
-    core = runtime.Core()
-    settings = {
-        "PERF_COUNT": True,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-    }
-    taken: list[list[_Run]] = []
-    try:
-        model = core.read_model(path)
-        feed = random_input(path, [_input(port) for port in model.inputs])
-        for _ in range(rounds):
-            compiled = core.compile_model(model, "CPU", settings)
-            taken.append(_round(compiled.create_infer_request(), feed, each))
-    except RuntimeError as error:  # OpenVINO knows no other
-        raise BundleError(
-            f"{path} is no ONNX file that can be run ({_reason(error)}); export it again"
-        ) from error
+    taken, compiled = _taken(runtime.Core(), path, threads, rounds, each)
     operators = _operators(compiled.get_runtime_model())
     pairs = [
         _node(same[-1], operators[same[-1].name], typical([run.ms for run in same]), names, layers)

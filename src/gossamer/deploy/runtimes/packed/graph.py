@@ -45,17 +45,9 @@ def split_graph(model: ModelProto, tensors: Mapping[str, Array]) -> SplitGraph:
     Raises:
         ModelError: values in the graph have numbers for names already.
     """
-    from onnx import ModelProto, numpy_helper
+    from onnx import numpy_helper
 
-    bare = ModelProto()
-    bare.CopyFrom(model)
-    del bare.metadata_props[:]
-    made = [
-        *(each.name for each in bare.graph.input),
-        *(name for node in bare.graph.node for name in node.output),
-    ]
-    if taken := [name for name in made if _PLACE.match(name)]:
-        raise ModelError(f"values of a graph have names, got {taken[0]!r}; export it with gossamer")
+    bare = _copied(model)
     known = _by_content(tensors)
     found: dict[str, Array] = {}
     renamed: dict[str, str] = {}
@@ -72,6 +64,22 @@ def split_graph(model: ModelProto, tensors: Mapping[str, Array]) -> SplitGraph:
         for place, name in enumerate(node.input):
             node.input[place] = renamed.get(name, name)
     return SplitGraph(bare.SerializeToString(deterministic=True), found)
+
+
+def _copied(model: ModelProto) -> ModelProto:
+    """The model without its metadata, whose values are known to have names that are no numbers."""
+    from onnx import ModelProto
+
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    del bare.metadata_props[:]
+    made = [
+        *(each.name for each in bare.graph.input),
+        *(name for node in bare.graph.node for name in node.output),
+    ]
+    if taken := [name for name in made if _PLACE.match(name)]:
+        raise ModelError(f"values of a graph have names, got {taken[0]!r}; export it with gossamer")
+    return bare
 
 
 def _by_content(tensors: Mapping[str, Array]) -> dict[tuple[Any, ...], tuple[str, bool]]:

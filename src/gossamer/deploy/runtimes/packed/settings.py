@@ -149,7 +149,12 @@ def _check(codec: str, name: str, value: Any) -> None:
     elif isinstance(default, bool):
         if not isinstance(value, bool):
             raise ModelError(f"{name} of {codec} is true or false, got {value!r}")
-    elif name in _RANGES:
+    else:
+        _check_number(codec, name, value)
+
+
+def _check_number(codec: str, name: str, value: Any) -> None:
+    if name in _RANGES:
         low, high = _RANGES[name]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ModelError(f"{name} of {codec} is a whole number from {low} to {high}, got {value!r}")
