@@ -101,7 +101,7 @@ def _picture(number: int, picture: Any) -> tuple[str, bytes]:
     array = np.asarray(picture.numpy() if hasattr(picture, "numpy") else picture)
     if hasattr(picture, "numpy") and array.ndim == 3:  # a tensor: bands first, shares of 1
         array = array.transpose(1, 2, 0)
-        if array.dtype.kind == "f" and 0 <= array.min() and array.max() <= 1 and array.shape[2] in (1, 3):
+        if array.dtype.kind == "f" and array.min() >= 0 and array.max() <= 1 and array.shape[2] in (1, 3):
             array = np.rint(255 * array).astype(np.uint8)
     if array.ndim == 2:
         array = array[:, :, None]

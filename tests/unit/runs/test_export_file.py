@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from gossamer.tasks import get_task
-from gossamer.types import within
 from gossamer.errors import ModelError
 from gossamer.runs.export import file as export_file
 from gossamer.runs.export.config import ExportConfig, Target
 from gossamer.runs.export.file import Files
 from gossamer.runs.reporter import Quiet
+from gossamer.tasks import get_task
+from gossamer.types import within
 
 
 class _Judge:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
@@ -95,7 +95,7 @@ def test_nothing_to_resume(tmp_path):
 
 def test_another_command_does_not_resume(run):
     run.close()
-    other = replace(CONFIG, **{"within": "size<=2MB", "seed": 1})
+    other = replace(CONFIG, within="size<=2MB", seed=1)
     with pytest.raises(
         RunFolderError,
         match=r"^--resume continues the same command, seed, within changed in .*; start a new run with another --out$",

@@ -66,7 +66,9 @@ def test_timm_networks_are_normalised_as_timm_says(tmp_path):
     network = timm.create_model("tf_efficientnet_lite0").eval()
     path = tmp_path / "weights.safetensors"
     save_file(network.state_dict(), path)
-    found, contract = load_teacher(f"timm:tf_efficientnet_lite0@{path}", task="classify", width=1000, size=Size(64, 64))
+    found, contract = load_teacher(
+        f"timm:tf_efficientnet_lite0@{path}", task="classify", width=1000, size=Size(64, 64)
+    )
     assert contract == InputContract.of("inception", 64)
     assert not found.training
 
