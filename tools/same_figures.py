@@ -31,7 +31,7 @@ STEP_SECONDS = 0.5
 CLASSES, PICTURES, SIDE = ("airfield", "forest", "farmland", "river"), 18, 64
 _LEFT_OUT = re.compile(
     r"latency|memory|seconds|created|machine|versions|system|_ms$|^time|^run$|^bundle$|^report$|^file$|^root$|"
-    r"sha256|_bytes$|^size|path|frequency|provenance|verdict|flags|command|curves|loader|recipe|value_text"
+    r"sha256|_bytes$|^size|path|frequency|provenance|verdict|flags|command|curves|loader|recipe|value_text|^note$|^task$"
 )
 _NUMBERS_OF_TIME = re.compile(r"[0-9.]+ (ms|s|MB|kB|pictures/s)\b")
 
@@ -179,9 +179,13 @@ def _packed_digest(file: Path) -> str:
 
 
 def _kept(document: Any) -> Any:
-    """A document without what differs from run to run."""
+    """A document without what differs from run to run, under one name where versions call a figure otherwise."""
     if isinstance(document, dict):
-        return {k: _kept(v) for k, v in document.items() if not _LEFT_OUT.search(k)}
+        if isinstance(page := document.get("task"), dict):  # before, its parts stood in the report itself
+            document = {**document, **{name: page[name] for name in ("confusion", "classes") if name in page}}
+        row = "status" in document or "drop" in document
+        names = {k: "score" if row and k == "accuracy" else k for k in document}
+        return {names[k]: _kept(v) for k, v in document.items() if not _LEFT_OUT.search(k)}
     if isinstance(document, list):
         return [_kept(each) for each in document]
     if isinstance(document, str):

@@ -332,6 +332,7 @@ def _leaks(dataset: Dataset, ties: Sequence[Sequence[int]]) -> set[int]:
 
 def _thin_splits(dataset: Dataset, split: Split) -> list[Finding]:
     findings: list[Finding] = []
+    task = get_task(dataset.task)
     for name in ("val", "test"):
         count = len(split.of(name))
         if count == 0:
@@ -343,7 +344,7 @@ def _thin_splits(dataset: Dataset, split: Split) -> list[Finding]:
                 Finding(
                     "note",
                     "thin-split",
-                    f"{name} has {count} pictures: its {get_task(dataset.task).headline.words} moves by {100 / count:.1f} points a picture",
+                    f"{name} has {count} pictures: its {task.headline.words} {task.a_picture(count)}",
                 )
             )
     if not split.train:

@@ -114,7 +114,9 @@ class Trainer:
                 results[candidate.key] = (candidate, result, number)
             survivors.sort(key=lambda c: results[c.key][1].best.worth(), reverse=True)
             ranking = {c.key: results[c.key][1].best_score for c in survivors}
-            shown = ", ".join(f"{key} {100 * reached:.1f} %" for key, reached in ranking.items())
+            shown = ", ".join(
+                f"{key} {self.task.headline.shown(reached)}" for key, reached in ranking.items()
+            )
             self.reporter.line(f"rung {number} of {len(rungs)}: {shown}")
             self.run.event("rung", number=number, ranking=ranking)
         order = sorted(results.values(), key=lambda r: (r[2], r[1].best.worth()), reverse=True)
@@ -152,8 +154,8 @@ class Trainer:
         tried = self._rung(rival.candidate, training, _TRIAL_SHARE * seconds)
         ahead = tried.best.worth() >= results[student.key][1].best.worth()
         self.reporter.line(
-            f"{rival.candidate.key} {100 * tried.best_score:.1f} %, {student.key} "
-            f"{100 * results[student.key][1].best_score:.1f} % so far: {(rival.candidate if ahead else student).key} goes on"
+            f"{rival.candidate.key} {self.task.headline.shown(tried.best_score)}, {student.key} "
+            f"{self.task.headline.shown(results[student.key][1].best_score)} so far: {(rival.candidate if ahead else student).key} goes on"
         )
         if not ahead:
             results[rival.candidate.key] = (rival.candidate, tried, rung - 1)
@@ -274,7 +276,7 @@ class Trainer:
         gain = result.best_score - reached
         used = gain >= _TEACHER_GAIN
         note = (
-            f"teacher {candidate.key} reached {100 * result.best_score:.1f} % on validation, "
+            f"teacher {candidate.key} reached {self.task.headline.shown(result.best_score)} on validation, "
             f"{100 * gain:+.1f} points against {student.key} at that time: {'followed' if used else 'not followed'}"
         )
         return _Teaching(teacher=self._summary(candidate, result, 0), used=used, note=note)
@@ -303,7 +305,7 @@ class _Follower(Listener):
 
     def pulse(self, now: Pulse) -> None:
         self.trainer.speed = now.pictures_per_second
-        score = "" if now.val_score is None else f"  val {100 * now.val_score:.1f} %"
+        score = "" if now.val_score is None else f"  val {self.trainer.task.headline.shown(now.val_score)}"
         self.bar.update(
             now.seconds,
             text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{score}  {now.pictures_per_second:.0f} pictures/s",

@@ -20,6 +20,7 @@ from gossamer.timing.latency import Latency, compare, measure_latency
 
 __all__ = ["BenchResult", "bench_models"]
 
+
 class BenchResult(NamedTuple):
     """A row a file and thread count, and ratios to the first model where they were asked for."""
 

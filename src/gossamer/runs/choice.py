@@ -116,9 +116,7 @@ def decide(
         start = "fp32 is faster" if slower else f"{precision} buys nothing"
         why = f"; in float stay {named}" if named else ""
         reason = f"{start} on {runtime}: {figures}{why}"
-    return Verdict(
-        faster or (smaller and not slower), runtime, size_ratio, latency_ratio, operators, reason
-    )
+    return Verdict(faster or (smaller and not slower), runtime, size_ratio, latency_ratio, operators, reason)
 
 
 def preferred(

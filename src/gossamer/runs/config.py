@@ -62,7 +62,9 @@ def parse_size(text: str, name: str = "--size") -> Size:
     """
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isascii() and side.isdigit() for side in sides):
-        raise GossamerError(f"{name} is a side in pixels or HEIGHTxWIDTH, got {text!r}; write e.g. 128 or 96x160")
+        raise GossamerError(
+            f"{name} is a side in pixels or HEIGHTxWIDTH, got {text!r}; write e.g. 128 or 96x160"
+        )
     size = Size(int(sides[0]), int(sides[-1]))
     if not all(16 <= side <= 4096 for side in size):
         raise GossamerError(f"size is between 16 and 4,096, got {text}; use e.g. {name} 128")

@@ -60,7 +60,11 @@ class Judge:
         self.base = right if self.labelled and right is not None else 1.0
         """The metric of the network as it came."""
         if not model.named:
-            told = "has other classes" if right is None else f"names {100 * right:.1f} % of validation as the data do"
+            told = (
+                "has other classes"
+                if right is None
+                else f"names {100 * right:.1f} % of validation as the data do"
+            )
             judged = "its classes are the data's" if self.labelled else "judged by agreement with itself"
             reporter.line(f"the network {told}: {judged}")
 
@@ -95,6 +99,10 @@ class Judge:
     def what(self) -> str:
         """The metric's name."""
         return self.task.headline.words if self.labelled else "agreement"
+
+    def shown(self, value: float) -> str:
+        """A value of the metric for a person."""
+        return self.task.headline.shown(value)
 
     def batches(self, seed: int) -> Batches:
         """Calibration pictures of the training split, with targets where they are known."""

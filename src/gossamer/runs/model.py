@@ -50,9 +50,7 @@ class Model:
     def seen(self) -> dict[str, Any]:
         """Which pictures, and which split of them, the network has seen: what is made of it has seen the same."""
         known = {} if self.bundle is None else self.bundle.provenance
-        return {
-            key: known[key] for key in ("data fingerprint", "seed", "split seed") if key in known
-        }
+        return {key: known[key] for key in ("data fingerprint", "seed", "split seed") if key in known}
 
 
 def is_bundle(text: str | Path) -> bool:
@@ -103,9 +101,7 @@ def _of_bundle(bundle: Bundle, task: str, width: int | None, bands: tuple[str, .
     )
 
 
-def _of_name(
-    text: str, task: str, width: int | None, bands: tuple[str, ...] | None, seed: int
-) -> Model:
+def _of_name(text: str, task: str, width: int | None, bands: tuple[str, ...] | None, seed: int) -> Model:
     spec, weights = parse_model(text)
     in_channels = None if bands is None or bands == RGB else len(bands)
     network = build(text, num_classes=width, seed=seed, in_channels=in_channels).eval()

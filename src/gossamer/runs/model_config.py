@@ -19,7 +19,9 @@ class ModelConfig(RunConfig):
         ..., "Bundle, catalogue name, NAME@WEIGHTS, timm:NAME or torchvision:NAME.", positional=True
     )
     data: str = option("", "Pictures to calibrate on and to judge by.", group="Data")
-    input: str | None = option(None, "BANDSxHEIGHTxWIDTH, where the network's own is not wanted.", group="Network")
+    input: str | None = option(
+        None, "BANDSxHEIGHTxWIDTH, where the network's own is not wanted.", group="Network"
+    )
     max_drop: float = option(
         0.01, "Accuracy a lossy step may cost, e.g. 1%.", group="Goal", share=True, least=0
     )

@@ -155,7 +155,7 @@ def _task_figure(criterion: Criterion, verified: Verified) -> doc.Figure:
     low, high = verified.intervals[criterion.name]
     between = (
         f"95 % between {100 * low:.1f} and {100 * high:.1f}"
-        if criterion.share
+        if criterion.share and criterion.percent
         else f"95 % between {low:.4g} and {high:.4g}"
     )
     return doc.Figure(
@@ -206,7 +206,7 @@ def _flags(report: CheckReport, task: Task, verified: Verified) -> list[str]:
     flags = [f"latency: {flag}" for flag in verified.latency_flags]
     if verified.pictures < 100:
         flags.append(
-            f"{task.headline.words}: only {verified.pictures} test pictures, one moves it by {100 / verified.pictures:.1f} points"
+            f"{task.headline.words}: only {verified.pictures} test pictures, it {task.a_picture(verified.pictures)}"
         )
     errors = sum(f.severity == "error" for f in report.findings)
     if errors:
@@ -214,9 +214,7 @@ def _flags(report: CheckReport, task: Task, verified: Verified) -> list[str]:
     return flags
 
 
-def _notes(
-    report: CheckReport, trained: Trained, network: TrainedNetwork, verified: Verified
-) -> list[str]:
+def _notes(report: CheckReport, trained: Trained, network: TrainedNetwork, verified: Verified) -> list[str]:
     up = {
         "aerial": f"pictures show no up (top-bottom against left-right difference {report.upright:.2f}): trained with all turns and mirrors",
         "ground": f"pictures show an up (top-bottom against left-right difference {report.upright:.2f}): trained with mirrors left to right only",
@@ -227,7 +225,10 @@ def _notes(
         if weights
         else "trained from nothing: no published weights at hand"
     )
-    notes = [f"{network.network.model_spec.label}: {start}; trained {network.seconds:.0f} s", up[trained.view]]
+    notes = [
+        f"{network.network.model_spec.label}: {start}; trained {network.seconds:.0f} s",
+        up[trained.view],
+    ]
     if trained.lost or verified.lost:
         lost = sorted({*trained.lost, *verified.lost})
         notes.append(

@@ -76,7 +76,9 @@ def _pairs(source: Any) -> Iterator[tuple[Any, Any]]:
     for index in range(len(source)):
         item = source[index]
         if not isinstance(item, Sequence) or len(item) < 2:
-            raise DataError(f"data gives (picture, target), item {index} is {type(item).__name__}; return both")
+            raise DataError(
+                f"data gives (picture, target), item {index} is {type(item).__name__}; return both"
+            )
         yield item[0], item[1]
 
 

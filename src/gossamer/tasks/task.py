@@ -28,11 +28,15 @@ class Criterion(NamedTuple):
     larger: bool = True
     """Whether more of it is better."""
     share: bool = True
-    """Whether it is at most 1 and shown in percent."""
+    """Whether it is at most 1; such figures are held against `max_drop`."""
+    percent: bool = True
+    """Whether a share is written in percent."""
 
     def shown(self, value: float) -> str:
         """A value of it for a person."""
-        return f"{100 * value:.1f} %" if self.share else f"{value:.4g}"
+        if self.share:
+            return f"{100 * value:.1f} %" if self.percent else f"{value:.3f}"
+        return f"{value:.4g}"
 
 
 class Remark(NamedTuple):
@@ -145,6 +149,10 @@ class Task(ABC):
         Raises:
             DataError: what is left cannot be learned from.
         """
+
+    def a_picture(self, count: int) -> str:
+        """How well the headline figure is known from so many pictures, for a sentence that begins with it."""
+        return "is known roughly"
 
     def remarks(self, targets: Sequence[Any], labels: Sequence[str]) -> list[Remark]:
         """What would hurt in the targets; nothing by itself."""

@@ -22,7 +22,7 @@ def paths(pictures):
 
 
 def test_pixels_are_those_of_the_contracts_rule(paths, tmp_path):
-    array = load_pictures(paths, 16, tmp_path / "cache", key="k")
+    array = load_pictures(paths, Size(16, 16), tmp_path / "cache", key="k")
     assert array.pixels.shape == (3, 16, 16, 3)
     assert array.pixels.dtype == np.uint8
     assert array.lost == ()
@@ -33,13 +33,13 @@ def test_pixels_are_those_of_the_contracts_rule(paths, tmp_path):
 def test_the_file_is_mapped_and_reused(paths, tmp_path):
     heard = []
     first = load_pictures(
-        paths, 16, tmp_path / "cache", key="k", tick=lambda done, total: heard.append((done, total))
+        paths, Size(16, 16), tmp_path / "cache", key="k", tick=lambda done, total: heard.append((done, total))
     )
     assert heard == [(1, 3), (2, 3), (3, 3)]
     for path in paths:
         path.unlink()
     second = load_pictures(
-        paths, 16, tmp_path / "cache", key="k", tick=lambda *_: pytest.fail("decoded again")
+        paths, Size(16, 16), tmp_path / "cache", key="k", tick=lambda *_: pytest.fail("decoded again")
     )
     assert isinstance(second.pixels, np.memmap)
     assert not second.pixels.flags.writeable
@@ -50,11 +50,11 @@ def test_the_file_is_mapped_and_reused(paths, tmp_path):
 @pytest.mark.parametrize("change", ["key", "size", "paths"])
 def test_another_key_size_or_list_is_another_file(paths, tmp_path, change):
     cache = tmp_path / "cache"
-    load_pictures(paths, 16, cache, key="k")
+    load_pictures(paths, Size(16, 16), cache, key="k")
     before = set(cache.iterdir())
     load_pictures(
         paths[:2] if change == "paths" else paths,
-        8 if change == "size" else 16,
+        Size(8, 8) if change == "size" else Size(16, 16),
         cache,
         key="l" if change == "key" else "k",
     )
@@ -66,14 +66,14 @@ def test_a_lost_picture_is_named_and_black(paths, tmp_path):
     paths.append(tmp_path / "note.jpg")
     paths[3].write_text("no picture")
     for _ in range(2):
-        array = load_pictures(paths, 16, tmp_path / "cache", key="k")
+        array = load_pictures(paths, Size(16, 16), tmp_path / "cache", key="k")
         assert array.lost == (1, 3)
         assert not array.pixels[[1, 3]].any()
         assert array.pixels[[0, 2]].any((1, 2, 3)).all()
 
 
 def test_no_pictures_at_all(tmp_path):
-    array = load_pictures([], 16, tmp_path / "cache", key="k")
+    array = load_pictures([], Size(16, 16), tmp_path / "cache", key="k")
     assert array.pixels.shape == (0, 16, 16, 3)
     assert array.lost == ()
 
@@ -81,7 +81,7 @@ def test_no_pictures_at_all(tmp_path):
 def test_a_cache_that_cannot_be_written(paths, tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(RunFolderError, match="a file stands where a folder is needed; give another folder"):
-        load_pictures(paths, 16, tmp_path / "cache", key="k")
+        load_pictures(paths, Size(16, 16), tmp_path / "cache", key="k")
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve space")
@@ -94,13 +94,13 @@ def test_a_full_disk_is_told_before_a_page_is_written(paths, tmp_path, monkeypat
     with pytest.raises(
         RunFolderError, match="the disk is full; free some space and run the same command with --resume"
     ):
-        load_pictures(paths, 16, tmp_path / "cache", key="k")
+        load_pictures(paths, Size(16, 16), tmp_path / "cache", key="k")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_odd_kinds_come_out_as_rgb(tmp_path):
     Image.new("CMYK", (20, 20)).save(tmp_path / "a.jpg")
     Image.fromarray(np.full((20, 20), 65535, np.uint16)).save(tmp_path / "b.png")
-    array = load_pictures([tmp_path / "a.jpg", tmp_path / "b.png"], 8, tmp_path / "cache", key="k")
+    array = load_pictures([tmp_path / "a.jpg", tmp_path / "b.png"], Size(8, 8), tmp_path / "cache", key="k")
     assert array.lost == ()
     assert (array.pixels > 250).all()

@@ -118,7 +118,7 @@ def test_one_readable_class_is_not_enough(pictures):
     (root / "a" / "0.png").touch()
     with pytest.raises(
         DataError,
-        match=r"with pictures that can be read, .*data has 1 after skipping 1 bad files; replace them",
+        match=r"with pictures that can be read, .*data after skipping 1 bad files has 1; add pictures, or replace those",
     ):
         check(root)
 
@@ -380,7 +380,7 @@ def test_the_report_is_json_of_plain_values(root):
     document = check(root).to_json()
     assert set(document) == {
         "name", "root", "labels", "pictures", "skipped", "split", "short_side", "mean_rgb", "upright",
-        "fingerprint", "findings", "bands",
+        "fingerprint", "findings", "bands", "task",
     }  # fmt: skip
     assert document["pictures"] == 12
     assert document["skipped"] == ["field/900.png"]

@@ -19,6 +19,7 @@ from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.packed.settings import PackPlan
 from gossamer.errors import BundleError, DataError
 from gossamer.files.onnx import write_metadata
+from gossamer.tasks import get_task
 from gossamer.testing.networks import enliven, scores
 from gossamer.zoo.build import build
 from gossamer.zoo.spec import parse_model
@@ -94,18 +95,22 @@ def test_a_picture_that_cannot_be_read_is_named_and_stops_nothing(shipped, pictu
 
 
 def test_the_document(shipped, pictures):
-    good = Prediction(Path("a.png"), ("x", "y"), (0.75, 0.25))
+    answer = get_task("classify").decode((np.log(np.array([[0.75, 0.25]], np.float32)),), ("x", "y"), top=2)
+    good = Prediction(Path("a.png"), answer)
+    assert good.labels == ("x", "y")
     assert good.to_json() == {
         "file": "a.png",
         "label": "x",
         "top": [{"label": "x", "score": 0.75}, {"label": "y", "score": 0.25}],
         "error": None,
     }
-    assert Prediction(Path("b.png"), (), (), "why").to_json() == {
+    bad = Predictor(shipped[1]).predict(Path("b.png"))
+    assert bad.labels == bad.scores == ()
+    assert bad.to_json() == {
         "file": "b.png",
         "label": None,
         "top": [],
-        "error": "why",
+        "error": "no such picture: b.png; check the path",
     }
 
 

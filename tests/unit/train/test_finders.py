@@ -118,7 +118,7 @@ def test_where_the_loss_never_falls_the_recipes_rate_is_suggested():
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.fill_(float("nan"))
-    curve = find_learning_rate(network, CONTRACT, RECIPE, pictures, labels)
+    curve = find_learning_rate(network, CONTRACT, RECIPE, pictures, labels, **HOW)
     assert curve.rates == curve.losses == ()
     assert curve.suggestion == RECIPE.learning_rate
 

@@ -75,7 +75,7 @@ def test_the_leave_one_out_error_is_that_of_leaving_one_out(count, dimensions):
 def test_noise_wants_a_large_ridge_and_a_clean_signal_a_small_one():
     noise, labels = _set(60, 50)
     signal = F.one_hot(labels, 3).float() + 0.01 * noise[:, :3]
-    assert fit_ridge(noise, labels.flip(0), 3).ridge >= 0.1
+    assert fit_ridge(noise, OBJECTIVE.encode(labels.flip(0), 3)).ridge >= 0.1
     assert fit_ridge(signal, OBJECTIVE.encode(labels, 3)).ridge <= 1e-2
 
 
@@ -83,7 +83,7 @@ def test_constant_features_change_nothing():
     features, labels = _set(30, 4)
     constant = torch.tensor([0.0, 7.5, 1e4]).expand(30, 3).clone()
     constant[:, 2] += torch.linspace(-1e-3, 1e-3, 30)
-    with_constants = fit_ridge(torch.cat([constant, features], 1), labels, 3)
+    with_constants = fit_ridge(torch.cat([constant, features], 1), OBJECTIVE.encode(labels, 3))
     plain = fit_ridge(features, OBJECTIVE.encode(labels, 3))
     assert with_constants.scale[:3].tolist() == [0, 0, 0]
     assert torch.equal(with_constants.weights[:3], torch.zeros(3, 3, dtype=torch.float64))
@@ -92,7 +92,7 @@ def test_constant_features_change_nothing():
 
 
 def test_features_that_are_all_constant_say_the_most_frequent_class():
-    fitted = fit_ridge(torch.full((5, 4), 2.0), torch.tensor([1, 1, 0, 1, 2]), 3)
+    fitted = fit_ridge(torch.full((5, 4), 2.0), OBJECTIVE.encode(torch.tensor([1, 1, 0, 1, 2]), 3))
     assert fitted.scores(torch.randn(6, 4)).argmax(1).tolist() == [1] * 6
 
 

@@ -248,7 +248,9 @@ class _Run:
             now, was = (figures[f"{headline.name}{each}"] for each in ("", "_before"))
             told += f"; {self.model.task.told(now, count)}, {headline.shown(was)} before"
         elif "agreement" in figures:
-            told += f"; agrees with what it said before by {100 * figures['agreement']:.1f} % on {count} pictures"
+            told += (
+                f"; agrees with what it said before by {100 * figures['agreement']:.1f} % on {count} pictures"
+            )
         return told
 
     def _publish(

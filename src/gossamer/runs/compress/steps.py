@@ -201,10 +201,10 @@ class Steps:
             plan = proposal.plan(proposal.parts)
             made = milder.apply(network, plan, self.work)
             cut = judge.metric(made)
-            self.reporter.line(f"{100 * cut:.1f} % before fine-tuning", style="dim")
+            self.reporter.line(f"{judge.shown(cut)} before fine-tuning", style="dim")
             shaping = self._shaping(milder, made, plan)
             score = self._fine_tune(made, f"{number}-{attempt}", seconds, judge, shaping)
-            notes = [*proposal.notes, f"fine-tuned from {100 * cut:.1f} %: {_judged(judge, score, 0, 0)}"]
+            notes = [*proposal.notes, f"fine-tuned from {judge.shown(cut)}: {_judged(judge, score, 0, 0)}"]
             kept = within(judge.base - score, self.config.max_drop)
             step = self._step(f"{number}-{attempt}", text, network, made, plan, score, (), notes)
             told = {"cut": cut, "ambition": ambition, "evaluations": attempt, "met": kept and ambition == 1}
@@ -318,7 +318,7 @@ class Steps:
 
 
 def _judged(judge: Judge, score: float, refused: int, parts: int) -> str:
-    told = f"{100 * score:.1f} % {judge.what} of {100 * judge.base:.1f} % on validation"
+    told = f"{judge.shown(score)} {judge.what} of {judge.shown(judge.base)} on validation"
     return told + (f"; {refused} of {parts} parts refused" if refused else "")
 
 

@@ -152,9 +152,7 @@ class Files:
         path = self.run.path / "work" / name / f"fp32{runtime.suffix}"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            runtime.export(
-                self.model.network, self.model.contract, path, outputs=self.model.task.outputs
-            )
+            runtime.export(self.model.network, self.model.contract, path, outputs=self.model.task.outputs)
         return path
 
     def _tried(self, target: Target, setting: str, exact: Path, path: Path) -> Tried:

@@ -19,7 +19,9 @@ class TrainConfig(TrainedConfig):
     """What a training was asked for."""
 
     data: str = option(
-        ..., "Folder of class folders, a CSV table, or demo:scenes for pictures made in code.", positional=True
+        ...,
+        "Folder of class folders, a CSV table, or demo:scenes for pictures made in code.",
+        positional=True,
     )
     model: str = option(
         ..., "Catalogue name, NAME@WEIGHTS, timm:NAME, torchvision:NAME or a bundle.", group=_NETWORK
@@ -56,9 +58,7 @@ class TrainConfig(TrainedConfig):
     strategy: Literal["auto", "ddp"] = option(
         "auto", "auto, or ddp for several processes.", group=_PROCESSES, choices=("auto", "ddp")
     )
-    devices: int = option(
-        1, "Processes, one a GPU, on each machine.", group=_PROCESSES, least=1, most=1024
-    )
+    devices: int = option(1, "Processes, one a GPU, on each machine.", group=_PROCESSES, least=1, most=1024)
     nodes: int = option(1, "Machines, started by torchrun or SLURM.", group=_PROCESSES, least=1, most=1024)
 
     def check(self) -> None:

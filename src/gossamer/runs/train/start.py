@@ -112,7 +112,11 @@ class Start:
         """The network with the task's edits of its last layer, where it was not trained for the task before."""
         dataset, spec = report.dataset, model.spec
         spec = ModelSpec(spec.name, {**spec.arguments, "num_classes": len(dataset.labels)}, spec.edits)
-        if model.bundle is not None and model.bundle.task == dataset.task and model.labels == model.bundle.labels:
+        if (
+            model.bundle is not None
+            and model.bundle.task == dataset.task
+            and model.labels == model.bundle.labels
+        ):
             return model.network, spec
         targets = self.task.array([dataset.samples[i].target for i in report.split.train], dataset.labels)
         network = model.network

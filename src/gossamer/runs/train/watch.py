@@ -36,7 +36,8 @@ class Watcher(Listener):
 
     def pulse(self, now: Pulse) -> None:
         self.speed = now.pictures_per_second
-        score = "" if now.val_score is None else f"  val {100 * now.val_score:.1f} %"
+        shown = self.training.task.headline.shown
+        score = "" if now.val_score is None else f"  val {shown(now.val_score)}"
         done = now.seconds if isinstance(self.training.length, Seconds) else now.steps
         self.bar.update(
             done,
@@ -47,7 +48,7 @@ class Watcher(Listener):
         self.run.metric(**metrics_row(self.model, point))
         self.reporter.line(
             f"pass {point.passes:.1f}: loss {point.train_loss:.3f}, validation {point.val_loss:.3f}, "
-            f"{100 * point.val_score:.1f} %",
+            f"{self.training.task.headline.shown(point.val_score)}",
             style="dim",
         )
 

@@ -91,6 +91,9 @@ class Classify(Task):
         index = {old: new for new, old in enumerate(present)}
         return [index[target] for target in targets], tuple(labels[i] for i in present)
 
+    def a_picture(self, count: int) -> str:
+        return f"moves by {100 / count:.1f} points a picture"
+
     def remarks(self, targets: Sequence[Any], labels: Sequence[str]) -> list[Remark]:
         return count_remarks(Counter(labels[int(target)] for target in targets), self.noun)
 

@@ -83,7 +83,7 @@ class Regress(Task):
     name = "regress"
     outputs = ("values",)
     criteria = (
-        Criterion("r2", "R2"),
+        Criterion("r2", "R2", percent=False),
         Criterion("mae", "mean absolute error", larger=False, share=False),
         Criterion("rmse", "root mean square error", larger=False, share=False),
     )

@@ -18,7 +18,7 @@ from gossamer.deploy.runtimes.onnxruntime.post_training import Calibration, to_i
 from gossamer.deploy.runtimes.onnxruntime.run import load
 from gossamer.deploy.runtimes.onnxruntime.sensitivity import Sensitivity, keep_worst, measure_sensitivity
 from gossamer.errors import BudgetError, GossamerError, ModelError, RunFolderError
-from gossamer.runs.choice import decide, judge_int8
+from gossamer.runs.choice import decide, judge_files
 
 CONTRACT = InputContract.of("inception", 24)
 
@@ -148,7 +148,7 @@ def test_float_operators_are_those_of_hard_swish(with_act, inputs, tmp_path):
         found[name] = float_operators(tmp_path / f"{name}-int8.onnx")
     assert not {"Conv", "HardSwish", "HardSigmoid", "FusedConv"} & set(found["relu"])
     assert sum(found["swish"].values()) >= sum(found["relu"].values()) + 5
-    verdict = judge_int8(tmp_path / "relu.onnx", tmp_path / "relu-int8.onnx", seconds=0.02)
+    verdict = judge_files(tmp_path / "relu.onnx", tmp_path / "relu-int8.onnx", seconds=0.02)
     assert verdict.latency_ratio > 0
     assert verdict.size_ratio == pytest.approx(
         (tmp_path / "relu-int8.onnx").stat().st_size / (tmp_path / "relu.onnx").stat().st_size

@@ -21,7 +21,7 @@ from gossamer.deploy.runtimes.openvino import int8 as openvino_post_training
 from gossamer.deploy.runtimes.openvino.int8 import NncfCalibration
 from gossamer.errors import BundleError, MissingExtraError, ModelError, UnknownRuntimeError
 from gossamer.files.tflite import read_operators
-from gossamer.runs.choice import judge_int8
+from gossamer.runs.choice import judge_files
 from gossamer.testing.networks import noise, tiny_networks
 from gossamer.types import Size
 
@@ -133,7 +133,7 @@ def test_the_contract_is_written_into_a_quantized_file(files, tmp_path):
 
 
 def test_the_verdict_is_of_the_runtime(files):
-    verdict = judge_int8(files.fp32, files.int8, on=files.name, seconds=0.05)
+    verdict = judge_files(files.fp32, files.int8, on=files.name, seconds=0.05)
     assert verdict.runtime == files.name
     assert f"on {files.name}" in verdict.reason
     assert verdict.size_ratio == files.int8.stat().st_size / files.fp32.stat().st_size
@@ -207,7 +207,7 @@ def test_a_verdict_on_damaged_files_says_which(files, tmp_path):
     path = tmp_path / files.int8.name
     path.write_bytes(b"none")
     with pytest.raises(BundleError, match=path.name):
-        judge_int8(files.fp32, path, on=files.name, seconds=0.01)
+        judge_files(files.fp32, path, on=files.name, seconds=0.01)
 
 
 def test_a_runtime_without_int8_is_told_so(tmp_path):

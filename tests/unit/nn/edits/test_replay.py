@@ -26,6 +26,7 @@ def _edits(network):
         },
         "factorise": {"edit": "factorise", "layers": {last: {"kind": "svd", "ranks": [2]}}},
         "quantize": {"edit": "quantize", "layers": {last: bits}},
+        "rescale": {"edit": "rescale", "scale": [2.0] * 5, "offset": [1.0] * 5},
     }
 
 
@@ -42,7 +43,7 @@ def test_every_edit_is_replayed_and_leaves_its_network(name):
 
 
 def test_the_table_is_of_these():
-    assert list(EDITS) == ["truncate", "fuse", "prune", "factorise", "quantize"]
+    assert list(EDITS) == ["truncate", "fuse", "prune", "factorise", "quantize", "rescale"]
 
 
 @pytest.mark.parametrize("document", [{"edit": "melt"}, {}, {"edit": None}])
