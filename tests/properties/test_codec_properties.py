@@ -13,6 +13,7 @@ from gossamer.deploy.runtimes.packed.integers import (
     CODERS,
     put_numbers,
     put_sparse,
+    run_bits,
     take_numbers,
     take_sparse,
 )
@@ -36,6 +37,22 @@ def _there_and_back(put, take, values, coder):
     reader.finish("the run")
     decoder.finish()
     return found
+
+
+@given(
+    st.integers(1, 2000),
+    st.floats(0.01, 1e4),
+    st.floats(0, 0.95),
+    st.integers(-3000, 3000),
+    st.integers(0, 99),
+)
+def test_the_bits_of_a_run_are_told_without_writing_it(count, scale, zeros, shift, seed):
+    rng = np.random.default_rng(seed)
+    values = np.rint(scale * rng.standard_normal(count) * (rng.random(count) >= zeros) + shift).astype(
+        np.int64
+    )
+    encoder = CODERS["rans"].encoder()
+    assert run_bits(values) == pytest.approx(put_numbers(ByteWriter(), encoder, values), rel=0.05, abs=24)
 
 
 @given(arrays.arrays(np.int64, st.integers(0, 300), elements=st.integers(-(2**60), 2**60)), CODER)

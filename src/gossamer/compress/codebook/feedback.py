@@ -8,12 +8,21 @@ coder gets more of what is cheap (rate-distortion optimised quantization, as vid
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rounded", "code_bits", "entropy_bits", "round_with_feedback"]
+__all__ = [
+    "MOST_STEPS",
+    "Feedback",
+    "Rounded",
+    "code_bits",
+    "entropy_bits",
+    "expected_loss",
+    "round_with_feedback",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -36,22 +45,42 @@ class Rounded(NamedTuple):
     bits: float
 
 
+class Feedback:
+    """How the errors of a layer's columns are made up for: found once, used at every step and price."""
+
+    def __init__(self, moment: Floats) -> None:
+        """`moment` (D, D) is symmetric and not negative: an error E costs the loss trace(E moment E^T) / 2."""
+        self._moment = moment
+        self._order = np.argsort(-np.diag(moment), kind="stable")
+
+    @cached_property
+    def _factor(self) -> Floats | None:
+        return _inverse_factor(self._moment[np.ix_(self._order, self._order)])
+
+    def round(self, weights: Floats, step: float, price: float) -> Rounded:
+        """See `round_with_feedback`."""
+        reach = min(int(_MARGIN * np.abs(weights).max(initial=0.0) / step) + 2, MOST_STEPS)
+        codes = np.clip(np.rint(weights / step), -reach, reach).astype(np.int64)
+        order, factor = self._order, self._factor
+        if factor is not None:
+            for _ in range(_PASSES):
+                prices = price * code_bits(codes, reach)
+                codes[:, order] = _round_columns(weights[:, order], factor, step, prices, reach)
+        return Rounded(codes, expected_loss(codes * step - weights, self._moment), entropy_bits(codes))
+
+
 def round_with_feedback(weights: Floats, moment: Floats, step: float, price: float) -> Rounded:
     """Multiples (O, D) of `step` for weights (O, D); an error E is expected to cost the loss trace(E moment E^T) / 2.
 
     `moment` (D, D) is symmetric and not negative; `price` is loss a bit. Each pass prices codes by how often the one
     before used them.
     """
-    reach = min(int(_MARGIN * np.abs(weights).max(initial=0.0) / step) + 2, MOST_STEPS)
-    codes = np.clip(np.rint(weights / step), -reach, reach).astype(np.int64)
-    order = np.argsort(-np.diag(moment), kind="stable")
-    factor = _inverse_factor(moment[np.ix_(order, order)])
-    if factor is not None:
-        for _ in range(_PASSES):
-            prices = price * code_bits(codes, reach)
-            codes[:, order] = _round_columns(weights[:, order], factor, step, prices, reach)
-    error = codes * step - weights
-    return Rounded(codes, float(np.sum((error @ moment) * error)) / 2, entropy_bits(codes))
+    return Feedback(moment).round(weights, step, price)
+
+
+def expected_loss(error: Floats, moment: Floats) -> float:
+    """trace(E moment E^T) / 2 of an error E (O, D)."""
+    return float(np.sum((error @ moment) * error)) / 2
 
 
 def _inverse_factor(moment: Floats) -> Floats | None:
@@ -59,8 +88,11 @@ def _inverse_factor(moment: Floats) -> Floats | None:
     mean = float(np.trace(moment)) / len(moment)
     if not mean > 0:
         return None
-    damped = moment + DAMPING * mean * np.eye(len(moment))
-    return np.linalg.cholesky(np.linalg.inv(damped)).T
+    damped = moment / mean + DAMPING * np.eye(
+        len(moment)
+    )  # of size one: no sensitivity is too small to invert
+    factor: Floats = np.linalg.cholesky(np.linalg.inv(damped)).T / np.sqrt(mean)
+    return factor
 
 
 def _round_columns(weights: Floats, factor: Floats, step: float, prices: Floats, reach: int) -> Integers:

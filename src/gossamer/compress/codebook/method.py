@@ -26,7 +26,7 @@ from gossamer.compress.codebook.network_plan import (
     plan_codebooks,
     plan_products,
 )
-from gossamer.compress.codebook.sized import calibrated, choose_steps
+from gossamer.compress.codebook.sized import calibrated, choose_steps, coarsest_steps
 from gossamer.compress.codebook.steps import StepChoice
 from gossamer.compress.method import Plan, Proposal, Work
 from gossamer.deploy.runtimes.packed.integers import Coder
@@ -138,13 +138,22 @@ class Pack:
         aim = target - (
             len(network_file(whole, contract, PackPlan(), metadata)) - _packed_bytes(used, metadata)
         )
-        for _ in range(_SIZE_TRIES):
-            choice, reached = choose_steps({**used, **halves}, aim, known, metadata)
+        halved = {**used, **halves}
+
+        def file_of(choice: StepChoice) -> tuple[NetworkPackPlan, int]:
             plan = self._of_steps(used, choice, halves)
-            size = len(network_file(_filled(whole, tensors, plan), contract, plan.tensors, metadata))
+            return plan, len(network_file(_filled(whole, tensors, plan), contract, plan.tensors, metadata))
+
+        for _ in range(_SIZE_TRIES):
+            choice, reached = choose_steps(halved, aim, known, metadata, self.coder)
+            plan, size = file_of(choice)
             if size <= target or not reached:
                 break
             aim -= size - target + _SLACK_BYTES
+        if size > target:
+            coarse, least = file_of(coarsest_steps(halved, known, metadata, self.coder))
+            if least <= target:  # what was reckoned is a few bytes from what the file has
+                plan, size = coarse, least
         told = "" if size <= target else f", {target:,} were asked for and cannot be reached"
         heard = (
             "" if work.batches else "; without pictures every layer's relative error counts alike (--data)"

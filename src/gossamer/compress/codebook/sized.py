@@ -8,7 +8,6 @@ relative error counts alike.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,21 +20,20 @@ from gossamer.compress.codebook.steps import (
     LayerMoments,
     Loss,
     StepChoice,
+    coarsest,
     measured_sensitivities,
     plan_steps,
 )
-from gossamer.deploy.runtimes.packed.tensors import pack
-from gossamer.errors import GoalNotMetError
+from gossamer.deploy.runtimes.packed.integers import Coder
 from gossamer.nn.objective import CLASS_SCORES, Objective
 
-__all__ = ["Calibrated", "calibrated", "choose_steps"]
+__all__ = ["Calibrated", "calibrated", "choose_steps", "coarsest_steps"]
 
 Array = NDArray[Any]
 MOST_COLUMNS = 2400
 """Weights a filter up to which moments are kept: they are the square of it, in double precision."""
 MOMENT_PICTURES, LOSS_PICTURES = 128, 48
 _BATCH = 16
-_PLAIN_COLUMNS = 64
 
 
 class Calibrated(NamedTuple):
@@ -45,8 +43,6 @@ class Calibrated(NamedTuple):
     biases: dict[str, str]
     """Weight tensor -> bias tensor, of layers with moments of their inputs."""
     loss: Loss | None
-    shapes: dict[str, tuple[int, ...]]
-    """Of layers without such moments: theirs are of rows of `_PLAIN_COLUMNS`."""
 
 
 def calibrated(
@@ -57,10 +53,8 @@ def calibrated(
     objective: Objective = CLASS_SCORES,
 ) -> Calibrated:
     """Sensitivities of the named weight tensors; `batches` are prepared pictures (B, C, H, W), or none."""
-    shapes = {name: tensor.shape for name, tensor in weights.items()}
     if not batches:
-        plain = {name: _relative(tensor) for name, tensor in weights.items()}
-        return Calibrated(plain, {}, None, shapes)
+        return Calibrated({name: _relative(tensor) for name, tensor in weights.items()}, {}, None)
     pictures = torch.cat(list(batches))
     moments = measure_moments(
         network,
@@ -70,37 +64,20 @@ def calibrated(
         objective=objective,
     )
     moments = {name: each for name, each in moments.items() if name in weights}
+    biases = {name: bias for name, bias in bias_names(network).items() if name in moments}
     loss = divergence_from(
         network, pictures[:: max(1, len(pictures) // LOSS_PICTURES)].split(_BATCH), objective
     )
-    for name in moments:
-        del shapes[name]
-    rows = {name: _as_rows(weights[name]) for name in shapes}
     own = {name: tensor.detach().numpy().copy() for name, tensor in network.state_dict().items()}
-    moments |= measured_sensitivities(
-        rows, list(rows), lambda each: loss({**own, **_shaped(each, shapes)}), seed=seed
-    )
-    biases = {
-        name: bias for name, bias in bias_names(network).items() if name in moments and name not in shapes
-    }
-    return Calibrated(moments, biases, loss, shapes)
+    others = [name for name in weights if name not in moments]
+    moments |= measured_sensitivities(weights, others, lambda each: loss({**own, **each}), seed=seed)
+    return Calibrated(moments, biases, loss)
 
 
 def _relative(tensor: Array) -> LayerMoments:
     """An error costs its share of the tensor's own energy."""
     energy = float(np.square(tensor.astype(np.float64)).sum())
-    return LayerMoments.plain(_as_rows(tensor).shape[1], 1 / energy if energy else 1.0)
-
-
-def _as_rows(tensor: Array) -> Array:
-    """The numbers in rows that a plain moment is small for."""
-    flat = tensor.reshape(-1)
-    columns = next(size for size in range(min(_PLAIN_COLUMNS, len(flat)), 0, -1) if len(flat) % size == 0)
-    return flat.reshape(-1, columns)
-
-
-def _shaped(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
-    return {name: tensor.reshape(shapes.get(name, tensor.shape)) for name, tensor in tensors.items()}
+    return LayerMoments.alike(tensor.size, 1 / energy if energy else 1.0)
 
 
 def choose_steps(
@@ -108,35 +85,33 @@ def choose_steps(
     target_bytes: int,
     known: Calibrated,
     metadata: Mapping[str, Any],
+    coder: Coder = "rans",
 ) -> tuple[StepChoice, bool]:
     """(steps for tensors and metadata of at most so many bytes, whether they reach it).
 
-    Where the size is out of reach, the least multiple of it (by doubling) that is reached.
+    Where even the coarsest steps are larger, the least multiple of the size (by doubling) that they reach.
 
     Raises:
         ModelError: weights that are not finite.
     """
-    rows = {name: _as_rows(tensor) if name in known.shapes else tensor for name, tensor in tensors.items()}
-    loss = known.loss
-
-    def felt(each: Mapping[str, Array]) -> float:
-        return 0.0 if loss is None else loss(_shaped(each, known.shapes))
-
-    gone = {*known.moments, *known.biases.values()}
-    nothing = {name: np.zeros_like(tensor) if name in gone else tensor for name, tensor in rows.items()}
-    floor, wanted = len(pack(nothing, metadata=metadata)), max(1, target_bytes)
-    while True:
-        try:
-            if wanted > floor:
-                choice = plan_steps(
-                    rows,
-                    wanted,
-                    known.moments,
-                    biases=known.biases,
-                    loss=None if loss is None else felt,
-                    metadata=metadata,
-                )
-                return replace(choice, tensors=_shaped(choice.tensors, known.shapes)), wanted <= target_bytes
-        except GoalNotMetError:
-            floor = wanted
+    wanted = max(1, target_bytes)
+    floor = coarsest_steps(tensors, known, metadata, coder).size_bytes
+    while wanted < floor:
         wanted *= 2
+    choice = plan_steps(
+        tensors,
+        wanted,
+        known.moments,
+        biases=known.biases,
+        loss=known.loss,
+        metadata=metadata,
+        coder=coder,
+    )
+    return choice, wanted <= target_bytes
+
+
+def coarsest_steps(
+    tensors: Mapping[str, Array], known: Calibrated, metadata: Mapping[str, Any], coder: Coder = "rans"
+) -> StepChoice:
+    """Every tensor that is rounded is zero: no choice of steps has a smaller file."""
+    return coarsest(tensors, known.moments, known.biases, metadata=metadata, coder=coder)

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.deploy.runtimes.packed.bytestream import ByteReader, ByteWriter, damaged
+from gossamer.deploy.runtimes.packed.bytestream import ByteReader, ByteWriter, damaged, rice_bits
 from gossamer.deploy.runtimes.packed.huffman import HuffmanDecoder, HuffmanEncoder, code_lengths
 from gossamer.deploy.runtimes.packed.rans import RansDecoder, RansEncoder
 from gossamer.deploy.runtimes.packed.tables import MOST_SYMBOLS, Table
@@ -27,6 +27,7 @@ __all__ = [
     "Positions",
     "put_numbers",
     "put_sparse",
+    "run_bits",
     "take_numbers",
     "take_sparse",
 ]
@@ -36,6 +37,8 @@ Positions = Literal["dense", "bitmask", "gaps"]
 """How zeros are told apart."""
 Coder = Literal["rans", "huffman"]
 LONGEST_GAP = 15
+_ONE_SYMBOL_BITS, _RUN_BITS = 24, 40
+"""What a run takes beside symbols and frequencies: where one symbol is all of it, and else."""
 WIDEST = 62
 _TABLE, _WIDE, _EMPTY = range(3)
 
@@ -101,6 +104,28 @@ def put_numbers(writer: ByteWriter, encoder: Encoder, values: Integers) -> float
     encoder.put(wide, classes)
     writer.data += _raw_bits(folded, classes)
     return wide_bits - raw + 8 * (len(writer.data) - before)
+
+
+def run_bits(values: Integers) -> float:
+    """About what `put_numbers` takes for a run (N,), N >= 1, told from its counts without writing it."""
+    folded = np.where(values >= 0, 2 * values, -2 * values - 1)
+    classes = np.frexp(folded.astype(np.float64))[1].astype(np.int64)
+    bits = _counted_bits(np.bincount(classes)) + int(np.maximum(classes - 1, 0).sum())
+    low = int(values.min())
+    if int(values.max()) - low < MOST_SYMBOLS:
+        bits = min(bits, _counted_bits(np.bincount(values - low)))
+    return bits
+
+
+def _counted_bits(counts: Integers) -> float:
+    """Frequencies as octaves in Rice codes, and the entropy of the symbols."""
+    if len(counts) == 1:
+        return _ONE_SYMBOL_BITS
+    steps = 2 * np.abs(np.diff(np.frexp(counts.astype(np.float64))[1], prepend=0))
+    table = min(rice_bits(steps, shift) for shift in range(4))
+    some = counts[counts > 0]
+    total = int(some.sum())
+    return _RUN_BITS + table + float(total * np.log2(total) - (some * np.log2(some)).sum())
 
 
 def take_numbers(reader: ByteReader, decoder: Decoder, count: int) -> Integers:
