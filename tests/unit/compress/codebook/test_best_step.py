@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gossamer.compress.codebook.codecs import multiples
+from gossamer.deploy.runtimes.packed.codecs import multiples
 
 from gossamer.compress.codebook.best_step import BestStep
 from gossamer.compress.codebook.feedback import round_with_feedback

@@ -128,8 +128,8 @@ def test_noise_of_rounding_in_what_is_measured_moves_no_file_past_its_size(netwo
     for seed in range(2):
         rng = np.random.default_rng(seed)
 
-        def noisy(network, batches, rng=rng):
-            loss = divergence_from(network, batches)
+        def noisy(network, batches, objective, rng=rng):
+            loss = divergence_from(network, batches, objective)
             return lambda found: (
                 loss(found) * (1 + 1e-6 * rng.standard_normal()) + 1e-8 * rng.standard_normal()
             )
