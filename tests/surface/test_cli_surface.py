@@ -167,7 +167,9 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
 
 @pytest.fixture(scope="module")
 def commands():
-    return typer.main.get_command(app).commands
+    group = typer.main.get_command(app)
+    context = typer.Context(group)
+    return {verb: group.get_command(context, verb) for verb in group.list_commands(context)}
 
 
 def test_the_verbs_are_these(commands):

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from without_torch import gossamer, python
 
-from gossamer.cli import app
+from gossamer.cli import VERBS
 from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import RUNTIMES, get_runtime
@@ -24,7 +24,6 @@ from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.counted import counted
 from gossamer.zoo.spec import ModelSpec
 
-VERBS = [command.name for command in app.registered_commands]
 SHELL = [
     "gossamer",
     "gossamer._files",
@@ -32,7 +31,6 @@ SHELL = [
     "gossamer.cli",
     "gossamer.compress.codebook.steps",
     "gossamer.compress.order",
-    "gossamer.runs.choice",
     "gossamer.runs.choice",
     "gossamer.cost.block_formulas",
     "gossamer.timing.energy",

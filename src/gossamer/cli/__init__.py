@@ -1,19 +1,54 @@
-"""The command line: one file a verb. Importing it loads neither torch nor numpy."""
+"""The command line: one file a verb, imported when it is asked for. Importing it loads neither torch nor numpy."""
 
 from __future__ import annotations
 
+import importlib
 import sys
+from typing import Any
 
 import typer
+import typer.core
+import typer.main
+from typer.models import CommandInfo
 
-from gossamer.cli import bench, check, compress, doctor, export, fit, measure, predict, report, train, zoo
 from gossamer.cli._common import run
-from gossamer.cli._verb import GroupedCommand
+from gossamer.cli._help import GroupedCommand
 
-__all__ = ["app", "main"]
+__all__ = ["VERBS", "app", "main"]
+
+VERBS = (
+    "fit",
+    "check",
+    "doctor",
+    "zoo",
+    "train",
+    "compress",
+    "export",
+    "measure",
+    "bench",
+    "predict",
+    "report",
+)
+"""In the order of the help; `gossamer.cli.NAME` holds `NAME_verb`."""
+
+
+class _Verbs(typer.core.TyperGroup):
+    """Knows every verb by name and loads the one that is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"gossamer.cli.{cmd_name}")
+        info = CommandInfo(name=cmd_name, cls=GroupedCommand, callback=getattr(module, f"{cmd_name}_verb"))
+        return typer.main.get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
+
 
 app = typer.Typer(
     name="gossamer",
+    cls=_Verbs,
     help="From your pictures and a device budget to a deployed lightweight network, every number measured on the file that ships.",
     no_args_is_help=True,
     add_completion=False,
@@ -21,17 +56,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fit", cls=GroupedCommand)(fit.fit_verb)
-app.command("check", cls=GroupedCommand)(check.check_verb)
-app.command("doctor")(doctor.doctor_verb)
-app.command("zoo")(zoo.zoo_verb)
-app.command("train", cls=GroupedCommand)(train.train_verb)
-app.command("compress", cls=GroupedCommand)(compress.compress_verb)
-app.command("export", cls=GroupedCommand)(export.export_verb)
-app.command("measure")(measure.measure_verb)
-app.command("bench", cls=GroupedCommand)(bench.bench_verb)
-app.command("predict")(predict.predict_verb)
-app.command("report")(report.report_verb)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,34 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
 from gossamer.cli._common import DebugOption, JsonOption, OutOption, ResumeOption
 from gossamer.runs.options import Config, Option, default_of, options_of, parse_share, type_of
 
-__all__ = ["GroupedCommand", "extra", "verb_of"]
+__all__ = ["extra", "verb_of"]
 
 Body = Callable[..., int | None]
-
-
-class GroupedCommand(typer.core.TyperCommand):
-    """A command whose help shows options under headings."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                heading = "Arguments" if param.param_type_name == "argument" else _heading(param)
-                groups.setdefault(heading, []).append(record)
-        for heading in [name for name in groups if name != "Options"] + ["Options"]:
-            if groups.get(heading):
-                with formatter.section(heading):
-                    formatter.write_dl(groups[heading])
-
-
-def _heading(param: Any) -> str:
-    return getattr(param, "rich_help_panel", None) or "Options"
 
 
 def extra(name: str, hint: Any, default: Any) -> inspect.Parameter:
