@@ -22,10 +22,10 @@ import numpy as np
 from benchmarks._guideline_networks import GROUPS, SIDE, Case, Group, built
 from gossamer._files import write_json
 from gossamer._machine import describe_machine
-from gossamer.runs.plain import plain_contract
 from gossamer.cost.meter import measure
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.onnxruntime.run import load
+from gossamer.runs.plain import plain_contract
 from gossamer.timing.latency import Latency, compare, measure_latency
 from gossamer.timing.table.latency_table import Platform
 

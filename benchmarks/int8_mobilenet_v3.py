@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import gossamer as gs
 from benchmarks._int8_beside import MISSING, PeerRow, installed, peer_rows
 from benchmarks._pictures import SHARED, Numbers
-import gossamer as gs
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.sweep import Rounding
 from gossamer.data.check import check
@@ -130,7 +130,9 @@ def _trained(folder: Path) -> Path:
 def bundle_pictures(bundle: Bundle, folder: Path) -> tuple[list[np.ndarray], Judged]:
     report = check(DATA, split_seed=int(bundle.provenance["split seed"]))
     contract = bundle.contract
-    splits = {name: split_pictures(report, name, contract, _Here(folder)) for name in ("train", "val", "test")}
+    splits = {
+        name: split_pictures(report, name, contract, _Here(folder)) for name in ("train", "val", "test")
+    }
     train = splits["train"].pixels
     order = np.random.default_rng(0).permutation(len(train))[:CALIBRATED_ON]
     judged = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
@@ -32,18 +33,29 @@ VERBS = (
 """In the order of the help; `gossamer.cli.NAME` holds `NAME_verb`."""
 
 
+class _Commands(Mapping[str, Any]):
+    """Name -> command, loaded when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in VERBS:
+            raise KeyError(name)
+        callback = getattr(importlib.import_module(f"gossamer.cli.{name}"), f"{name}_verb")
+        info = CommandInfo(name=name, cls=GroupedCommand, callback=callback)
+        return typer.main.get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
 class _Verbs(typer.core.TyperGroup):
     """Knows every verb by name and loads the one that is called."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in VERBS:
-            return None
-        module = importlib.import_module(f"gossamer.cli.{cmd_name}")
-        info = CommandInfo(name=cmd_name, cls=GroupedCommand, callback=getattr(module, f"{cmd_name}_verb"))
-        return typer.main.get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()  # type: ignore[assignment]  # nothing is added to it
 
 
 app = typer.Typer(

@@ -57,8 +57,7 @@ def test_python_and_the_command_line_take_the_same_words_and_defaults(verb):
 def test_every_option_has_help_and_stands_in_the_help_of_its_verb(verb):
     import typer
 
-    group = typer.main.get_command(app)
-    command = group.get_command(typer.Context(group), verb)
+    command = typer.main.get_command(app).commands[verb]
     flags = {flag for param in command.params for flag in param.opts}
     for name, option in options_of(CONFIGS[verb]).items():
         assert option.help.endswith((".", "...")), name

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gossamer.deploy.runtimes.packed.codecs import multiples
 
 from gossamer.compress.codebook.best_step import BestStep
 from gossamer.compress.codebook.feedback import round_with_feedback
+from gossamer.deploy.runtimes.packed.codecs import multiples
 from gossamer.deploy.runtimes.packed.integers import run_bits
 
 PRICES = (1e-8, 1e-5, 1e-3, 0.03, 0.3, 1.0)
