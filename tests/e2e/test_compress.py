@@ -167,7 +167,7 @@ def test_a_plan_is_written_edited_and_applied(run, tmp_path):
         ((NAME, "--method", "prune:macs=50%", "--plan", "p.json", "--data", "demo"), "--plan goes by the weights alone"),
         ((NAME, "--plan", "p.json"), "give methods or plans to apply"),
         ((NAME, "--method", "prune:macs=50%", "--minutes", "2"), "fine-tuning needs labelled pictures"),
-        ((NAME, "--method", "prune:macs=50%", "--input", "3x64x32"), "the network takes 3 bands of a square"),
+        ((NAME, "--method", "prune:macs=50%", "--input", "3x64"), "--input is"),
         ((NAME, "--method", "prune:macs=50%", "--max-drop", "150%"), "--max-drop is a share between 0 and 1"),
         (("timm:vit_tiny_patch16_224", "--method", "prune:latency=-3"), "a target is a share above 0"),
     ],
@@ -217,13 +217,13 @@ def test_a_split_that_the_network_was_not_trained_with_is_one_line(run, data, tr
             data,
             "--method",
             "prune:macs=60%",
-            "--seed",
+            "--split-seed",
             "1",
             "--out",
             tmp_path / "run",
         )
         assert result.code == 2
-        assert "use --seed 0" in result.stderr
+        assert "use --split-seed 0" in result.stderr
         assert len(result.stderr.strip().splitlines()[-1:]) == 1
 
 

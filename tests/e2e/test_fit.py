@@ -30,7 +30,7 @@ def test_it_is_done_and_says_so(tiny_run):
     assert "Traceback" not in tiny_run.stderr
     result = tiny_run.result
     assert set(result) == {
-        "met", "headline", "run", "bundle", "report", "model", "input", "precision", "file", "measured",
+        "met", "task", "headline", "run", "bundle", "report", "model", "input", "precision", "file", "measured",
     }  # fmt: skip
     assert set(result["measured"]) == {"accuracy", "interval", "latency", "size_bytes", "memory_bytes"}
     assert result["met"] is True

@@ -168,10 +168,15 @@ def _check_bounds(name: str, value: float, known: Option) -> None:
         return
     short = name.removeprefix("--")
     if high == math.inf:
-        rule = f"{short} is at least {low:g}"
+        rule = f"{short} is at least {_shown(low)}"
     else:
-        rule = f"{short} is between {low:g} and {high:,g}"
-    raise GossamerError(f"{rule}, got {value:g}; use e.g. {name} {known.example or f'{max(low, 1):g}'}")
+        rule = f"{short} is between {_shown(low)} and {_shown(high)}"
+    raise GossamerError(f"{rule}, got {_shown(value)}; use e.g. {name} {known.example or f'{max(low, 1):g}'}")
+
+
+def _shown(value: float) -> str:
+    """Whole numbers with all their digits."""
+    return f"{int(value):,}" if math.isfinite(value) and value == int(value) else f"{value:g}"
 
 
 def command_line(verb: str, values: Config) -> str:
