@@ -32,7 +32,9 @@ def test_it_is_done_and_says_so(tiny_run):
     assert set(result) == {
         "met", "task", "headline", "run", "bundle", "report", "model", "input", "precision", "file", "measured",
     }  # fmt: skip
-    assert set(result["measured"]) == {"accuracy", "interval", "latency", "size_bytes", "memory_bytes"}
+    assert set(result["measured"]) == {
+        "accuracy", "interval", "intervals", "pictures", "latency", "size_bytes", "memory_bytes",
+    }  # fmt: skip
     assert result["met"] is True
     assert result["run"] == str(tiny_run.path)
     assert result["measured"]["size_bytes"] == Path(result["file"]).stat().st_size

@@ -109,7 +109,8 @@ def open_dataset(data: str | Path) -> Dataset:
             f"data is a folder of class folders or a CSV table, {path} is a file; give the folder that holds it"
         )
     raise DataError(
-        f"{path} has no sub-folders with pictures in them; put the pictures of each class into a folder named after it"
+        f"{path} has no sub-folders with pictures in them; put the pictures of each class into a folder named after it, or "
+        "name them in labels.csv, with the columns file and label, or file and value"
     )
 
 

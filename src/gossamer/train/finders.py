@@ -30,6 +30,7 @@ from gossamer.train.mixing import mix
 from gossamer.train.objective import TrainingObjective
 from gossamer.train.optimisers import make_optimiser
 from gossamer.train.recipe import Recipe
+from gossamer.types import Size
 
 __all__ = ["LearningRateCurve", "find_batch", "find_learning_rate", "steepest"]
 
@@ -132,8 +133,8 @@ def steepest(rates: list[float], losses: list[float]) -> float | None:
     return float(rates[start + int(np.argmin(slopes))]) if slopes.min() < 0 else None
 
 
-def find_batch(network: nn.Module, contract: InputContract, *, size: int, most: int = 1024) -> int:
-    """The batch at a side of `size` pixels beyond which training a copy of `network` is not 5 % faster a picture.
+def find_batch(network: nn.Module, contract: InputContract, *, size: Size, most: int = 1024) -> int:
+    """The batch of pictures of `size` pixels beyond which training a copy of `network` is not 5 % faster a picture.
 
     Batches double from 8 (from `most` where that is less) to `most` or until memory is short: what an optimiser keeps
     comes on top. Seconds are of the clock on a GPU and of the processor on a CPU, where others may be at work.
@@ -146,16 +147,16 @@ def find_batch(network: nn.Module, contract: InputContract, *, size: int, most: 
     batch, best, fastest, room = max(1, min(_FIRST_BATCH, most)), 0, 0.0, math.inf
     with _own_random_numbers(device, 0):
         while batch <= most and batch <= room:
-            speed = _pictures_per_second(trained, (batch, len(contract.bands), size, size), device)
+            speed = _pictures_per_second(trained, (batch, len(contract.bands), *size), device)
             if speed < _GAIN * fastest or not speed:
                 break
             if not best and device.type == "cpu":
-                inputs = torch.zeros(batch, len(contract.bands), size, size)
+                inputs = torch.zeros(batch, len(contract.bands), *size)
                 room = _free_bytes() * batch / max(1, _kept_bytes(trained, inputs))
             best, fastest, batch = batch, speed, batch * 2
     if not best:
         raise ModelError(
-            f"a batch to train with fits into memory, and {batch} pictures of {size} x {size} pixels do not; "
+            f"a batch to train with fits into memory, and {batch} pictures of {size.height} x {size.width} pixels do not; "
             "choose a smaller size or a smaller network"
         )
     return best

@@ -18,6 +18,7 @@ from gossamer.testing.networks import tiny_networks
 from gossamer.train import finders
 from gossamer.train.finders import find_batch, find_learning_rate, steepest
 from gossamer.train.recipe import Recipe
+from gossamer.types import Size
 
 SIDE = 32
 CONTRACT = InputContract.of("imagenet", SIDE)
@@ -158,8 +159,8 @@ def _own_clock(monkeypatch):
 )
 def test_batches_double_while_a_picture_gets_cheaper(overhead, batch):
     network = Costed(lambda count: overhead + count)
-    assert find_batch(network, CONTRACT, size=8) == batch
-    assert find_batch(network, CONTRACT, size=8, most=64) == min(batch, 64)
+    assert find_batch(network, CONTRACT, size=Size(8, 8)) == batch
+    assert find_batch(network, CONTRACT, size=Size(8, 8), most=64) == min(batch, 64)
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
@@ -173,9 +174,9 @@ SHORT = [
 @pytest.mark.usefixtures("_own_clock")
 @pytest.mark.parametrize("error", SHORT, ids=["gpu", "cpu", "windows"])
 def test_the_last_batch_that_fits(error):
-    assert find_batch(Costed(lambda _: 1.0, room=70, error=error), CONTRACT, size=8) == 64
+    assert find_batch(Costed(lambda _: 1.0, room=70, error=error), CONTRACT, size=Size(8, 8)) == 64
     with pytest.raises(ModelError, match=r"and 8 pictures of 8 x 8 pixels do not; choose a smaller size"):
-        find_batch(Costed(lambda _: 1.0, room=7, error=error), CONTRACT, size=8)
+        find_batch(Costed(lambda _: 1.0, room=7, error=error), CONTRACT, size=Size(8, 8))
 
 
 @pytest.mark.usefixtures("_own_clock")
@@ -186,18 +187,20 @@ def test_no_more_than_free_memory_holds(monkeypatch):
     kept = finders._kept_bytes(network, inputs)
     assert 4 * (3 + 4) * 64 <= kept < 4 * (3 + 4 + 4) * 64 + 100
     monkeypatch.setattr(finders, "_free_bytes", lambda: 40 * kept)
-    assert find_batch(network, CONTRACT, size=8) == 32
+    assert find_batch(network, CONTRACT, size=Size(8, 8)) == 32
 
 
 @pytest.mark.usefixtures("_own_clock")
 def test_any_other_error_is_passed_on():
     with pytest.raises(RuntimeError, match=r"^shapes do not fit$"):
-        find_batch(Costed(lambda _: 1.0, room=7, error=RuntimeError("shapes do not fit")), CONTRACT, size=8)
+        find_batch(
+            Costed(lambda _: 1.0, room=7, error=RuntimeError("shapes do not fit")), CONTRACT, size=Size(8, 8)
+        )
 
 
 def test_a_network_of_ours():
     network = tiny_networks()["plain"].requires_grad_(False)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    assert find_batch(network, CONTRACT, size=20, most=16) in (8, 16)
+    assert find_batch(network, CONTRACT, size=Size(20, 20), most=16) in (8, 16)
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
     assert not network.training

@@ -42,7 +42,7 @@ def find_for(config: TrainConfig, what: Literal["rate", "batch"]) -> dict[str, A
     )
     start = Start(config, report)
     if what == "batch":
-        batch = find_batch(start.network, start.contract, size=max(start.contract.size))
+        batch = find_batch(start.network, start.contract, size=start.contract.size)
         return {
             "batch": batch,
             "advice": f"larger batches than {batch} are not faster here: --set batch={batch}",
