@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import ClassVar
@@ -55,31 +56,44 @@ class ArchitectureContract:
         assert isinstance(network, Network)
         return network.eval()
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def other(cls) -> Network:
+        """The same of seed 4; tests leave it as it is."""
+        network = build(cls.name, num_classes=5, seed=4)
+        assert isinstance(network, Network)
+        return network.eval()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def plain(cls) -> Network:
+        """The network as it is in the catalogue, without memory for its weights."""
+        return _on_meta(cls.name)
+
     def test_forward(self, network: Network) -> None:
         result = scores(network, noise(2, (3, _SIDE, _SIDE)))
         assert result.shape == (2, 5)
         assert torch.isfinite(result).all()
         assert float((result[0] - result[1]).abs().max()) > 0, "two pictures, one answer"
 
-    def test_every_parameter_gets_a_finite_gradient(self) -> None:
-        network = build(self.name, num_classes=5, seed=3).train()
+    def test_every_parameter_gets_a_finite_gradient(self, network: Network) -> None:
+        network = copy.deepcopy(network).train()
         network(torch.from_numpy(noise(2, (3, _SIDE, _SIDE)))).square().sum().backward()
         assert [k for k, p in network.named_parameters() if p.grad is None] == []
         assert [k for k, p in network.named_parameters() if not torch.isfinite(p.grad).all()] == []  # type: ignore[arg-type]
         assert any(float(p.grad.abs().max()) > 0 for p in network.parameters() if p.grad is not None)
 
-    def test_features_are_what_channels_and_reductions_say(self) -> None:
-        network = _on_meta(self.name)
-        maps = network.features(torch.empty(1, 3, 192, 160, device="meta"))
-        assert len(maps) == len(network.channels) == len(network.reductions) >= 3
-        assert list(network.reductions) == sorted(set(network.reductions))
-        for level, channels, reduction in zip(maps, network.channels, network.reductions, strict=True):
+    def test_features_are_what_channels_and_reductions_say(self, plain: Network) -> None:
+        maps = plain.features(torch.empty(1, 3, 192, 160, device="meta"))
+        assert len(maps) == len(plain.channels) == len(plain.reductions) >= 3
+        assert list(plain.reductions) == sorted(set(plain.reductions))
+        for level, channels, reduction in zip(maps, plain.channels, plain.reductions, strict=True):
             assert level.shape[:2] == (1, channels)
             assert abs(level.shape[2] - 192 / reduction) <= 2, "SqueezeNet's stem, unpadded, loses two"
             assert abs(level.shape[3] - 160 / reduction) <= 2
 
     @pytest.mark.parametrize("bands", [1, 13])
-    def test_any_number_of_bands(self, bands: int) -> None:
+    def test_any_number_of_bands(self, plain: Network, bands: int) -> None:
         network = _on_meta(self.name, in_channels=bands)
         classes = CATALOGUE[self.name].num_classes
         assert network(torch.empty(1, bands, _SIDE, _SIDE, device="meta")).shape == (1, classes)
@@ -88,7 +102,7 @@ class ArchitectureContract:
         assert len(weights) == len(layers)
         assert {weight.shape[1] for weight in weights} == {bands}
         one_band = sum(weight[:, 0].numel() for weight in weights)
-        assert _params(network) - _params(_on_meta(self.name)) == (bands - 3) * one_band
+        assert _params(network) - _params(plain) == (bands - 3) * one_band
 
     def test_any_number_of_classes(self) -> None:
         two, seven = (_on_meta(self.name, num_classes=count) for count in (2, 7))
@@ -96,30 +110,28 @@ class ArchitectureContract:
         assert (two(example).shape, seven(example).shape) == ((1, 2), (1, 7))
         assert _params(two) < _params(seven)
 
-    def test_width_is_respected(self) -> None:
+    def test_width_is_respected(self, plain: Network) -> None:
         width = float(CATALOGUE[self.name].arguments.get("width", 1.0))
         counts = [_params(_on_meta(self.name, width=width * factor)) for factor in (1.0, 1.5, 2.5)]
-        assert counts[0] == _params(_on_meta(self.name))
+        assert counts[0] == _params(plain)
         assert counts[0] < counts[1] < counts[2]
 
-    def test_the_seed_decides_the_weights(self, network: Network) -> None:
-        ours = network.state_dict()
-        again = build(self.name, num_classes=5, seed=3).state_dict()
-        other = build(self.name, num_classes=5, seed=4).state_dict()
-        assert all(torch.equal(ours[key], again[key]) for key in ours)
-        assert any(not torch.equal(ours[key], other[key]) for key in ours)
-
-    def test_the_spec_survives_json_and_rebuilds(self, network: Network) -> None:
+    def test_the_spec_survives_json_and_rebuilds_and_the_seed_decides_the_weights(
+        self, network: Network, other: Network
+    ) -> None:
         spec = ModelSpec.from_json(json.loads(json.dumps(network.spec.to_json())))  # type: ignore[operator, union-attr]
         assert spec == network.spec
         rebuilt = build(spec, seed=3)
         inputs = noise(1, (3, _SIDE, _SIDE))
         assert torch.equal(scores(rebuilt, inputs), scores(network, inputs))
+        ours, again, drawn = network.state_dict(), rebuilt.state_dict(), other.state_dict()
+        assert all(torch.equal(ours[key], again[key]) for key in ours)
+        assert any(not torch.equal(ours[key], drawn[key]) for key in ours)
 
-    def test_weights_survive_safetensors(self, network: Network, tmp_path: Path) -> None:
+    def test_weights_survive_safetensors(self, network: Network, other: Network, tmp_path: Path) -> None:
         path = tmp_path / "weights.safetensors"
         save_file(network.state_dict(), path)
-        rebuilt = build(self.name, num_classes=5, seed=9)
+        rebuilt = copy.deepcopy(other)
         inputs = noise(1, (3, _SIDE, _SIDE))
         before = scores(rebuilt, inputs)
         rebuilt.load_state_dict(read_checkpoint(path))
@@ -132,8 +144,8 @@ class ArchitectureContract:
         ):
             build(self.name, widht=0.5)
 
-    def test_the_exported_file_agrees_with_torch(self, tmp_path: Path) -> None:
-        network = enliven(build(self.name, num_classes=5, seed=3), (3, _SIDE, _SIDE))
+    def test_the_exported_file_agrees_with_torch(self, network: Network, tmp_path: Path) -> None:
+        network = enliven(copy.deepcopy(network), (3, _SIDE, _SIDE))
         runtime = get_runtime("onnxruntime")
         runtime.export(network, InputContract(Size(_SIDE, _SIDE)), tmp_path / "m.onnx")
         shipped, fused = count_onnx(tmp_path / "m.onnx"), measure(fuse(network), (1, 3, _SIDE, _SIDE))
@@ -148,15 +160,14 @@ class ArchitectureContract:
         assert spread > 1e-2 * np.abs(theirs).max(), "a network whose scores are all alike proves nothing"
         assert np.abs(ours - theirs).max() <= 3e-3 * spread
 
-    def test_an_input_too_small_for_the_strides_is_an_error_that_says_so(self) -> None:
-        network = _on_meta(self.name)
-        side = network.min_input
-        assert network(torch.empty(1, 3, side, side, device="meta")).shape[0] == 1
+    def test_an_input_too_small_for_the_strides_is_an_error_that_says_so(self, plain: Network) -> None:
+        side = plain.min_input
+        assert plain(torch.empty(1, 3, side, side, device="meta")).shape[0] == 1
         message = rf"^the input must be at least {side} x {side} pixels .*, got {side - 1} x {side}; "
         with pytest.raises(ModelError, match=message):
-            network(torch.empty(1, 3, side - 1, side, device="meta"))
+            plain(torch.empty(1, 3, side - 1, side, device="meta"))
         with pytest.raises(ModelError, match=rf"got {side} x {side - 1}; "):
-            network.features(torch.empty(1, 3, side, side - 1, device="meta"))
+            plain.features(torch.empty(1, 3, side, side - 1, device="meta"))
 
 
 class CompileContract:
