@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,10 @@ class Factorise:
     multiple: int = 8
     check: bool = True
     name: str = "factorise"
+    place: ClassVar[int] = 1
+    spoils: ClassVar[str] = (
+        "factors tie channels that pruning would choose from, and lose more when they are cut"
+    )
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Parts are the layers that become factors."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import nn
@@ -50,6 +50,8 @@ class Prune:
     ambition: float = 1.0
     """The share of the way to the target that is gone: less than all of it in a milder try."""
     name: str = "prune"
+    place: ClassVar[int] = 0
+    spoils: ClassVar[str] = ""
 
     def _prunable(self, network: nn.Module, work: Work) -> Prunable:
         importance: Importance = self.importance if self.importance != "auto" else "l2"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class Sparsify:
     pattern: str = ""
     everywhere: bool = False
     name: str = "sparsify"
+    place: ClassVar[int] = 2
+    spoils: ClassVar[str] = "what is repaired or factorised afterwards has no zeros any more"
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Parts are the layers that get zeros."""
@@ -129,6 +131,8 @@ class Slim:
     over: Literal["norms", "weights"] = "norms"
     strength: float = 1.0
     name: str = "slim"
+    place: ClassVar[int] = 0
+    spoils: ClassVar[str] = ""
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """One part: the training as a whole."""
