@@ -99,6 +99,8 @@ def test_a_zipped_network_is_trained_measured_and_asked(tmp_path):
     (by_file,) = gs.predict(run.bundle.folder / file.path, [picture])
     assert by_bundle == by_file
     assert by_bundle.labels[0] in ("dark", "grey", "light")
+    (row,) = gs.bench(str(run.bundle.folder), on="zipped", seconds=0.05).rows
+    assert (row["precision"], row["input"], row["macs"]) == ("fp32", [3, SIDE, SIDE], None)
 
 
 def test_a_direction_is_trained_and_told(tmp_path):
