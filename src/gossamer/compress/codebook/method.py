@@ -177,7 +177,11 @@ class Pack:
         )
 
     def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
-        """Norms folded, and the weights as the file gives them back."""
+        """Norms folded, and the weights as the file gives them back.
+
+        Raises:
+            GossamerError: the plan is of another method.
+        """
         if not isinstance(plan, NetworkPackPlan):
             raise GossamerError(f"pack applies plans of its own, got a {type(plan).__name__}")
         whole = folded(network)

@@ -169,7 +169,11 @@ class Prune:
         return best, f"{100 * (base - score):.1f} points lost of {100 * drop:.1f} allowed, in {_TRIES} tries"
 
     def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
-        """Cut, checked against the masked network, repaired; norms estimated anew where the metric is better with it."""
+        """Cut, checked against the masked network, repaired; norms estimated anew where the metric is better with it.
+
+        Raises:
+            GossamerError: the plan is of another method.
+        """
         if not isinstance(plan, PrunePlan):
             raise GossamerError(f"prune applies plans of its own, got a {type(plan).__name__}")
         cut = apply_pruning(network, plan).eval()
