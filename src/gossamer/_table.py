@@ -72,8 +72,8 @@ class Table(Mapping[str, str]):
         return importlib.import_module(f"{self._rows[name]}.{part}") if self.has(name, part) else None
 
     @contextlib.contextmanager
-    def added(self, name: str, where: str) -> Iterator[None]:
-        """The table with one row more for as long as the context lasts.
+    def added(self, name: str, where: str, *, first: bool = False) -> Iterator[None]:
+        """The table with one row more for as long as the context lasts, at its end, or `first`: asked before all others.
 
         Raises:
             GossamerError: the table's kind of it, where it holds the name already.
@@ -82,7 +82,7 @@ class Table(Mapping[str, str]):
             raise self._error(
                 f"each {self.what} has a name of its own, {name!r} stands for {self._rows[name]}; choose another"
             )
-        self._rows[name] = where
+        self._rows = {name: where, **self._rows} if first else {**self._rows, name: where}
         try:
             yield
         finally:

@@ -180,7 +180,7 @@ def export(
     """A network as files for runtimes and precisions, in one bundle: `to` e.g. ["onnxruntime:int8", "litert"].
 
     `model` is MODEL as the command line takes it, a `Bundle`, or any module; `input`, BANDSxHEIGHTxWIDTH, tells what a module
-    takes. int8 is calibrated on `data` and judged by it.
+    takes: three bands are RGB pictures normalised as ImageNet's. int8 is calibrated on `data` and judged by it.
 
     Raises:
         GossamerError and its children: bad arguments, data or network.

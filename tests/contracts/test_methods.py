@@ -48,4 +48,6 @@ class TestPack(MethodContract):
 
 
 def test_every_method_is_held_to_the_contract():
-    assert sorted(c.name for c in MethodContract.__subclasses__()) == sorted(METHODS)
+    assert sorted(c.name for c in MethodContract.__subclasses__() if c.__module__ == __name__) == sorted(
+        METHODS
+    )

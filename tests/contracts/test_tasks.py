@@ -39,4 +39,4 @@ class TestRegress(TaskContract):
 
 
 def test_every_task_is_held_to_the_contract():
-    assert sorted(c.name for c in TaskContract.__subclasses__()) == sorted(TASKS)
+    assert sorted(c.name for c in TaskContract.__subclasses__() if c.__module__ == __name__) == sorted(TASKS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,17 @@ def test_ratios_to_the_first(capsys, file):
     (ratio,) = json.loads(out)["ratios"]
     assert ratio["model"] == f"{SMALL} fp32"
     assert 0 < ratio["low"] <= ratio["ratio"] <= ratio["high"]
+
+
+def test_a_file_that_cannot_be_counted_is_timed(capsys):
+    """The packed file of a bundle: its weights are in no graph."""
+    bundle = Path(__file__).parents[1] / "samples" / "earlier_bundles" / "pack"
+    code, out, _ = _call(capsys, "bench", bundle, "--on", "packed", *FAST[:2], "--sort", "macs", "--json")
+    assert code == 0
+    (row,) = json.loads(out)
+    assert (row["precision"], row["params"], row["macs"]) == ("packed", None, None)
+    assert row["input"] == [3, 64, 64]
+    assert row["p50_ms"] > 0
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".md"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -62,6 +62,10 @@ class Method(Protocol):
     """A compression method with its settings."""
 
     name: str
+    place: ClassVar[int]
+    """Where it stands in a chain: 0 changes channels, 1 factorises, 2 makes zeros, 3 rounds, 4 writes the file."""
+    spoils: ClassVar[str]
+    """Why nothing of an earlier place may follow it; empty where it stands at 0."""
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Choose, without touching the network.

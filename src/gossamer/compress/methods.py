@@ -10,12 +10,13 @@ import json
 import types
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gossamer._table import Table
-from gossamer.compress.method import Method, Plan
 from gossamer.errors import GossamerError, nearest
-from gossamer.nn.edits import EDITS
+
+if TYPE_CHECKING:
+    from gossamer.compress.method import Method, Plan
 
 __all__ = ["METHODS", "parse_method", "read_plan"]
 
@@ -33,8 +34,8 @@ METHODS = Table(
 )
 """Name -> where its class stands. A method is a frozen dataclass that is a `Method`."""
 
-_OF_WEIGHTS = ("pack", "sparsify")
-"""Methods whose plans change weights and no structure; ratios that `auto` finds are pruned."""
+_NO_PLANS = ("auto", "slim")
+"""Methods without plans that can be applied: ratios that `auto` finds are pruned, `slim` is training."""
 _NOT_TYPED = ("name", "ambition")
 """Fields that are no settings of a person."""
 _UNITS = {"%": 0.01, "k": 1e3, "kB": 1e3, "K": 1e3, "M": 1e6, "MB": 1e6, "G": 1e9, "ms": 1.0}
@@ -83,7 +84,7 @@ def read_plan(file: Path) -> tuple[Method, Plan]:
         raise GossamerError(
             f"{file} is no plan ({type(error).__name__}: {error}); write one with gossamer compress --plan"
         ) from error
-    known = (*(name for name in EDITS if name in METHODS), *_OF_WEIGHTS)
+    known = [name for name in METHODS if name not in _NO_PLANS]
     if edit not in known:
         raise GossamerError(f"{file} holds the edit {edit!r}; plans of {' and '.join(known)} can be applied")
     method = parse_method(edit)

@@ -11,7 +11,10 @@ from gossamer.cost.onnx_count import count_onnx
 if TYPE_CHECKING:
     from gossamer.files.tflite import Operator
 
-__all__ = ["FileCount", "count_file"]
+__all__ = ["COUNTED", "FileCount", "count_file"]
+
+COUNTED = (".onnx", ".tflite")
+"""Suffixes of files that can be counted."""
 
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 _UNKNOWN = frozenset({"BATCH_MATMUL", "CONV_3D", "CUSTOM", "TRANSPOSE_CONV"})

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel
 from torch import nn
 
-from gossamer.cost.file_count import count_file
+from gossamer.cost.meter import measure
 from gossamer.data.bands import Bands
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import convert
@@ -26,6 +26,7 @@ from gossamer.errors import GossamerError
 from gossamer.fit.candidates import Candidate, candidates, static_excess
 from gossamer.fit.config import FitConfig
 from gossamer.fit.predicted import TooSlow
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Network
 from gossamer.report.document import Origin
 from gossamer.runs.reporter import Reporter
@@ -221,7 +222,9 @@ def measure_candidate(candidate: Candidate, config: FitConfig, width: int, folde
             files["int8"] = convert(source, "int8", noise, on=config.on)
         if "in_channels" in candidate.arguments:  # counted with three bands so far
             params = candidate.params + _stem_growth(network, len(contract.bands))
-            candidate = candidate.model_copy(update={"params": params, "macs": count_file(source).macs})
+            candidate = candidate.model_copy(
+                update={"params": params, "macs": measure(fuse(network), contract.shape).macs}
+            )
     except GossamerError as error:
         return Measured(candidate=candidate, files=[], fits=[], note=str(error))
     sessions = {p: runtime.load(path, threads=config.threads) for p, path in files.items()}

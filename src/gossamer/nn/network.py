@@ -186,7 +186,11 @@ def hidden_classifier(
 
 
 def last_layer(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
-    """The name and module of the layer that makes the class scores: the last linear or convolution."""
+    """The name and module of the layer that makes the class scores: the last linear or convolution.
+
+    Raises:
+        ModelError: it has neither.
+    """
     found = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     if not found:
         raise ModelError(

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gossamer.cost.file_count import count_file
+from gossamer.cost.file_count import COUNTED, count_file
+from gossamer.deploy.bundle import load
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.runs.bench_config import SORTS, BenchConfig
@@ -40,6 +41,13 @@ class _File(NamedTuple):
     path: Path
 
 
+class _Timed(NamedTuple):
+    """What one file took, and the shape of its input."""
+
+    latency: Latency
+    shape: tuple[int, ...]
+
+
 def bench_models(config: BenchConfig, *, reporter: Reporter | None = None) -> BenchResult:
     """Time several models side by side: all of them take turns in every round, so that their ratios hold on a busy machine.
 
@@ -62,7 +70,8 @@ def bench_models(config: BenchConfig, *, reporter: Reporter | None = None) -> Be
             for i, file in enumerate(files)
         ]
     ratios = [r for count in config.counts for r in _ratios(files, timed[count], count)]
-    rows.sort(key=lambda row: (row["threads"], row[SORTS[config.sort]]))
+    column = SORTS[config.sort]
+    rows.sort(key=lambda row: (row["threads"], row[column] is None, row[column]))
     return BenchResult(rows, ratios if config.compare else [])
 
 
@@ -77,10 +86,11 @@ def _files(model: str, config: BenchConfig, folder: Path, told: Reporter) -> lis
             )
         return [_File(model, "as stored", path)]
     if (path / "model.json").is_file():
-        found = sorted((path / "deploy").glob(f"{config.on}-*/*{runtime.suffix}"))
-        if not found:
+        files = [file for file in load(path).files if file.runtime == config.on]
+        if not files:
             raise GossamerError(f"bundle {model} has no file for {config.on}; name another runtime with --on")
-        return [_File(model, file.parent.name.removeprefix(f"{config.on}-"), file) for file in found]
+        found = sorted((path / file.path, file.precision or config.on) for file in files)
+        return [_File(model, precision, file) for file, precision in found]
     return [_File(model, "fp32", _exported(model, config, folder, told))]
 
 
@@ -97,39 +107,41 @@ def _exported(model: str, config: BenchConfig, folder: Path, told: Reporter) -> 
     return path
 
 
-def _timed(files: Sequence[_File], config: BenchConfig, threads: int, told: Reporter) -> list[Latency]:
+def _timed(files: Sequence[_File], config: BenchConfig, threads: int, told: Reporter) -> list[_Timed]:
     runtime = get_runtime(config.on)
-    runs = {}
-    for index, file in enumerate(files):
-        session = runtime.load(file.path, threads=threads)
-        runs[str(index)] = functools.partial(session.run, np.zeros(session.shape, np.float32))
+    sessions = [runtime.load(file.path, threads=threads) for file in files]
+    runs = {
+        str(index): functools.partial(session.run, np.zeros(session.shape, np.float32))
+        for index, session in enumerate(sessions)
+    }
     told.line(
         f"timing {len(files)} files in turns on {threads} thread(s), about {config.seconds * len(files):.0f} s"
     )
     found = measure_latency(runs, seconds=config.seconds, rounds=20, threads=threads)
-    return [found[str(index)] for index in range(len(files))]
+    return [_Timed(found[str(index)], tuple(session.shape)) for index, session in enumerate(sessions)]
 
 
-def _row(file: _File, on: str, threads: int, latency: Latency) -> dict[str, Any]:
-    cost = count_file(file.path)
+def _row(file: _File, on: str, threads: int, timed: _Timed) -> dict[str, Any]:
+    """One row of the answer; params and macs are None for files that cannot be counted."""
+    cost = count_file(file.path) if file.path.suffix in COUNTED else None
     return {
         "model": file.model,
-        "input": list(cost.input[1:]),
+        "input": list(timed.shape[1:]),
         "runtime": on,
         "precision": file.precision,
         "threads": threads,
-        "params": cost.params,
-        "macs": cost.macs,
-        "uncounted": list(cost.uncounted),
+        "params": None if cost is None else cost.params,
+        "macs": None if cost is None else cost.macs,
+        "uncounted": [] if cost is None else list(cost.uncounted),
         "size_bytes": file.path.stat().st_size,
-        **latency.to_json(),
+        **timed.latency.to_json(),
     }
 
 
-def _ratios(files: Sequence[_File], timed: Sequence[Latency], threads: int) -> list[dict[str, Any]]:
+def _ratios(files: Sequence[_File], timed: Sequence[_Timed], threads: int) -> list[dict[str, Any]]:
     rows = []
-    for file, latency in zip(files[1:], timed[1:], strict=True):
-        ratio = compare(latency, timed[0])
+    for file, each in zip(files[1:], timed[1:], strict=True):
+        ratio = compare(each.latency, timed[0].latency)
         rows.append(
             {
                 "model": f"{file.model} {file.precision}",

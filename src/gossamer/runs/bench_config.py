@@ -28,7 +28,11 @@ class BenchConfig(Config):
 
     @property
     def counts(self) -> list[int]:
-        """Of threads."""
+        """Of threads.
+
+        Raises:
+            GossamerError: they are no list of whole numbers.
+        """
         parts = self.threads.split(",")
         counts = [int(part) for part in parts if part.strip().isdigit() and part.isascii()]
         if len(counts) < len(parts) or not all(1 <= count <= 1024 for count in counts):

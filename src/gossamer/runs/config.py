@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_origin
 
 from gossamer.errors import GossamerError
-from gossamer.runs.options import Config, config, option, parse_share
+from gossamer.runs.options import Config, config, option, options_of, parse_share, type_of
 from gossamer.types import Size
 
 __all__ = ["DataConfig", "RunConfig", "RuntimeConfig", "TrainedConfig", "of_keywords", "parse_size"]
@@ -72,19 +73,23 @@ def parse_size(text: str, name: str = "--size") -> Size:
 
 
 def of_keywords(cls: Any, values: dict[str, Any]) -> Any:
-    """A config of Python keywords: paths as texts, lists as tuples, shares as a person writes them.
+    """A config of Python keywords: paths as texts, one or several texts as tuples, shares as a person writes them.
 
     Raises:
         GossamerError: a value of another kind.
     """
-    from gossamer.runs.options import options_of
-
     known = options_of(cls)
     made = {}
     for name, value in values.items():
+        kind, _ = type_of(cls, name)
         if known[name].share and value is not None:
             value = parse_share(value, name)
-        elif isinstance(value, list):
-            value = tuple(value)
-        made[name] = value
+        elif get_origin(kind) is tuple and value is not None:
+            value = tuple(map(_text, [value] if isinstance(value, str | Path) else value))
+        made[name] = _text(value)
     return cls(**made)
+
+
+def _text(value: Any) -> Any:
+    """A path as a text, anything else as it is."""
+    return str(value) if isinstance(value, Path) else value

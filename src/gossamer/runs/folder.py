@@ -149,7 +149,11 @@ class RunFolder:
             raise folder_error(error, self.path / name) from error
 
     def stage(self, name: str, kind: type[Result], compute: Callable[[], Result]) -> Result:
-        """The stage's result: read back where it is finished, else computed and written whole."""
+        """The stage's result: read back where it is finished, else computed and written whole.
+
+        Raises:
+            RunFolderError: its file is damaged, or cannot be written.
+        """
         file = self.path / "stages" / f"{name}.json"
         if file.is_file():
             try:

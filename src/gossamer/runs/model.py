@@ -122,7 +122,11 @@ def _of_name(text: str, task: str, width: int | None, bands: tuple[str, ...] | N
 
 
 def width_of(network: nn.Module, contract: InputContract, text: str) -> int:
-    """How many numbers it gives a picture."""
+    """How many numbers it gives a picture.
+
+    Raises:
+        ModelError: it gives no rows of numbers (B, D).
+    """
     with torch.no_grad():
         outputs = network(torch.zeros(contract.shape))
     if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2:

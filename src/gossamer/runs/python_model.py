@@ -8,11 +8,13 @@ from typing import Any
 from torch import nn
 
 from gossamer.deploy.bundle import Bundle
+from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
 from gossamer.runs.model import Model, width_of
 from gossamer.runs.model_config import parse_input
 from gossamer.runs.plain import plain_contract
 from gossamer.tasks import get_task
+from gossamer.types import Size
 from gossamer.zoo.spec import ModelSpec
 
 __all__ = ["named_model"]
@@ -21,8 +23,9 @@ __all__ = ["named_model"]
 def named_model(model: Any, input: str | None, *, rebuilt: bool = False) -> tuple[str, Model | None]:
     """(MODEL as a text, the opened network where no text tells it).
 
-    `input` is what a module takes, BANDSxHEIGHTxWIDTH, 3x224x224 without; its values go in as they are. With `rebuilt` it must
-    be one that a spec rebuilds.
+    `input` is what a module takes, BANDSxHEIGHTxWIDTH, 3x224x224 without. Three bands are red, green and blue, normalised as
+    for a network by name, by ImageNet's mean and deviation; the values of others go in as they are. With `rebuilt` it must be
+    one that a spec rebuilds.
 
     Raises:
         ModelError: it is nothing of these, or a module without a spec where one is needed.
@@ -40,7 +43,8 @@ def named_model(model: Any, input: str | None, *, rebuilt: bool = False) -> tupl
             f"a network is compressed that its spec rebuilds, {name} has none; build it with gossamer.build, or name it "
             "timm:NAME or torchvision:NAME"
         )
-    contract = plain_contract(parse_input(input or "3x224x224"))
+    shape = parse_input(input or "3x224x224")
+    contract = InputContract.of("imagenet", Size(*shape[1:])) if shape[0] == 3 else plain_contract(shape)
     network = model.eval()
     width = width_of(network, contract, name)
     labels = tuple(map(str, range(width)))

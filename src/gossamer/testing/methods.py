@@ -82,6 +82,7 @@ class MethodContract:
         assert self.name in METHODS
         assert isinstance(method, Method)
         assert method.name == self.name == self.text.partition(":")[0]
+        assert method.place == 0 or method.spoils, "what may not be followed says why"
 
     def test_what_it_was_given_is_untouched(self, method: Method, network: nn.Module, work: Work) -> None:
         before, modes = _state(network), [m.training for m in network.modules()]

@@ -113,6 +113,12 @@ class TaskContract:
         assert first.count == whole.count == len(targets)
         assert first.figures() == pytest.approx(whole.figures())
 
+    def test_a_score_of_nothing_has_every_figure(self, task: Task) -> None:
+        _, labels = self.samples()
+        score = task.score(labels)
+        assert score.count == 0
+        assert {each.name for each in task.criteria} <= set(score.figures())
+
     def test_figures_have_intervals_and_the_page_is_json(
         self, task: Task, right: tuple[Outputs, NDArray[Any], tuple[str, ...]]
     ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from gossamer.deploy.runtimes import RUNTIMES, get_runtime
 from gossamer.errors import BundleError
 
 __all__ = ["PeakMemory", "measure_memory"]
@@ -26,19 +29,19 @@ class PeakMemory:
 def measure_memory(path: Path, *, runtime: str, threads: int, shape: tuple[int, ...]) -> PeakMemory:
     """Load and run the file in a new process and read its highest resident size.
 
+    The process finds what this one finds: a runtime that was added to the table is told to it by name and place.
+
     Raises:
         BundleError: the file cannot be run there.
+        UnknownRuntimeError: there is no such runtime.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "gossamer.timing.memory",
-        str(path),
-        runtime,
-        str(threads),
-        json.dumps(shape),
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    RUNTIMES.check(runtime)
+    task = [str(path), runtime, RUNTIMES[runtime], str(threads), json.dumps(shape)]
+    command = [sys.executable, "-m", "gossamer.timing.memory", *task]
+    places = os.pathsep.join(filter(None, sys.path))
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": places}
+    )
     if result.returncode != 0:
         reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise BundleError(f"cannot run {path} in a fresh process: {reason}")
@@ -60,8 +63,6 @@ def _peak_bytes() -> int:
 def _measure_here(path: Path, runtime: str, threads: int, shape: tuple[int, ...]) -> tuple[int, int]:
     import numpy as np
 
-    from gossamer.deploy.runtimes import get_runtime
-
     loaded = get_runtime(runtime)
     loaded.engine()
     before = _peak_bytes()
@@ -73,7 +74,7 @@ def _measure_here(path: Path, runtime: str, threads: int, shape: tuple[int, ...]
 
 
 if __name__ == "__main__":
-    _file, _runtime, _threads, _shape = sys.argv[1:]
-    sys.stdout.write(
-        json.dumps(_measure_here(Path(_file), _runtime, int(_threads), tuple(json.loads(_shape))))
-    )
+    _file, _runtime, _where, _threads, _shape = sys.argv[1:]
+    with contextlib.nullcontext() if _runtime in RUNTIMES else RUNTIMES.added(_runtime, _where):
+        _peaks = _measure_here(Path(_file), _runtime, int(_threads), tuple(json.loads(_shape)))
+    sys.stdout.write(json.dumps(_peaks))

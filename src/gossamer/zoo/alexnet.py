@@ -72,7 +72,11 @@ def alexnet(
     width: float = 1.0,
     dropout: float = 0.5,
 ) -> Network:
-    """AlexNet in two towers or one: (B, in_channels, H, W) -> (B, num_classes)."""
+    """AlexNet in two towers or one: (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ModelError: no such form.
+    """
     if form not in FORMS:
         raise ModelError(f"form is paper or one_tower, got {form!r}; leave it out for the paper's")
     stages = StageList(in_channels, reduction=1)

@@ -36,7 +36,11 @@ def densenet(
     width: float = 1.0,
     dropout: float = 0.0,
 ) -> Network:
-    """DenseNet-BC of a depth: (B, in_channels, H, W) -> (B, num_classes)."""
+    """DenseNet-BC of a depth: (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ModelError: no such depth.
+    """
     if depth not in TABLE_1:
         raise ModelError(f"depth is one of {', '.join(map(str, TABLE_1))}, got {depth}; take 121")
     growth = make_divisible(GROWTH * width)

@@ -44,7 +44,11 @@ class ESPNetV2(Network):
 def espnet_v2(
     *, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2
 ) -> Network:
-    """ESPNetv2 as a classifier, at a width (the paper's s): (B, in_channels, H, W) -> (B, num_classes)."""
+    """ESPNetv2 as a classifier, at a width (the paper's s): (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ModelError: a width that leaves no channel.
+    """
     step = 8 if width >= 1 else 16  # so that every share of a quarter divides into four groups
     if 32 * width < 1:
         raise ModelError(

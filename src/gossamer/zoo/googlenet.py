@@ -61,7 +61,11 @@ def googlenet(
     width: float = 1.0,
     dropout: float = 0.4,
 ) -> Network:
-    """GoogLeNet: (B, in_channels, H, W) -> (B, num_classes)."""
+    """GoogLeNet: (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ModelError: no such form.
+    """
     if form not in ("paper", "torchvision"):
         raise ModelError(f"form is paper or torchvision, got {form!r}; leave it out for the paper's")
     paper = form == "paper"

@@ -40,7 +40,11 @@ def resnet(
     width: float = 1.0,
     dropout: float = 0.0,
 ) -> Network:
-    """ResNet of a depth: (B, in_channels, H, W) -> (B, num_classes)."""
+    """ResNet of a depth: (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ModelError: no such depth or form.
+    """
     if depth not in TABLE_1:
         raise ModelError(f"depth is one of {', '.join(map(str, TABLE_1))}, got {depth}; take 18 or 50")
     if form not in ("paper", "torchvision"):

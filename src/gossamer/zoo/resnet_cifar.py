@@ -25,7 +25,11 @@ def resnet_cifar(
     width: float = 1.0,
     dropout: float = 0.0,
 ) -> Network:
-    """ResNet of a depth 6n + 2 for small pictures: (B, in_channels, H, W) -> (B, num_classes)."""
+    """ResNet of a depth 6n + 2 for small pictures: (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ModelError: a depth that is not 6n + 2.
+    """
     if depth < 8 or depth % 6 != 2:
         raise ModelError(f"depth is 6n + 2 with n of at least 1, got {depth}; take 20, 32, 44 or 56")
     stem = ConvNormAct(in_channels, make_divisible(CHANNELS[0] * width), 3)

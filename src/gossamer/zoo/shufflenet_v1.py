@@ -34,7 +34,11 @@ def shufflenet_v1(
     width: float = 1.0,
     dropout: float = 0.0,
 ) -> Network:
-    """ShuffleNet at a group count and a width: (B, in_channels, H, W) -> (B, num_classes)."""
+    """ShuffleNet at a group count and a width: (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ModelError: no such group count, or a width that leaves the first stage no more channels than the stem.
+    """
     if groups not in TABLE_1:
         raise ModelError(f"groups is one of {', '.join(map(str, TABLE_1))}, got {groups}; 3 is the usual")
     step = 4 * groups

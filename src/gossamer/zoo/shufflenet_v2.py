@@ -35,7 +35,11 @@ def shufflenet_v2(
     form: Literal["paper", "torchvision"] = "paper",
     dropout: float = 0.0,
 ) -> Network:
-    """ShuffleNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes)."""
+    """ShuffleNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ModelError: no such form, or a width that leaves the first stage no more channels than the stem.
+    """
     if form not in ("paper", "torchvision"):
         raise ModelError(f"form is paper or torchvision, got {form!r}; leave it out for the paper's")
     if (lowest := make_divisible(TABLE_5[1.0][0] * width)) <= 24:

@@ -41,7 +41,11 @@ def vgg(
     width: float = 1.0,
     dropout: float = 0.5,
 ) -> Network:
-    """VGG of a depth: (B, in_channels, H, W) -> (B, num_classes)."""
+    """VGG of a depth: (B, in_channels, H, W) -> (B, num_classes).
+
+    Raises:
+        ModelError: no such depth.
+    """
     if depth not in TABLE_1:
         raise ModelError(f"depth is one of {', '.join(map(str, TABLE_1))}, got {depth}; take 16 or 19")
     layer = partial(ConvNormAct, kernel=3, norm=nn.BatchNorm2d if batch_norm else None, bias=True)

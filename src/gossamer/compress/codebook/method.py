@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -59,6 +59,10 @@ class Pack:
     codes: int = 256
     coder: Coder = "rans"
     name: str = "pack"
+    place: ClassVar[int] = 4
+    spoils: ClassVar[str] = (
+        "a packed network's weights are those of its file, which the next method would change again"
+    )
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Parts are the layers that lose something: none where nothing is asked for."""
@@ -173,7 +177,11 @@ class Pack:
         )
 
     def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
-        """Norms folded, and the weights as the file gives them back."""
+        """Norms folded, and the weights as the file gives them back.
+
+        Raises:
+            GossamerError: the plan is of another method.
+        """
         if not isinstance(plan, NetworkPackPlan):
             raise GossamerError(f"pack applies plans of its own, got a {type(plan).__name__}")
         whole = folded(network)

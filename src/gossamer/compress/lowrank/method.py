@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,17 @@ class Factorise:
     multiple: int = 8
     check: bool = True
     name: str = "factorise"
+    place: ClassVar[int] = 1
+    spoils: ClassVar[str] = (
+        "factors tie channels that pruning would choose from, and lose more when they are cut"
+    )
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
-        """Parts are the layers that become factors."""
+        """Parts are the layers that become factors.
+
+        Raises:
+            GossamerError: a kind of factors that there is not.
+        """
         for kind in self.kinds:
             if kind not in KINDS:
                 raise GossamerError(f"a layer is factorised by {', '.join(KINDS)}; got {kind!r}")
@@ -56,7 +64,11 @@ class Factorise:
         )
 
     def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
-        """Factors of the weights, or of what the layers give on the pictures."""
+        """Factors of the weights, or of what the layers give on the pictures.
+
+        Raises:
+            GossamerError: the plan is of another method.
+        """
         if not isinstance(plan, FactorPlan):
             raise GossamerError(f"factorise applies plans of its own, got a {type(plan).__name__}")
         factored = apply_factors(network, plan, calibration=_pictures(work) if plan.calibrated else None)

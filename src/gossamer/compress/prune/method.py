@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import nn
@@ -50,6 +50,8 @@ class Prune:
     ambition: float = 1.0
     """The share of the way to the target that is gone: less than all of it in a milder try."""
     name: str = "prune"
+    place: ClassVar[int] = 0
+    spoils: ClassVar[str] = ""
 
     def _prunable(self, network: nn.Module, work: Work) -> Prunable:
         importance: Importance = self.importance if self.importance != "auto" else "l2"
@@ -167,7 +169,11 @@ class Prune:
         return best, f"{100 * (base - score):.1f} points lost of {100 * drop:.1f} allowed, in {_TRIES} tries"
 
     def apply(self, network: nn.Module, plan: Plan, work: Work) -> nn.Module:
-        """Cut, checked against the masked network, repaired; norms estimated anew where the metric is better with it."""
+        """Cut, checked against the masked network, repaired; norms estimated anew where the metric is better with it.
+
+        Raises:
+            GossamerError: the plan is of another method.
+        """
         if not isinstance(plan, PrunePlan):
             raise GossamerError(f"prune applies plans of its own, got a {type(plan).__name__}")
         cut = apply_pruning(network, plan).eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -34,6 +34,10 @@ class Quantize:
     fold: bool = False
     shortcut: bool = True
     name: str = "quantize"
+    place: ClassVar[int] = 3
+    spoils: ClassVar[str] = (
+        "its grid and scales are of the weights and channels that were there, the new ones are not on it"
+    )
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Parts are the layers that get few bits."""

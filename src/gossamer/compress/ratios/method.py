@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
@@ -37,6 +37,8 @@ class Auto:
     floor: float = 0.1
     keep: tuple[str, ...] = ()
     name: str = "auto"
+    place: ClassVar[int] = 0
+    spoils: ClassVar[str] = ""
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Parts are the layers that lose channels; the plan is pruning's, so that it is replayed as such.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class Sparsify:
     pattern: str = ""
     everywhere: bool = False
     name: str = "sparsify"
+    place: ClassVar[int] = 2
+    spoils: ClassVar[str] = "what is repaired or factorised afterwards has no zeros any more"
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Parts are the layers that get zeros."""
@@ -56,6 +58,10 @@ class Sparsify:
         """All zeros at once; whole where training follows.
 
         With a metric the best of four: weights by their size or by what they give, with norms as they were or anew.
+
+        Raises:
+            GossamerError: the plan is of another method.
+            ModelError: it is of another network.
         """
         if not isinstance(plan, SparsePlan):
             raise GossamerError(f"sparsify applies plans of its own, got a {type(plan).__name__}")
@@ -79,7 +85,11 @@ class Sparsify:
         return max(forms, key=work.metric)
 
     def shaping(self, network: nn.Module, plan: Plan) -> Shaping | None:
-        """The zeros come gradually in training, wherever they are best."""
+        """The zeros come gradually in training, wherever they are best.
+
+        Raises:
+            GossamerError: the plan is of another method.
+        """
         if not isinstance(plan, SparsePlan):
             raise GossamerError(f"sparsify trains by plans of its own, got a {type(plan).__name__}")
         return Gradual(plan.layers)
@@ -129,9 +139,15 @@ class Slim:
     over: Literal["norms", "weights"] = "norms"
     strength: float = 1.0
     name: str = "slim"
+    place: ClassVar[int] = 0
+    spoils: ClassVar[str] = ""
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
-        """One part: the training as a whole."""
+        """One part: the training as a whole.
+
+        Raises:
+            GossamerError: no training follows, or the strength is not above 0.
+        """
         if not work.trains:
             raise GossamerError(
                 "slim shrinks channels while the network is trained; give --data and --minutes"
@@ -148,7 +164,12 @@ class Slim:
         return copy.deepcopy(network)
 
     def shaping(self, network: nn.Module, plan: Plan) -> Shaping | None:
-        """See `Shrink`."""
+        """See `Shrink`.
+
+        Raises:
+            GossamerError: the plan is of another method.
+            ModelError: nothing of the network may be shrunk so.
+        """
         if not isinstance(plan, SlimPlan):
             raise GossamerError(f"slim trains by plans of its own, got a {type(plan).__name__}")
         shrink = Shrink(find_channels(network, plan.shape), network, plan.over, plan.strength)

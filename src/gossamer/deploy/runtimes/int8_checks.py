@@ -58,7 +58,11 @@ def check_calibration(
 
 @contextlib.contextmanager
 def refusals(source: Path, precision: str = "int8") -> Iterator[None]:
-    """One error for the many kinds that quantizers raise for files they do not know."""
+    """One error for the many kinds that quantizers raise for files they do not know.
+
+    Raises:
+        ModelError: in place of any of them.
+    """
     try:
         yield
     except Exception as error:

@@ -65,6 +65,9 @@ class CompressRun:
             "steps": [step.model_dump(exclude={"spec"}) for step in self.steps],
         }
 
+    def _repr_html_(self) -> str:
+        return (self.run / "report.html").read_text(encoding="utf-8")
+
 
 def propose(config: CompressConfig, *, reporter: Reporter | None = None) -> dict[str, Any]:
     """The first method's plan as a JSON object, without pictures; nothing is changed.

@@ -49,7 +49,11 @@ class MultiLabelObjective(TrainingObjective):
         return float(((before > 0) == (after > 0)).float().mean())
 
     def imitation(self, student: Tensor, teacher: Tensor, encoded: Tensor, how: Distillation) -> Tensor:
-        """Cross-entropy against the teacher's probabilities at a temperature, times its square."""
+        """Cross-entropy against the teacher's probabilities at a temperature, times its square.
+
+        Raises:
+            ModelError: a loss of exclusive classes is asked for.
+        """
         if how.dkd or how.dist:
             raise ModelError(
                 "dkd and dist compare the shares of exclusive classes, these pictures bear several labels; "

@@ -55,7 +55,11 @@ class RegressObjective(TrainingObjective):
         return max(0.0, 1 - float((after - before).square().sum() / spread))
 
     def imitation(self, student: Tensor, teacher: Tensor, encoded: Tensor, how: Distillation) -> Tensor:
-        """Huber's loss against the teacher's numbers, in deviations of those of the batch."""
+        """Huber's loss against the teacher's numbers, in deviations of those of the batch.
+
+        Raises:
+            ModelError: a loss of classes is asked for.
+        """
         if how.dkd or how.dist:
             raise ModelError(
                 "dkd and dist compare shares of classes, a number has none; "
@@ -86,7 +90,11 @@ class RegressObjective(TrainingObjective):
             )
 
     def check_network(self, network: nn.Module) -> None:
-        """Numbers lie on both sides of their mean, which an activation behind the last layer does not let through."""
+        """Numbers lie on both sides of their mean, which an activation behind the last layer does not let through.
+
+        Raises:
+            ModelError: such an activation stands there.
+        """
         name, _ = last_layer(network)
         modules = list(network.named_modules())
         place = next(i for i, (each, _) in enumerate(modules) if each == name)

@@ -1,0 +1,1 @@
+"""The task `compass`: where something points, in degrees."""
