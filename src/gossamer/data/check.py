@@ -112,7 +112,7 @@ def check(
     """Read a dataset, open every picture once, say what would hurt, and split what is usable.
 
     `groups` ties pictures that must stay in one split: `folder` (the folder inside the class folder) or
-    `FILE.csv:COLUMN` (a table with a `file` column). `bands` says which are read, see `find_bands`.
+    `FILE.csv:COLUMN` (a table with a `file` column); without, a table's column `group` counts, and folders do not. `bands` says which are read, see `find_bands`.
     `split_seed` draws the split where the data bring none. `tick` hears (done, total).
 
     Raises:
@@ -152,7 +152,11 @@ def check(
 
 def _with_groups(dataset: Dataset, groups: str | None) -> Dataset:
     if groups is None:
-        return dataset.keep(tuple(replace(s, group=None) for s in dataset.samples))
+        return (
+            dataset
+            if dataset.grouped
+            else dataset.keep(tuple(replace(s, group=None) for s in dataset.samples))
+        )
     if groups == "folder":
         if not any(s.group for s in dataset.samples):
             raise DataError(

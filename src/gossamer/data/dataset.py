@@ -47,6 +47,8 @@ class Dataset:
     samples: tuple[Sample, ...]
     ignored: tuple[Path, ...] = ()
     """Files that are no pictures by name."""
+    grouped: bool = False
+    """Whether the data themselves say by `Sample.group` what may not be parted; else it is by folders, where that is asked for."""
     task: str = "classify"
     """A name of `gossamer.tasks.TASKS`."""
 

@@ -62,7 +62,8 @@ def read(path: Path) -> Dataset:
         Sample(root / row.file, target, row.cells.get("group") or None, _split(table, row))
         for row, target in zip(rows, targets.values, strict=True)
     )
-    return Dataset(_name(path, root), root, targets.labels, samples, task=targets.task)
+    grouped = any(sample.group for sample in samples)
+    return Dataset(_name(path, root), root, targets.labels, samples, grouped=grouped, task=targets.task)
 
 
 class _Row(NamedTuple):

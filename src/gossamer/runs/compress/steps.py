@@ -259,7 +259,7 @@ class Steps:
             threads=torch.get_num_threads(),
         )
         with self.reporter.bar("fine-tuning", seconds) as bar:
-            train_until(training, seconds, listener=_Follow(bar))
+            train_until(training, seconds, listener=_Follow(bar, judge.shown))
         network.load_state_dict(read_checkpoint(training.folder / "best.safetensors"))
         network.eval()
         return judge.metric(network)
@@ -325,12 +325,12 @@ def _judged(judge: Judge, score: float, refused: int, parts: int) -> str:
 class _Follow(Listener):
     """Moves the bar."""
 
-    def __init__(self, bar: Bar) -> None:
-        self.bar = bar
+    def __init__(self, bar: Bar, shown: Callable[[float], str]) -> None:
+        self.bar, self.shown = bar, shown
 
     def pulse(self, now: Pulse) -> None:
-        accuracy = "" if now.val_score is None else f"  val {100 * now.val_score:.1f} %"
-        self.bar.update(now.seconds, text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{accuracy}")
+        score = "" if now.val_score is None else f"  val {self.shown(now.val_score)}"
+        self.bar.update(now.seconds, text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{score}")
 
 
 def network_after(run: Path, step: Step) -> nn.Module:

@@ -21,6 +21,7 @@ from gossamer.runs.model import Model, at_input, open_model
 from gossamer.runs.needs import need_torch
 from gossamer.runs.provenance import provenance
 from gossamer.runs.reporter import Quiet, Reporter
+from gossamer.tasks import Task
 from gossamer.train.pace import save_average
 
 __all__ = ["ExportRun", "export_model"]
@@ -124,7 +125,7 @@ def _published(
     headline: str,
     run: RunFolder,
 ) -> bundle.Bundle:
-    rows = [_row(file) for file in files]
+    rows = [_row(file, model.task) for file in files]
     numbers = {"bytes", "of_fp32", "p50_ms", "time_of_fp32", "points_lost", "test"}
     title = f"{model.spec.label} as files for {len(files)} targets, threads: {config.threads}"
     page = table_page(title, list(rows[0]), rows, numbers, lambda value: "" if value is None else str(value))
@@ -150,7 +151,7 @@ def _published(
     return saved
 
 
-def _row(file: Exported) -> dict[str, Any]:
+def _row(file: Exported, task: Task) -> dict[str, Any]:
     return {
         "runtime": file.runtime,
         "precision": file.precision,
@@ -160,7 +161,7 @@ def _row(file: Exported) -> dict[str, Any]:
         "p50_ms": f"{file.latency['p50_ms']:.3f}",
         "time_of_fp32": f"{file.latency_ratio:.2f}",
         "points_lost": None if file.drop is None else f"{100 * file.drop:.1f}",
-        "test": None if file.test is None else f"{100 * file.test:.1f} %",
+        "test": None if file.test is None else task.headline.shown(file.test),
         "verdict": file.verdict,
     }
 

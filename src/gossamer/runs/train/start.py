@@ -22,6 +22,7 @@ from gossamer.runs.teacher import load_teacher
 from gossamer.runs.train.config import TrainConfig
 from gossamer.runs.trained import NetworkValue
 from gossamer.tasks import Task, get_task
+from gossamer.train.objective import objective_of
 from gossamer.train.recipe import Recipe, changed
 from gossamer.train.recipes import named_recipe
 from gossamer.types import Size
@@ -87,6 +88,7 @@ class Start:
             check_split(model.bundle, report, config.split_seed)
         self.contract = _contract(config, report, model)
         self.network, spec = self._fitted(report, model)
+        objective_of(dataset.task).check_network(self.network)
         self.pretrained = model.weights is not None
         self.teacher: tuple[nn.Module, InputContract] | None = None
         if config.teacher is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
+from gossamer.data.check import check
 from gossamer.data.dataset import open_dataset
 from gossamer.data.readers import table
 from gossamer.errors import DataError
@@ -131,3 +132,16 @@ def test_a_table_in_another_encoding(write):
         DataError, match=r"^cannot read the table .*labels\.csv: .*; write it as CSV in UTF-8$"
     ):
         table.read(folder / "labels.csv")
+
+
+def test_a_column_of_groups_keeps_them_together_without_being_asked(write):
+    rows = [f"{i}.png,{'oak' if i % 2 else 'elm'},flight {i // 6}" for i in range(60)]
+    root = write("file,label,group", *rows)
+    for i in range(60):
+        Image.effect_noise((8, 8), 20 + i).convert("RGB").save(root / f"{i}.png")
+    report = check(root)
+    parts = [
+        {report.dataset.samples[i].group for i in report.split.of(name)} for name in ("train", "val", "test")
+    ]
+    assert all(parts)
+    assert sum(map(len, parts)) == len(set().union(*parts)) == 10
