@@ -8,7 +8,7 @@ OTHER_ISA := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OPENBLAS_CORET
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-all check bench docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gossamer needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; make PYTHON=python3.11")'
@@ -20,8 +20,11 @@ demo: $(VENV)/.installed
 	$(BIN)/gossamer fit demo:scenes --within "latency<=3ms, size<=1MB" --on onnxruntime --threads 1 --minutes $(MINUTES)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 	$(OTHER_ISA) $(BIN)/python -m pytest -q -m isa tests/unit tests/properties
+
+test-all: test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check src tests tools benchmarks examples
