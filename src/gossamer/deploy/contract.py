@@ -86,13 +86,15 @@ class InputContract:
         """
         try:
             height, width = document["size"]
+            if type(height) is not int or type(width) is not int:
+                raise TypeError("sides are whole numbers")
             missing = {field.name for field in fields(cls)} - set(document)
             if missing:
                 raise KeyError(*sorted(missing))
             values: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in document.items() if k != "size"
             }
-            contract = cls(Size(int(height), int(width)), **values)
+            contract = cls(Size(height, width), **values)
             if not len(contract.bands) == len(contract.mean) == len(contract.std):
                 raise ValueError("bands, mean and std must be equally many")
             with np.errstate(all="ignore"):
@@ -103,7 +105,7 @@ class InputContract:
             ) from error
         if (
             contract.resize != RESIZE_RULE
-            or not np.isfinite(ready).all()
+            or not np.isfinite([*ready.flat, *contract.std]).all()
             or min(contract.size) < 1
             or height != width
         ):
