@@ -97,6 +97,12 @@ class TestZeroMask:
         kept = torch.where(keep, scores, 0.0).view(6, 8 // m, m, 9).sum(2)
         assert torch.allclose(kept, scores.view(6, 8 // m, m, 9).topk(n, dim=2).values.sum(2))
 
+    @pytest.mark.parametrize(("done", "due"), [(0.0, 0), (0.01, 1), (0.34, 2), (0.5, 2), (0.9, 3), (1.0, 3)])
+    def test_a_pattern_begins_with_its_first_zero(self, done, due):
+        """Of three zeros in four, any progress asks for one, a third and more for two."""
+        keep = zero_mask(torch.rand(6, 8, 1, 1), 0, (1, 4), done=done)
+        assert (keep.view(6, 2, 4).sum(2) == 4 - due).all()
+
     @pytest.mark.parametrize("text", ["4", "4:2", "2:2", "0:4", "a:b", "-1:4"])
     def test_refuses_what_is_no_pattern(self, text):
         with pytest.raises(GossamerError, match="N:M"):
@@ -110,6 +116,17 @@ def test_scores_with_pictures_count_what_a_weight_gives():
     pictures = torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 4, 1, 1).expand(2, 4, 5, 5)
     found = weight_scores(nn.Sequential(layer), {"0": layer}, [(pictures, None)])["0"]
     assert torch.allclose(found.flatten(), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+
+def test_scores_are_of_the_mean_over_pictures_however_many_there_are():
+    layer = nn.Conv2d(2, 1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    batches = [(torch.full((1, 2, 3, 3), value), None) for value in (1.0, 7.0)]
+    one = weight_scores(nn.Sequential(layer), {"0": layer}, batches[1:])["0"]
+    both = weight_scores(nn.Sequential(layer), {"0": layer}, batches)["0"]
+    assert torch.allclose(one, torch.full_like(one, 7.0))
+    assert torch.allclose(both, torch.full_like(both, 5.0)), "the root of the mean of 1 and 49"
 
 
 class TestSparsify:
