@@ -40,6 +40,20 @@ class TestPlanZeros:
         weights = sum(each.weights for each in plan.layers.values())
         assert plan.zeros == round(share * weights)
 
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+    def test_takes_the_share_where_many_weights_are_of_one_size(self, share):
+        """Weights of few bits tie: all ties going would be nearly all weights, none of them none."""
+        network = nn.Sequential(*(nn.Conv2d(16, 16, 1, bias=False) for _ in range(3)))
+        with torch.no_grad():
+            for layer, sizes in zip(network, ([1.0, 1.0], [1.0, 2.0], [2.0, 3.0]), strict=True):
+                layer.weight.copy_(torch.tensor(sizes).repeat(128).view(16, 16, 1, 1))
+        plan = plan_zeros(network, share=share, everywhere=True)
+        assert plan.zeros == round(share * 768)
+        zeros = [each.zeros for each in plan.layers.values()]
+        if share == 0.1:
+            assert zeros[2] == 0
+            assert zeros[0] == pytest.approx(2 * zeros[1], abs=4), "ties are shared by how many a layer has"
+
     def test_leaves_depthwise_first_and_last(self, network):
         plan = plan_zeros(network, share=0.5)
         reasons = set(plan.left.values())
