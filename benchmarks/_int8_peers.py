@@ -22,7 +22,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from gossamer.cost.latency import compare, measure_latency
+from gossamer.timing.latency import compare, measure_latency
 
 SETTINGS = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
 SECONDS = 1.0

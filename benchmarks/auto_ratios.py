@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks._pictures import MOBILENET, Numbers, answers, cifar, cifar_weights, imagenet, tensors, trained
-from gossamer.compress.auto.drivers import compare
-from gossamer.compress.auto.environment import Environment, Repair
-from gossamer.compress.auto.uniform import width_multiplier
 from gossamer.compress.prune.apply import apply_pruning
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.repair import reconstruct, reestimate_norms
-from gossamer.nn.fuse import fuse
+from gossamer.compress.ratios.drivers import compare
+from gossamer.compress.ratios.environment import Environment, Repair
+from gossamer.nn.edits.fuse import fuse
+from gossamer.search.uniform import width_multiplier
 
 MACS = 0.5
 SEEDS = {"amc": (0, 1, 2), "evolve": (0, 1, 2), "integer": (0,), "netadapt": (0,)}

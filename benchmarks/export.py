@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gossamer.compress.quantize.onnx_post_training import _Reader, to_int8
-from gossamer.cost.latency import measure_latency
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.onnxruntime.post_training import _Reader, to_int8
+from gossamer.timing.latency import measure_latency
 from gossamer.zoo.build import build
 
 NETWORKS = ("efficientnet_lite0", "mobilenet_v2", "shufflenet_v2_1.0")

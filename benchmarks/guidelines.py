@@ -22,11 +22,12 @@ import numpy as np
 from benchmarks._guideline_networks import GROUPS, SIDE, Case, Group, built
 from gossamer._files import write_json
 from gossamer._machine import describe_machine
-from gossamer.cli._subject import plain_contract
-from gossamer.cost.latency import Latency, compare, measure_latency
-from gossamer.cost.latency_table import Platform
 from gossamer.cost.meter import measure
-from gossamer.deploy.runtimes.onnxruntime import export, load
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.run import load
+from gossamer.runs.plain import plain_contract
+from gossamer.timing.latency import Latency, compare, measure_latency
+from gossamer.timing.table.latency_table import Platform
 
 ROUNDS, TRIES = 40, 3
 

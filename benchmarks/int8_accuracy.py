@@ -25,11 +25,12 @@ from benchmarks._int8_beside import MISSING, PeerRow, installed, peer_rows
 from benchmarks._pictures import MOBILENET, SQUEEZENET, Numbers, imagenet, tensors, trained
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.flow import follow
-from gossamer.compress.quantize.onnx_post_training import Calibration, to_int8
-from gossamer.compress.quantize.sensitivity import keep_worst
-from gossamer.compress.quantize.verdict import judge_int8
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export, load
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.post_training import Calibration, to_int8
+from gossamer.deploy.runtimes.onnxruntime.run import load
+from gossamer.deploy.runtimes.onnxruntime.sensitivity import keep_worst
+from gossamer.runs.choice import judge_files
 
 NETWORKS: dict[str, tuple[str | Path, int]] = {
     "squeezenet_1.0": (SQUEEZENET, 227),
@@ -77,7 +78,7 @@ def _of_network(name: str, weights: str | Path, side: int, folder: Path) -> Iter
         to_int8(source, file, inputs, how)
         seconds = edited - start, time.process_time() - edited
         found = _answers(file, judged)
-        ratio = judge_int8(folder / "fp32.onnx", file).latency_ratio
+        ratio = judge_files(folder / "fp32.onnx", file).latency_ratio
         yield (
             f"{name} {row}: top-1 {100 * np.mean(found == right):.2f} %, agrees {100 * np.mean(found == exact):.2f} %, "
             f"{file.stat().st_size / 1e6:.2f} MB, {ratio:.2f} of the time, edits {seconds[0]:.1f} and quantizer {seconds[1]:.1f} CPU s"
@@ -171,4 +172,4 @@ def _edited(
 
 def _answers(path: Path, pictures: torch.Tensor) -> Numbers:
     session = load(path, threads=1)
-    return np.array([int(session.run(one.numpy()).argmax()) for one in pictures.split(1)], np.int64)
+    return np.array([int(session.run(one.numpy())[0].argmax()) for one in pictures.split(1)], np.int64)

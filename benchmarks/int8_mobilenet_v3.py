@@ -21,19 +21,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import gossamer as gs
 from benchmarks._int8_beside import MISSING, PeerRow, installed, peer_rows
 from benchmarks._pictures import SHARED, Numbers
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
-from gossamer.compress.quantize.onnx_post_training import Calibration, to_int8
-from gossamer.compress.quantize.sensitivity import Guarded, keep_worst
 from gossamer.compress.quantize.sweep import Rounding
-from gossamer.compress.quantize.verdict import decide, judge_int8
 from gossamer.data.check import check
 from gossamer.deploy.bundle import Bundle, load
-from gossamer.deploy.runtimes.onnxruntime import export
-from gossamer.deploy.runtimes.onnxruntime import load as open_file
-from gossamer.fit.pictures import split_pictures
-from gossamer.fit.train_run import train_network
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.post_training import Calibration, to_int8
+from gossamer.deploy.runtimes.onnxruntime.run import load as open_file
+from gossamer.deploy.runtimes.onnxruntime.sensitivity import keep_worst
+from gossamer.deploy.runtimes.parts import MixedFile
+from gossamer.runs.choice import decide, judge_files
+from gossamer.runs.pictures import split_pictures
+from gossamer.zoo.of_bundle import network_of
 
 DATA = SHARED / "rsscn7"
 MODEL, SIDE, MINUTES, SEED = "mobilenet_v3_small", 96, 8.0, 1
@@ -96,7 +98,7 @@ def run() -> Iterator[str]:
         bundle = load(os.environ.get("GOSSAMER_INT8_BUNDLE") or _trained(folder))
         yield f"{bundle.spec.name} from scratch on RSSCN7, {bundle.contract.size}, seed {bundle.provenance['seed']}"
         calibration, judged = bundle_pictures(bundle, folder)
-        export(bundle.network(), bundle.contract, folder / "fp32.onnx")
+        export(network_of(bundle), bundle.contract, folder / "fp32.onnx")
         exact = _answers(folder / "fp32.onnx", judged.inputs)
         yield f"fp32: {judged.points(exact, 'val'):.2f} % of {judged.first_test} validation pictures"
         files: dict[str, File] = {}
@@ -107,14 +109,14 @@ def run() -> Iterator[str]:
         best = max(files, key=lambda row: judged.points(files[row].answers, "val"))
         yield f"test, fp32: {judged.points(exact, 'test'):.2f} % of {len(judged.labels) - judged.first_test}"
         yield f"test, {best}: {_against(files[best].answers, exact, judged, 'test')}"
-        yield judge_int8(folder / "fp32.onnx", files[best].path, seconds=2.0).reason
+        yield judge_files(folder / "fp32.onnx", files[best].path, seconds=2.0).reason
         yield from _peers(calibration, judged, files[best].path, folder)
 
 
 def _trained(folder: Path) -> Path:
-    made = train_network(
-        str(DATA),
-        MODEL,
+    made = gs.train(
+        DATA,
+        model=MODEL,
         teacher=os.environ.get("GOSSAMER_INT8_TEACHER"),
         minutes=MINUTES,
         size=SIDE,
@@ -126,18 +128,20 @@ def _trained(folder: Path) -> Path:
 
 
 def bundle_pictures(bundle: Bundle, folder: Path) -> tuple[list[np.ndarray], Judged]:
-    report = check(DATA, seed=int(bundle.provenance["seed"]))
-    side, contract = bundle.contract.size.height, bundle.contract
-    splits = {name: split_pictures(report, name, side, _Here(folder)) for name in ("train", "val", "test")}
+    report = check(DATA, split_seed=int(bundle.provenance["split seed"]))
+    contract = bundle.contract
+    splits = {
+        name: split_pictures(report, name, contract, _Here(folder)) for name in ("train", "val", "test")
+    }
     train = splits["train"].pixels
     order = np.random.default_rng(0).permutation(len(train))[:CALIBRATED_ON]
     judged = [
-        splits[name].pixels[i : i + 1] for name in ("val", "test") for i in range(len(splits[name].labels))
+        splits[name].pixels[i : i + 1] for name in ("val", "test") for i in range(len(splits[name].targets))
     ]
-    labels = np.concatenate([splits[name].labels for name in ("val", "test")])
+    labels = np.concatenate([splits[name].targets for name in ("val", "test")])
     return (
         [contract.normalise(train[i : i + 1]) for i in sorted(order.tolist())],
-        Judged([contract.normalise(pixels) for pixels in judged], labels, len(splits["val"].labels)),
+        Judged([contract.normalise(pixels) for pixels in judged], labels, len(splits["val"].targets)),
     )
 
 
@@ -158,7 +162,7 @@ def _files(
             pictures = torch.from_numpy(np.concatenate(calibration[:: CALIBRATED_ON // EDITED_ON]))
             rounding = Rounding(per_channel=how.per_channel)
             export(
-                edit_for_int8(bundle.network(), pictures, edits, rounding=rounding), bundle.contract, source
+                edit_for_int8(network_of(bundle), pictures, edits, rounding=rounding), bundle.contract, source
             )
         to_int8(source, target, calibration, how)
         seconds = time.process_time() - start
@@ -173,7 +177,7 @@ def _files(
 
 def _mixed(
     calibration: list[np.ndarray], judged: Judged, folder: Path, target: Path, how: Calibration
-) -> Guarded:
+) -> MixedFile:
     validation, labels = judged.inputs[: judged.first_test], judged.labels[: judged.first_test]
     return keep_worst(
         folder / "fp32.onnx",
@@ -188,7 +192,7 @@ def _mixed(
 
 def _answers(path: Path, inputs: list[np.ndarray]) -> Numbers:
     session = open_file(path, threads=1)
-    return np.array([int(session.run(one).argmax()) for one in inputs], np.int64)
+    return np.array([int(session.run(one)[0].argmax()) for one in inputs], np.int64)
 
 
 def _against(answers: Numbers, exact: Numbers, judged: Judged, split: str) -> str:

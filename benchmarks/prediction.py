@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from gossamer._machine import load_per_core
-from gossamer.cost.block_regressor import BlockRegressor
-from gossamer.cost.block_times import measure_units
-from gossamer.cost.blocks_of import Cut, cut, whole
-from gossamer.cost.latency_table import LatencyTable, Platform, Row
-from gossamer.cost.predictor import Calibration, assemble, calibrate
+from gossamer.timing.table.block_regressor import BlockRegressor
+from gossamer.timing.table.block_times import measure_units
+from gossamer.timing.table.blocks_of import Cut, cut, whole
+from gossamer.timing.table.latency_table import LatencyTable, Platform, Row
+from gossamer.timing.table.predictor import Calibration, assemble, calibrate
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.counted import counted

@@ -26,13 +26,16 @@ from torch import nn
 from benchmarks._pictures import Numbers, imagenet, tensors, trained
 from benchmarks.int8_accuracy import NETWORKS
 from benchmarks.int8_mobilenet_v3 import bundle_pictures
-from gossamer.compress.precision import convert, post_training
-from gossamer.compress.quantize.verdict import decide
-from gossamer.cost.latency import Latency, compare, measure_latency
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import RUNTIMES, FileSession, get_runtime, openvino
+from gossamer.deploy.runtimes import RUNTIMES, get_runtime
+from gossamer.deploy.runtimes.convert import convert, post_training
+from gossamer.deploy.runtimes.openvino import run as openvino
+from gossamer.deploy.runtimes.parts import FileSession
 from gossamer.errors import MissingExtraError
+from gossamer.runs.choice import decide
+from gossamer.timing.latency import Latency, compare, measure_latency
+from gossamer.zoo.of_bundle import network_of
 
 SECONDS = 2.0
 """Each file is timed for so long."""
@@ -86,7 +89,7 @@ def _subjects() -> Iterator[Subject]:
         test = judged.part("test")
         yield Subject(
             f"bundle of {bundle.spec.name}",
-            bundle.network(),
+            network_of(bundle),
             bundle.contract,
             calibration,
             judged.inputs[test],
@@ -137,4 +140,4 @@ def _times(timed: Latency, exact: Latency) -> str:
 
 
 def _answers(session: FileSession, pictures: Inputs) -> Numbers:
-    return np.array([int(session.run(one).argmax()) for one in pictures], np.int64)
+    return np.array([int(session.run(one)[0].argmax()) for one in pictures], np.int64)

@@ -24,11 +24,11 @@ from torch import nn
 from benchmarks._pictures import SHARED, SQUEEZENET, answers, cifar, imagenet, trained
 from benchmarks._pictures import tensors as prepared
 from gossamer.compress.codebook.calibrate import bias_names, divergence_from, measure_moments, network_tensors
-from gossamer.compress.codebook.integers import CODERS
-from gossamer.compress.codebook.packed import Packed, PackedTensor, read_packed, write_packed
-from gossamer.compress.codebook.settings import PackPlan
 from gossamer.compress.codebook.steps import LayerMoments, StepChoice, plan_steps, quantize_at
 from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes.packed.integers import CODERS
+from gossamer.deploy.runtimes.packed.settings import PackPlan
+from gossamer.deploy.runtimes.packed.tensors import Packed, PackedTensor, read_packed, write_packed
 from gossamer.zoo.checkpoints import read_checkpoint
 
 NAME = "squeezenet_1.0"

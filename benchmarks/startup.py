@@ -59,8 +59,8 @@ def _write_model(path: Path) -> None:
     import onnx
 
     from gossamer.deploy.contract import InputContract
-    from gossamer.deploy.onnx_file import write_metadata
     from gossamer.deploy.runtimes import get_runtime
+    from gossamer.files.onnx import write_metadata
     from gossamer.zoo.build import build
 
     contract = InputContract.of("imagenet", 128)

@@ -100,9 +100,9 @@ def measure_group(group: Sequence[Row], folder: Path) -> list[Timed]:
     """The networks exported and timed in turns."""
     import numpy as np
 
-    from gossamer.cost.latency import measure_latency
     from gossamer.deploy.contract import InputContract
     from gossamer.deploy.runtimes import get_runtime
+    from gossamer.timing.latency import measure_latency
     from gossamer.zoo.build import build
 
     runtime = get_runtime(RUNTIME)

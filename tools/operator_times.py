@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from gossamer._files import write_text
 from gossamer._machine import describe_machine, versions
-from gossamer.cost.profile import Profile
+from gossamer.deploy.runtimes.node_times import Profile
 from gossamer.report.operator_bars import Row, operator_bars
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -50,10 +50,10 @@ class Line(NamedTuple):
 
 def measure() -> list[Line]:
     """Profiles in turns, each node at its best, held against this machine's peaks."""
-    from gossamer.cost.profile import profile_file
-    from gossamer.cost.roofline import peaks, roofline
     from gossamer.deploy.contract import InputContract
-    from gossamer.deploy.runtimes.onnxruntime import export
+    from gossamer.deploy.runtimes.onnxruntime.export import export
+    from gossamer.deploy.runtimes.onnxruntime.profile import profile_file
+    from gossamer.timing.roofline import peaks, roofline
     from gossamer.zoo.build import build
     from gossamer.zoo.catalogue import CATALOGUE
 

@@ -16,16 +16,19 @@ _PUBLIC = {
     "GossamerError": "gossamer.errors",
     "InputContract": "gossamer.deploy.contract",
     "ModelSpec": "gossamer.zoo.spec",
+    "bench": "gossamer.verbs",
     "build": "gossamer.zoo.build",
     "check": "gossamer.data.check",
-    "fit": "gossamer",
-    "fuse": "gossamer.nn.fuse",
+    "export": "gossamer.verbs",
+    "fuse": "gossamer.nn.edits.fuse",
     "load": "gossamer.deploy.bundle",
     "measure": "gossamer.cost.meter",
+    "network_of": "gossamer.zoo.of_bundle",
     "predict": "gossamer.deploy.predict",
     "prune": "gossamer.compress.prune.targets",
-    "train_network": "gossamer.fit.train_run",
 }
+_CALLED = ("compress", "fit", "report", "train")
+"""Packages that can be called as the verb of their name."""
 
 __all__ = [
     "Budget",
@@ -34,25 +37,30 @@ __all__ = [
     "InputContract",
     "ModelSpec",
     "__version__",
+    "bench",
     "build",
     "check",
+    "compress",
+    "export",
     "fit",
     "fuse",
     "load",
     "measure",
+    "network_of",
     "predict",
     "prune",
-    "train_network",
+    "report",
+    "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _CALLED:
+        return importlib.import_module(f"gossamer.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'gossamer' has no attribute {name!r}")
-    if name == "fit":
-        return importlib.import_module("gossamer.fit")  # a package that can be called
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted({*globals(), *_PUBLIC, *_CALLED})

@@ -10,10 +10,12 @@ from typing import Literal, NamedTuple, get_args
 
 from gossamer.errors import BudgetError, nearest
 
-__all__ = ["Budget", "Limit", "Precision", "Size", "Verdict", "format_quantity"]
+__all__ = ["Budget", "Limit", "Precision", "Size", "Verdict", "format_quantity", "within"]
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+RESIZE_RULES = ("short-side-centre-crop", "squash", "letterbox", "none")
+"""Names of the rules by which a picture becomes an input; `gossamer.data.geometry` holds them."""
 
 
 class Size(NamedTuple):
@@ -26,6 +28,15 @@ class Size(NamedTuple):
         return f"{self.height}x{self.width}"
 
 
+_DROP_TOLERANCE = 1e-9
+"""Shares are quotients of counts: two that are equal may differ by rounding."""
+
+
+def within(drop: float, max_drop: float) -> bool:
+    """Whether a lossy step loses no more of its figure than it may: THE rule, with its one tolerance."""
+    return drop <= max_drop + _DROP_TOLERANCE
+
+
 class _Metric(NamedTuple):
     units: Mapping[str, float]
     default_unit: str | None
@@ -36,13 +47,20 @@ class _Metric(NamedTuple):
 _COUNTS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 _BYTES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 1024.0, "mib": 1024.0**2, "gib": 1024.0**3}
 _SHARE = {"": 1.0, "%": 0.01}
+SHARES_OF_ONE = ("accuracy", "map", "f1", "r2", "ap", "ap50", "miou", "pixel_accuracy")
+"""Figures of tasks that are larger where answers are better, 1 at most."""
+_ERRORS = ("mae", "rmse")
+"""Figures of tasks in the unit of the data, smaller where answers are better."""
+TASK_FIGURES = (*SHARES_OF_ONE, *_ERRORS)
+"""Metrics of a budget that are told from answers, not from files."""
 _METRICS: dict[str, _Metric] = {
     "latency": _Metric({"us": 1e-3, "ms": 1.0, "s": 1e3}, None, True, "ms"),
     "size": _Metric(_BYTES, None, True, "B"),
     "params": _Metric(_COUNTS, "", True, ""),
     "macs": _Metric(_COUNTS, "", True, ""),
     "memory": _Metric(_BYTES, None, True, "B"),
-    "accuracy": _Metric(_SHARE, "", False, ""),
+    **dict.fromkeys(SHARES_OF_ONE, _Metric(_SHARE, "", False, "")),
+    **dict.fromkeys(_ERRORS, _Metric({"": 1.0}, "", True, "")),
 }
 _UNIT_NAMES = {
     "latency": "us, ms or s",
@@ -50,17 +68,22 @@ _UNIT_NAMES = {
     "memory": "B, kB, MB or GB",
     "params": "k, M, G or none",
     "macs": "k, M, G or none",
-    "accuracy": "% or none",
+    **dict.fromkeys(SHARES_OF_ONE, "% or none"),
+    **dict.fromkeys(_ERRORS, "none: they are in the unit of the data"),
 }
-_ITEM = re.compile(r"^\s*([A-Za-z_]+)\s*(<=|>=|<|>|==|=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(.*?)\s*$")
+_ITEM = re.compile(
+    r"^\s*([A-Za-z_][A-Za-z_0-9]*)\s*(<=|>=|<|>|==|=)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(.*?)\s*$"
+)
 
 
 def format_quantity(metric: str, value: float) -> str:
     """A value of a budget metric for a person: ms, MB in powers of ten, M for counts, % for shares."""
     if metric == "latency":
         return f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
-    if metric == "accuracy":
+    if metric in SHARES_OF_ONE:
         return f"{100 * value:.1f} %"
+    if metric in _ERRORS:
+        return f"{value:.4g}"
     unit = "B" if metric in ("size", "memory") else ""
     for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= factor:
@@ -70,7 +93,7 @@ def format_quantity(metric: str, value: float) -> str:
 
 @dataclass(frozen=True)
 class Limit:
-    """One line of a budget, in base units: ms for latency, bytes for size and memory, a share for accuracy."""
+    """One line of a budget, in base units: ms for latency, bytes for size and memory, shares for accuracy and its like."""
 
     metric: str
     op: Literal["<=", "<", ">=", ">"]
@@ -177,10 +200,10 @@ def _checked_value(metric: str, number: str, factor: float, item: str) -> float:
         ) from None
     if not math.isfinite(value):
         raise BudgetError(f"a limit needs a finite number, got {number!r} in {item!r}")
-    if metric == "accuracy":
+    if metric in SHARES_OF_ONE:
         if not 0 < value <= 1:
             raise BudgetError(
-                f"accuracy is a share above 0 and at most 1 (or 100 %), got {item!r}; write e.g. 'accuracy>=0.9'"
+                f"{metric} is a share above 0 and at most 1 (or 100 %), got {item!r}; write e.g. '{metric}>=0.9'"
             )
     elif value <= 0:
         raise BudgetError(

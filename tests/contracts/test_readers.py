@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 from PIL import Image
 
 from gossamer.data.dataset import READERS
@@ -19,6 +21,19 @@ class TestFolder(ReaderContract):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.new("RGB", (8, 8), (len(wanted) * 20, 0, 0)).save(path)
                 wanted[f"{label}/{inner}"] = label
+        return wanted
+
+
+class TestTable(ReaderContract):
+    name = "table"
+
+    def write(self, root):
+        wanted = {"1.png": "river", "in/2.jpg": "forêt dense", "in/3.png": 'a "quoted" one', "4.png": "river"}
+        for path in wanted:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8)).save(root / path)
+        with (root / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["file", "label"], *wanted.items()])
         return wanted
 
 

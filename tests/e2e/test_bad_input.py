@@ -79,7 +79,7 @@ class TestData:
 
     def test_a_file(self, refused, verb, extra, tmp_path):
         (tmp_path / "a.zip").write_bytes(b"PK")
-        refused("data is a folder of class folders, a.zip is a file", verb, "a.zip", *extra)
+        refused("data is a folder of class folders or a CSV table, a.zip is a file", verb, "a.zip", *extra)
 
     def test_an_unknown_demo(self, refused, verb, extra):
         refused("demo data are demo or demo:scenes, got 'demo:cats'", verb, "demo:cats", *extra)
@@ -97,7 +97,10 @@ class TestData:
             "latency<=0ms",
             "no network can have latency of 0 or less, got 'latency<=0ms'; give a value above 0",
         ),
-        ("speed<1", "unknown budget metric 'speed' in 'speed<1'; known: accuracy, latency"),
+        (
+            "speed<1",
+            "unknown budget metric 'speed' in 'speed<1'; known: accuracy, ap, ap50, f1, latency, macs, mae, map, memory, miou, params, pixel_accuracy, r2, rmse, size",
+        ),
         ("latencey<=1ms", "did you mean 'latency'?"),
         ("size<=1 lightyear", "unknown unit 'lightyear' for size; use B, kB, MB or GB"),
         ("latency<=5", "latency needs a unit (us, ms or s), got 'latency<=5'; write e.g. 'latency<=5ms'"),
@@ -119,14 +122,14 @@ def test_budgets(refused, pictures, tmp_path, within, message):
     [
         (("--on", "onnxruntme"), "unknown runtime 'onnxruntme'; did you mean 'onnxruntime'?"),
         (("--on", "tpu"), "unknown runtime 'tpu'; known: litert, onnxruntime, openvino"),
-        (("--threads", "0"), "threads is at least 1, got 0; use --threads 1"),
-        (("--minutes", "0"), "minutes is between 0.05 and 10,080 (a week), got 0; use --minutes 20"),
+        (("--threads", "0"), "threads is between 1 and 1,024, got 0; use e.g. --threads 1"),
+        (("--minutes", "0"), "minutes is between 0.05 and 10,080, got 0; use e.g. --minutes 20"),
         (("--minutes", "-3"), "minutes is between 0.05"),
         (("--minutes", "nan"), "minutes is between 0.05"),
-        (("--max-drop", "200%"), "max_drop is a share between 0 and 1 or a percentage, got '200%'"),
+        (("--max-drop", "200%"), "--max-drop is a share between 0 and 1 or a percentage, got '200%'"),
         (("--view", "side"), "--view is auto or aerial or ground, got 'side'"),
         (("--teacher", "me"), "--teacher is auto or none, got 'me'"),
-        (("--seed", "-1"), "seed is at least 0, got -1"),
+        (("--seed", "-1"), "seed is between 0 and 2,147,483,648, got -1; use e.g. --seed 1"),
         (("--resume",), "nothing to resume in run; leave out --resume, or name the run's folder with --out"),
         (
             ("--out", "taken"),

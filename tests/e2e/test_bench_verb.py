@@ -70,8 +70,8 @@ def test_tables(capsys, file, tmp_path, suffix):
     ("arguments", "message"),
     [
         ((SMALL, "--threads", "0"), "--threads is a list of whole numbers from 1, got '0'; write e.g. 1,2"),
-        ((SMALL, "--sort", "latencie"), "--sort is one of latency, macs, params, size, name, got 'latencie'; did you mean 'latency'?"),
-        ((SMALL, "--seconds", "0"), "--seconds is above 0, got 0"),
+        ((SMALL, "--sort", "latencie"), "--sort is latency or macs or params or size or name, got 'latencie'; did you mean 'latency'?"),
+        ((SMALL, "--seconds", "0"), "seconds is between 0.001 and 3,600, got 0; use e.g. --seconds 1"),
         ((SMALL, "--out", "t.xls"), "--out is a .csv, .md or .html file, got t.xls"),
         (("none.onnx",), "a model is a name, a bundle or a file, got none.onnx, which does not exist; check the path"),
         (("shufflenet_v9",), "the catalogue has no network 'shufflenet_v9'"),

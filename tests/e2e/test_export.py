@@ -25,11 +25,11 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     """A bundle that knows the colours."""
-    from gossamer.fit.train_run import train_network
+    import gossamer as gs
 
     out = tmp_path_factory.mktemp("export") / "trained"
     settings = ("batch=6", "learning_rate=0.01")
-    made = train_network(data, "shufflenet_v2_0.25", size=32, epochs=16, settings=settings, out=out)
+    made = gs.train(data, model="shufflenet_v2_0.25", size=32, epochs=16, set=settings, out=out)
     return made.bundle.folder
 
 
@@ -61,7 +61,7 @@ def test_one_bundle_holds_files_for_every_target(gossamer, data, trained, tmp_pa
         assert sha256(path) == file.sha256 == entry["sha256"]
         session = get_runtime(file.runtime).load(path, threads=1)
         assert json.loads(session.metadata["gossamer"])["labels"] == list(load(trained).labels)
-        assert session.run(np.zeros((1, 3, 32, 32), np.float32)).shape == (1, 3)
+        assert session.run(np.zeros((1, 3, 32, 32), np.float32))[0].shape == (1, 3)
     assert not (out / "work").exists()
     assert "int8" in (out / "report.html").read_text(encoding="utf-8")
     first = sorted(data.glob("*/*"))[0]

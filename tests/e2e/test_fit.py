@@ -15,6 +15,7 @@ import pytest
 from gossamer._files import sha256
 from gossamer.deploy.bundle import load
 from gossamer.deploy.predict import predict
+from gossamer.zoo.of_bundle import network_of
 
 pytestmark = pytest.mark.slow
 WITHIN = "latency<=200ms, params<=0.4M"
@@ -29,7 +30,7 @@ def test_it_is_done_and_says_so(tiny_run):
     assert "Traceback" not in tiny_run.stderr
     result = tiny_run.result
     assert set(result) == {
-        "met", "headline", "run", "bundle", "report", "model", "input", "precision", "file", "measured",
+        "met", "task", "headline", "run", "bundle", "report", "model", "input", "precision", "file", "measured",
     }  # fmt: skip
     assert set(result["measured"]) == {"accuracy", "interval", "latency", "size_bytes", "memory_bytes"}
     assert result["met"] is True
@@ -62,7 +63,7 @@ def test_the_bundle_holds_the_file_that_was_judged(tiny_run):
     assert bundle.labels == ('a "quoted" one', "field", "forêt dense")
     assert bundle.measured["accuracy"] == tiny_run.result["measured"]["accuracy"]
     assert bundle.measured["parity_agreement"] == 1.0
-    assert sum(p.numel() for p in bundle.network().parameters()) <= 400_000
+    assert sum(p.numel() for p in network_of(bundle).parameters()) <= 400_000
     assert {"MODEL_CARD.md", "report.html"} <= {p.name for p in bundle.folder.iterdir()}
 
 

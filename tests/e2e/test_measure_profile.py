@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gossamer.cost import roofline as module
+from gossamer.timing import roofline as module
 
 NETWORK = ("measure", "shufflenet_v2_0.25[:1]", "--input", "3x64x64")
 

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.conftest import write_coloured
 
 from gossamer.deploy.bundle import load
-from gossamer.deploy.metadata import read_metadata
+from gossamer.files.metadata import read_metadata
 
 pytestmark = pytest.mark.slow
 SUFFIX = {"openvino": ".onnx", "litert": ".tflite"}

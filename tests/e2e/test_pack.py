@@ -12,16 +12,17 @@ from safetensors.torch import save_file
 from tests.e2e.conftest import LABELS, write_coloured
 
 from gossamer._files import sha256
-from gossamer.compress.codebook.packed import pack, read_packed
 from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export
-from gossamer.fit.compress_config import CompressConfig
-from gossamer.fit.compress_run import compress
-from gossamer.nn.fuse import fuse
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.packed.tensors import pack, read_packed
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import last_layer
+from gossamer.runs.compress.config import CompressConfig
+from gossamer.runs.compress.run import compress_model
 from gossamer.testing.networks import enliven
 from gossamer.zoo.build import build
+from gossamer.zoo.of_bundle import network_of
 
 pytestmark = pytest.mark.slow
 NAME, SIDE = "mobilenet_v1_0.25", 32
@@ -66,9 +67,9 @@ def shipped(data, tmp_path_factory):
 def packed(data, shipped, tmp_path_factory):
     """The bundle pruned and packed to 6 bits, both within the guard."""
     config = CompressConfig(
-        model=str(shipped), data=str(data), methods=("prune:params=95%", "pack:bits=6"), max_drop=0.5
+        model=str(shipped), data=str(data), method=("prune:params=95%", "pack:bits=6"), max_drop=0.5
     )
-    return compress(config, out=tmp_path_factory.mktemp("pack") / "run")
+    return compress_model(config, out=tmp_path_factory.mktemp("pack") / "run")
 
 
 def test_the_bundle_holds_the_packed_file(packed):
@@ -83,23 +84,25 @@ def test_the_bundle_holds_the_packed_file(packed):
     assert (told["size_bytes"], told["sha256"]) == (small.size_bytes, small.sha256)
     assert 0 < told["graph_bytes"] < 3000
     metadata = read_packed(file).metadata
-    assert set(metadata) == {"task", "labels", "input", "spec", "gossamer"}
+    assert set(metadata) == {
+        "version", "task", "labels", "input", "model", "precision", "outputs", "gossamer",
+    }  # fmt: skip
     assert metadata["labels"] == list(LABELS)
-    assert metadata["spec"]["name"] == NAME
+    assert metadata["model"]["name"] == NAME
     assert f"{small.size_bytes / 1e6:.3f} MB packed" in packed.headline
 
 
 def test_network_bundle_and_file_say_the_same(packed, gossamer, data):
-    network, folder = packed.bundle.network(), packed.bundle.folder
+    network, folder = network_of(packed.bundle), packed.bundle.folder
     state = network.state_dict()
     for name, tensor in read_packed(folder / "deploy/packed/model.gsm").tensors.items():
         assert np.array_equal(tensor, state[name].numpy()), name
     documents = []
-    for model in (folder, folder / "deploy/packed/model.gsm"):
-        code, out, err = gossamer("predict", model, data, "--json")
+    for model in ((folder,), (folder, "--on", "packed"), (folder / "deploy/packed/model.gsm",)):
+        code, out, err = gossamer("predict", model[0], data, "--json", *model[1:])
         assert (code, err) == (0, "")
         documents.append(json.loads(out))
-    assert documents[0] == documents[1]
+    assert documents[0] == documents[1] == documents[2]
     assert len(documents[0]) == 36
 
 
@@ -109,7 +112,7 @@ def test_a_packed_bundle_is_packed_again_without_loss(packed, gossamer, tmp_path
     )
     assert code == 0
     again = bundle.load(tmp_path / "run" / "bundle")
-    before, after = packed.bundle.network().state_dict(), again.network().state_dict()
+    before, after = network_of(packed.bundle).state_dict(), network_of(again).state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     sizes = [each.files[1].size_bytes for each in (packed.bundle, again)]
     assert sizes[1] <= 1.03 * sizes[0]
@@ -135,7 +138,7 @@ def test_no_drop_allowed_keeps_layers_exact(shipped, data, gossamer, tmp_path):
     assert (code, step["met"]) == (1, False)
     assert "the best network is saved" in err
     assert step["metric"][0] >= step["metric"][1]
-    before, after = (fuse(bundle.load(each).network()).state_dict() for each in (shipped, out / "bundle"))
+    before, after = (fuse(network_of(bundle.load(each))).state_dict() for each in (shipped, out / "bundle"))
     refused = {each["part"] for each in step["refused"]}
     assert refused
     for part in refused:

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from gossamer.deploy.runtimes import RUNTIMES
 from gossamer.zoo.catalogue import CATALOGUE
 
 MEASURE = [
@@ -65,7 +66,7 @@ def test_check_in_words(gossamer, coloured, tmp_path):
 def test_doctor(document):
     found = document("doctor")
     assert set(found) == {"machine", "versions", "runtimes", "missing"}
-    assert found["runtimes"] == {"onnxruntime": "ready", "openvino": "ready", "litert": "ready"}
+    assert found["runtimes"] == dict.fromkeys(RUNTIMES, "ready")
     assert found["versions"]["gossamer"]
     assert "training" not in found["missing"]
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gossamer.compress.channels import find_channels
 from gossamer.compress.prune.apply import apply_pruning, check_pruned
 from gossamer.compress.prune.prunable import Prunable
+from gossamer.compress.trace.channels import find_channels
 from gossamer.cost.meter import measure
 
 SHAPE = (1, 3, 12, 12)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gossamer.compress.codebook.bytestream import ByteReader, ByteWriter
-from gossamer.compress.codebook.integers import (
+from gossamer.deploy.runtimes.packed.bytestream import ByteReader, ByteWriter
+from gossamer.deploy.runtimes.packed.integers import (
     CODERS,
     put_numbers,
     put_sparse,
@@ -17,8 +17,8 @@ from gossamer.compress.codebook.integers import (
     take_numbers,
     take_sparse,
 )
-from gossamer.compress.codebook.packed import pack, parse, unpack
-from gossamer.compress.codebook.settings import PackPlan, TensorPlan
+from gossamer.deploy.runtimes.packed.settings import PackPlan, TensorPlan
+from gossamer.deploy.runtimes.packed.tensors import pack, parse, unpack
 from gossamer.errors import BundleError
 
 CODER = st.sampled_from(sorted(CODERS))

@@ -10,7 +10,7 @@ from torch import nn
 
 from gossamer.cost.meter import measure
 from gossamer.nn.blocks import DepthwiseSeparable, GhostModule, InvertedResidual, RepConv
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.layers import ConvNormAct
 from gossamer.nn.network import Network, Stage, classifier
 

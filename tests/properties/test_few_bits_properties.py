@@ -12,8 +12,8 @@ from torch import nn
 from gossamer.compress.quantize.qat_apply import apply_bits, best_step
 from gossamer.compress.quantize.qat_codes import bake, codes, decode
 from gossamer.compress.quantize.qat_plan import plan_bits
+from gossamer.nn.edits.quantize import quantize_layers, quantized_layers, read_bits, written_bits
 from gossamer.nn.layer_bits import KINDS, LayerBits
-from gossamer.nn.quantize import quantize_layers, quantized_layers, read_bits, written_bits
 from gossamer.nn.quantizers import (
     apot_codes,
     apot_levels,

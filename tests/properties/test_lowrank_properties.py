@@ -15,7 +15,7 @@ from gossamer.compress.lowrank.moments import second_moments
 from gossamer.compress.lowrank.options import factor_costs, options_of
 from gossamer.compress.lowrank.plan import FactorPlan, Factors
 from gossamer.cost.meter import measure
-from gossamer.nn.factorise import KINDS, full_ranks, make_factors
+from gossamer.nn.edits.factorise import KINDS, full_ranks, make_factors
 
 SIDE = 13
 

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossamer.deploy.runtimes.litert import _real, _stored
-from gossamer.deploy.tflite_file import read_metadata_props, write_metadata
+from gossamer.deploy.runtimes.litert.run import _real, _stored
+from gossamer.files.tflite import read_metadata_props, write_metadata
 
 scales = st.floats(2**-10, 8, width=32)
 documents = st.dictionaries(

@@ -58,7 +58,7 @@ def test_classes_are_shared_out_within_one_picture(labels, seed):
     split = split_dataset(dataset, seed=seed)
     totals = Counter(labels)
     for name, share in SHARES.items():
-        counted = Counter(dataset.samples[i].label for i in split.of(name))
+        counted = Counter(dataset.samples[i].target for i in split.of(name))
         for label, total in totals.items():
             assert abs(counted[label] - share * total) <= 1.0 + 1e-9
 
@@ -85,7 +85,7 @@ def test_the_order_of_samples_and_ties_has_no_influence(case, seed, random):
 def test_given_validation_and_test_pictures_never_move(labels, given_splits, seed):
     dataset = _dataset(labels)
     samples = tuple(
-        Sample(s.path, s.label, None, g) for s, g in zip(dataset.samples, given_splits, strict=False)
+        Sample(s.path, s.target, None, g) for s, g in zip(dataset.samples, given_splits, strict=False)
     )
     split = split_dataset(dataset.keep(samples), seed=seed)
     for i, sample in enumerate(samples):

@@ -30,7 +30,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "-o",
         ],
     ),
-    "check": (["data"], ["--bands", "--debug", "--groups", "--json", "--on-bad", "--seed"]),
+    "check": (["data"], ["--bands", "--debug", "--groups", "--json", "--on-bad", "--seed", "--split-seed"]),
     "compress": (
         ["model"],
         [
@@ -50,6 +50,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--plan",
             "--resume",
             "--seed",
+            "--split-seed",
             "--threads",
             "--view",
         ],
@@ -69,6 +70,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--out",
             "--resume",
             "--seed",
+            "--split-seed",
             "--threads",
             "--to",
             "--view",
@@ -89,6 +91,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--out",
             "--resume",
             "--seed",
+            "--split-seed",
             "--teacher",
             "--threads",
             "--view",
@@ -146,10 +149,12 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--out",
             "--print-recipe",
             "--recipe",
+            "--resize",
             "--resume",
             "--seed",
             "--set",
             "--size",
+            "--split-seed",
             "--strategy",
             "--teacher",
             "--threads",
@@ -221,6 +226,7 @@ def test_no_verb_shows_the_help(capsys):
         (["fit", "x", "--within"], "Option '--within' requires an argument"),
         (["fit", "x", "--within", "size<=1MB", "--threads", "two"], "Invalid value for '--threads'"),
         (["zoo", "--jsn"], "No such option: --jsn"),
+        (["fitt"], "No such command 'fitt'. Did you mean 'fit'?"),
     ],
 )
 def test_bad_usage_is_one_line(arguments, message, capsys):

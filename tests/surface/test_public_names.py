@@ -15,15 +15,20 @@ PUBLIC = [
     "InputContract",
     "ModelSpec",
     "__version__",
+    "bench",
     "build",
     "check",
+    "compress",
+    "export",
     "fit",
     "fuse",
     "load",
     "measure",
+    "network_of",
     "predict",
     "prune",
-    "train_network",
+    "report",
+    "train",
 ]
 
 

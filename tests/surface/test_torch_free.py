@@ -10,58 +10,45 @@ from PIL import Image
 from safetensors.torch import save_file
 from without_torch import gossamer, python
 
-from gossamer.cli import app
-from gossamer.compress.codebook.graph import split_graph
-from gossamer.compress.codebook.packed import write_packed
+from gossamer.cli import VERBS
 from gossamer.deploy import bundle
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.onnx_file import write_metadata
-from gossamer.deploy.runtimes import get_runtime
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes import RUNTIMES, get_runtime
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.packed.graph import split_graph
+from gossamer.deploy.runtimes.packed.tensors import write_packed
+from gossamer.files.onnx import write_metadata
 from gossamer.testing.networks import tiny_networks
 from gossamer.types import Size
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.counted import counted
 from gossamer.zoo.spec import ModelSpec
 
-VERBS = [command.name for command in app.registered_commands]
 SHELL = [
     "gossamer",
     "gossamer._files",
     "gossamer._machine",
     "gossamer.cli",
-    "gossamer.compress.codebook.graph",
-    "gossamer.compress.codebook.packed",
-    "gossamer.compress.codebook.session",
     "gossamer.compress.codebook.steps",
     "gossamer.compress.order",
-    "gossamer.compress.precision",
-    "gossamer.compress.quantize.litert_post_training",
-    "gossamer.compress.quantize.onnx_floats",
-    "gossamer.compress.quantize.onnx_post_training",
-    "gossamer.compress.quantize.openvino_post_training",
-    "gossamer.compress.quantize.post_training_checks",
-    "gossamer.compress.quantize.verdict",
-    "gossamer.cost._node_times",
+    "gossamer.runs.choice",
     "gossamer.cost.block_formulas",
-    "gossamer.cost.energy",
+    "gossamer.timing.energy",
     "gossamer.cost.figures",
     "gossamer.cost.file_count",
     "gossamer.cost.formulas",
-    "gossamer.cost.latency",
-    "gossamer.cost.latency_table",
-    "gossamer.cost.memory",
+    "gossamer.timing.latency",
+    "gossamer.timing.table.latency_table",
+    "gossamer.timing.memory",
     "gossamer.cost.onnx_count",
-    "gossamer.cost.predictor",
-    "gossamer.cost.profile",
-    "gossamer.cost.profile_openvino",
-    "gossamer.cost.profilers",
-    "gossamer.cost.roofline",
+    "gossamer.timing.table.predictor",
+    "gossamer.timing.profilers",
+    "gossamer.timing.roofline",
     "gossamer.data.bands",
     "gossamer.data.cache",
     "gossamer.data.check",
     "gossamer.data.dataset",
-    "gossamer.data.folder",
+    "gossamer.data.readers.folder",
     "gossamer.data.pictures",
     "gossamer.data.scan",
     "gossamer.data.scenes",
@@ -72,25 +59,40 @@ SHELL = [
     "gossamer.deploy.kernels.reference",
     "gossamer.deploy.kernels.shift",
     "gossamer.deploy.kernels.weights",
-    "gossamer.deploy.metadata",
-    "gossamer.deploy.onnx_file",
     "gossamer.deploy.predict",
     "gossamer.deploy.runtimes",
-    "gossamer.deploy.runtimes.litert",
-    "gossamer.deploy.runtimes.onnxruntime",
-    "gossamer.deploy.runtimes.openvino",
-    "gossamer.deploy.tflite_file",
+    "gossamer.deploy.runtimes.convert",
+    "gossamer.deploy.runtimes.int8_checks",
+    "gossamer.deploy.runtimes.litert.int8",
+    "gossamer.deploy.runtimes.litert.run",
+    "gossamer.deploy.runtimes.node_times",
+    "gossamer.deploy.runtimes.onnxruntime.floats",
+    "gossamer.deploy.runtimes.onnxruntime.int8",
+    "gossamer.deploy.runtimes.onnxruntime.post_training",
+    "gossamer.deploy.runtimes.onnxruntime.profile",
+    "gossamer.deploy.runtimes.onnxruntime.run",
+    "gossamer.deploy.runtimes.openvino.int8",
+    "gossamer.deploy.runtimes.openvino.profile",
+    "gossamer.deploy.runtimes.openvino.run",
+    "gossamer.deploy.runtimes.packed.graph",
+    "gossamer.deploy.runtimes.packed.run",
+    "gossamer.deploy.runtimes.packed.tensors",
+    "gossamer.deploy.runtimes.parts",
+    "gossamer.deploy.runtimes.reference.run",
     "gossamer.errors",
+    "gossamer.files.metadata",
+    "gossamer.files.onnx",
+    "gossamer.files.tflite",
     "gossamer.fit.api",
     "gossamer.fit.config",
-    "gossamer.fit.folder",
-    "gossamer.fit.reporter",
+    "gossamer.runs.folder",
+    "gossamer.runs.reporter",
     "gossamer.report.charts",
     "gossamer.report.document",
     "gossamer.report.html",
     "gossamer.report.matrix",
     "gossamer.report.svg",
-    "gossamer.tasks.classify.metrics",
+    "gossamer.tasks.classify.confusion",
     "gossamer.testing",
     "gossamer.types",
     "gossamer.zoo.catalogue",
@@ -190,7 +192,7 @@ def test_doctor():
     result = gossamer("doctor", "--json")
     assert (result.returncode, result.stderr) == (0, "")
     document = json.loads(result.stdout)
-    assert document["runtimes"] == {"onnxruntime": "ready", "openvino": "ready", "litert": "ready"}
+    assert document["runtimes"] == dict.fromkeys(RUNTIMES, "ready")
     assert document["missing"]["training"] == (
         "torch, torchvision, lightning, tensorboard not installed; pip install 'gossamer[train]'"
     )

@@ -1,18 +1,66 @@
-"""The command line: one file a verb. Importing it loads neither torch nor numpy."""
+"""The command line: one file a verb, imported when it is asked for. Importing it loads neither torch nor numpy."""
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import typer
+import typer.core
+import typer.main
+from typer.models import CommandInfo
 
-from gossamer.cli import bench, check, compress, doctor, export, fit, measure, predict, report, train, zoo
 from gossamer.cli._common import run
+from gossamer.cli._help import GroupedCommand
 
-__all__ = ["app", "main"]
+__all__ = ["VERBS", "app", "main"]
+
+VERBS = (
+    "fit",
+    "check",
+    "doctor",
+    "zoo",
+    "train",
+    "compress",
+    "export",
+    "measure",
+    "bench",
+    "predict",
+    "report",
+)
+"""In the order of the help; `gossamer.cli.NAME` holds `NAME_verb`."""
+
+
+class _Commands(Mapping[str, Any]):
+    """Name -> command, loaded when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in VERBS:
+            raise KeyError(name)
+        callback = getattr(importlib.import_module(f"gossamer.cli.{name}"), f"{name}_verb")
+        info = CommandInfo(name=name, cls=GroupedCommand, callback=callback)
+        return typer.main.get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+class _Verbs(typer.core.TyperGroup):
+    """Knows every verb by name and loads the one that is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()  # type: ignore[assignment]  # nothing is added to it
+
 
 app = typer.Typer(
     name="gossamer",
+    cls=_Verbs,
     help="From your pictures and a device budget to a deployed lightweight network, every number measured on the file that ships.",
     no_args_is_help=True,
     add_completion=False,
@@ -20,17 +68,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fit")(fit.fit_verb)
-app.command("check")(check.check_verb)
-app.command("doctor")(doctor.doctor_verb)
-app.command("zoo")(zoo.zoo_verb)
-app.command("train")(train.train_verb)
-app.command("compress")(compress.compress_verb)
-app.command("export")(export.export_verb)
-app.command("measure")(measure.measure_verb)
-app.command("bench")(bench.bench_verb)
-app.command("predict")(predict.predict_verb)
-app.command("report")(report.report_verb)
 
 
 @app.callback(invoke_without_command=True)

@@ -15,16 +15,10 @@ from gossamer.errors import GossamerError
 
 __all__ = [
     "DebugOption",
-    "GroupsOption",
     "JsonOption",
-    "OnBadOption",
-    "OnlineOption",
     "OutOption",
     "ResumeOption",
-    "RuntimeOption",
     "SeedOption",
-    "ThreadsOption",
-    "ViewOption",
     "one_of",
     "print_json",
     "print_lines",
@@ -51,18 +45,6 @@ DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
 ]
 
-RuntimeOption = Annotated[str, typer.Option("--on", help="Runtime of the exported file.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", help="Threads of the deployed network.")]
-OnBadOption = Annotated[str, typer.Option("--on-bad", help="Bad pictures: skip or stop.")]
-GroupsOption = Annotated[
-    str | None,
-    typer.Option("--groups", help="Keep together: folder, or FILE.csv:COLUMN with a file column."),
-]
-BandsOption = Annotated[
-    str, typer.Option("--bands", help="auto, rgb, all, or names and numbers such as B4,B3,B8.")
-]
-ViewOption = Annotated[str, typer.Option("--view", help="auto, aerial (no up) or ground.")]
-OnlineOption = Annotated[bool, typer.Option("--online", help="Weights may be fetched from public hubs.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gossamer.errors import GossamerError
 
 if TYPE_CHECKING:
-    from gossamer.cost.profile import NodeTime, Profile
-    from gossamer.cost.roofline import NodeBound, Roofline
+    from gossamer.deploy.runtimes.node_times import NodeTime, Profile
+    from gossamer.timing.roofline import NodeBound, Roofline
 
 __all__ = ["check_picture", "profile_lines", "roofline_lines", "write_picture"]
 
@@ -20,6 +20,20 @@ _NAME = 40
 
 def profile_lines(profile: Profile, counted_macs: int) -> Iterator[str]:
     """Where the time goes: by operator, then the slowest nodes."""
+    yield from _run_lines(profile, counted_macs)
+    yield ""
+    yield f"{'operator':22} {'nodes':>5} {'ms':>9} {'share':>7} {'macs':>14} {'bytes':>12} {'GMAC/s':>7} {'GB/s':>6}"
+    for total in profile.operators():
+        yield (
+            f"{total.kind:22} {total.nodes:>5} {total.ms:>9.3f} {100 * total.share:>5.1f} % {total.macs:>14,} "
+            f"{total.bytes_moved:>12,} {_rate(total.macs, total.ms):>7} {_rate(total.bytes_moved, total.ms):>6}"
+        )
+    yield ""
+    yield from _nodes(profile)
+
+
+def _run_lines(profile: Profile, counted_macs: int) -> Iterator[str]:
+    """What ran, and what of it is not known."""
     macs = sum(node.macs for node in profile.nodes)
     yield (
         f"{len(profile.nodes)} nodes ran in {profile.ms:.2f} ms (median of the faster half of {profile.runs} runs, "
@@ -34,15 +48,6 @@ def profile_lines(profile: Profile, counted_macs: int) -> Iterator[str]:
         yield f"{len(unmatched)} nodes belong to no layer: {kinds} ({100 * share:.1f} % of the time)"
     if profile.uncounted:
         yield f"macs not counted: {', '.join(profile.uncounted)}"
-    yield ""
-    yield f"{'operator':22} {'nodes':>5} {'ms':>9} {'share':>7} {'macs':>14} {'bytes':>12} {'GMAC/s':>7} {'GB/s':>6}"
-    for total in profile.operators():
-        yield (
-            f"{total.kind:22} {total.nodes:>5} {total.ms:>9.3f} {100 * total.share:>5.1f} % {total.macs:>14,} "
-            f"{total.bytes_moved:>12,} {_rate(total.macs, total.ms):>7} {_rate(total.bytes_moved, total.ms):>6}"
-        )
-    yield ""
-    yield from _nodes(profile)
 
 
 def _nodes(profile: Profile) -> Iterator[str]:

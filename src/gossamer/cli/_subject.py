@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gossamer.cost.figures import Cost
-    from gossamer.deploy.contract import InputContract
 
-__all__ = ["Subject", "at_sizes", "input_shape", "load_network", "plain_contract", "subject_of"]
+__all__ = ["Subject", "at_sizes", "subject_of"]
 
 
 class Subject(NamedTuple):
@@ -37,12 +35,15 @@ class Subject(NamedTuple):
         if self.path is not None:
             return self.path
         from gossamer.deploy.runtimes import get_runtime
-        from gossamer.deploy.runtimes.onnxruntime import export
 
         Path(folder).mkdir(parents=True, exist_ok=True)
         path = Path(folder, f"model{get_runtime(runtime_name).suffix}")
+        from gossamer.runs.plain import plain_contract
+
         contract = plain_contract(self.shape)
         if names:
+            from gossamer.deploy.runtimes.onnxruntime.export import export
+
             export(self.network, contract, path, names=True)
         else:
             get_runtime(runtime_name).export(self.network, contract, path)
@@ -52,12 +53,13 @@ class Subject(NamedTuple):
 def _file_subject(path: Path, input: str | None) -> Subject:
     from gossamer.cost.onnx_count import count_onnx
     from gossamer.errors import GossamerError
+    from gossamer.runs.model_config import parse_input
 
     if not path.is_file():
         raise GossamerError(
             f"a model is a name, a bundle or a file, got {path}, which does not exist; check the path"
         )
-    cost = count_onnx(path, None if input is None else (1, *input_shape(input)))
+    cost = count_onnx(path, None if input is None else (1, *parse_input(input)))
     return Subject(str(path), cost, cost.input[1:], path=path)
 
 
@@ -69,56 +71,14 @@ def _network_subject(model: str, input: str | None, seed: int, *, fused: bool = 
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("measuring a network", "torch", "train")
     from gossamer.cost.meter import measure
+    from gossamer.runs.plain import load_network
 
     network, shape = load_network(model, input, seed)
     if fused:
-        from gossamer.nn.fuse import fuse
+        from gossamer.nn.edits.fuse import fuse
 
         network = fuse(network)
     return Subject(model, measure(network, (1, *shape)), shape, network=network)
-
-
-def load_network(model: str, input: str | None, seed: int) -> tuple[Any, tuple[int, int, int]]:
-    """The network of a name or a bundle folder, and the shape (bands, H, W) it is looked at with."""
-    from gossamer.deploy.bundle import load
-    from gossamer.zoo.build import build
-    from gossamer.zoo.catalogue import CATALOGUE
-    from gossamer.zoo.spec import parse_model
-
-    if (Path(model) / "model.json").is_file():
-        bundle = load(model)
-        shape = bundle.contract.shape[1:] if input is None else input_shape(input)
-        return bundle.network(), shape
-    spec, _ = parse_model(model)
-    size = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
-    shape = (3, size, size) if input is None else input_shape(input)
-    return build(model, seed=seed, in_channels=None if shape[0] == 3 else shape[0]), shape
-
-
-def input_shape(text: str) -> tuple[int, int, int]:
-    """(bands, H, W) of `3x224x224`.
-
-    Raises:
-        GossamerError: it reads otherwise.
-    """
-    from gossamer.errors import GossamerError
-
-    try:
-        bands, height, width = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        bands = height = width = 0
-    if min(bands, height, width) < 1:
-        raise GossamerError(f"--input is BANDSxHEIGHTxWIDTH, got {text!r}; write e.g. 3x224x224")
-    return bands, height, width
-
-
-def plain_contract(shape: Sequence[int]) -> InputContract:
-    """A contract that leaves its values as they are, for a network that is only timed."""
-    from gossamer.deploy.contract import InputContract
-    from gossamer.types import Size
-
-    bands = tuple(f"band {i + 1}" for i in range(shape[0]))
-    return InputContract(Size(shape[1], shape[2]), bands, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])
 
 
 def subject_of(model: str, input: str | None, seed: int, *, fused: bool = False) -> Subject:

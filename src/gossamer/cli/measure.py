@@ -255,8 +255,8 @@ def _latencies(subjects: Sequence[Subject], runtime_name: str, threads: int) -> 
 
     import numpy as np
 
-    from gossamer.cost.latency import measure_latency
     from gossamer.deploy.runtimes import get_runtime
+    from gossamer.timing.latency import measure_latency
 
     runtime = get_runtime(runtime_name)
     runs = {}
@@ -279,13 +279,13 @@ def _latencies(subjects: Sequence[Subject], runtime_name: str, threads: int) -> 
 
 def _checked_runtime(latency: str | None, threads: int, profiled: bool, limited: bool, on: str) -> str | None:
     """The runtime to time, the profile's beside a profile; what cannot be is said before anything is measured."""
-    from gossamer.cost.profilers import get_profiler
     from gossamer.deploy.runtimes import get_runtime
     from gossamer.errors import GossamerError
+    from gossamer.timing.profilers import subject_of
 
     if threads < 1:
         raise GossamerError(f"threads must be at least 1, got {threads}; write e.g. --threads 1")
-    get_profiler(on)
+    subject_of(on)
     if limited and on != "onnxruntime":
         raise GossamerError(f"--roofline is taken on onnxruntime, got --on {on}; leave it out")
     if latency is None:
@@ -305,11 +305,11 @@ def _profile(
     import tempfile
 
     from gossamer.cli._profile_tables import profile_lines, roofline_lines
-    from gossamer.cost.profilers import get_profiler, profile_on
-    from gossamer.cost.roofline import peaks, roofline
+    from gossamer.timing.profilers import profile_on, subject_of
+    from gossamer.timing.roofline import peaks, roofline
 
     with tempfile.TemporaryDirectory(prefix="gossamer-measure-") as folder:
-        of_network = get_profiler(on).takes == "network"
+        of_network = subject_of(on) == "network"
         thing = subject.network if of_network else subject.file(folder, "onnxruntime", names=True)
         profile = profile_on(
             on, thing or subject.path, shape=(1, *subject.shape), threads=threads, layers=subject.layers
@@ -338,8 +338,8 @@ CALIBRATED_ON = (
 
 
 def _checked_precision(precision: str, predicted: bool) -> Precision:
-    from gossamer.cost.block_times import PRECISIONS
     from gossamer.errors import GossamerError, nearest
+    from gossamer.timing.table.block_times import PRECISIONS
 
     if precision not in PRECISIONS:
         raise GossamerError(
@@ -354,9 +354,9 @@ def _prediction(
     subject: Subject, threads: int, precision: Precision, file: Path | None, calibrated: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """(the prediction as JSON, its lines); blocks that the table lacks are timed now."""
-    from gossamer.cost.latency_table import LatencyTable, Platform, default_path
-    from gossamer.cost.predictor import calibrate, predict
     from gossamer.errors import GossamerError
+    from gossamer.timing.table.latency_table import LatencyTable, Platform, default_path
+    from gossamer.timing.table.predictor import calibrate, predict
     from gossamer.zoo.build import build
     from gossamer.zoo.catalogue import CATALOGUE
 

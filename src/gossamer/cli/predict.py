@@ -36,12 +36,9 @@ def predict_verb(
 ) -> int:
     """Print labels with scores; a picture that cannot be read is named and does not stop the rest."""
     from gossamer.deploy.predict import Predictor, find_pictures
-    from gossamer.errors import DataError, GossamerError
+    from gossamer.errors import DataError
 
-    if top < 1 or (threads is not None and threads < 1):
-        raise GossamerError(f"--top and --threads are at least 1, got {top} and {threads}")
-    if out is not None and out.suffix not in (".csv", ".json"):
-        raise GossamerError(f"--out is a .csv or .json file, got {out}")
+    _check(top, threads, out)
     predictor = Predictor(model, threads=threads, on=on)
     predictions: list[Prediction] = []
     listening = not json
@@ -54,10 +51,19 @@ def predict_verb(
     if not predictions:
         raise DataError(f"no pictures in {', '.join(inputs)}; give pictures or folders that hold some")
     if out is not None:
-        _write(out, predictions)
+        _write(out, predictor.columns, predictions)
     if json:
         print_json([p.to_json() for p in predictions])
     return 2 if all(p.error is not None for p in predictions) else 0
+
+
+def _check(top: int, threads: int | None, out: Path | None) -> None:
+    from gossamer.errors import GossamerError
+
+    if top < 1 or (threads is not None and threads < 1):
+        raise GossamerError(f"--top and --threads are at least 1, got {top} and {threads}")
+    if out is not None and out.suffix not in (".csv", ".json"):
+        raise GossamerError(f"--out is a .csv or .json file, got {out}")
 
 
 def _printed(prediction: Prediction) -> bool:
@@ -74,13 +80,12 @@ def _printed(prediction: Prediction) -> bool:
 def _line(prediction: Prediction) -> str:
     if prediction.error is not None:
         return f"{prediction.file}  not read: {prediction.error}"
-    classes = "  ".join(
-        f"{label} {score:.3f}" for label, score in zip(prediction.labels, prediction.scores, strict=True)
-    )
-    return f"{prediction.file}  {classes}"
+    pairs = zip(prediction.labels, prediction.scores, strict=True)
+    told = "  ".join(f"{label} {score:.3f}" for label, score in pairs)
+    return f"{prediction.file}  {told or '(no label)'}"
 
 
-def _write(out: Path, predictions: list[Prediction]) -> None:
+def _write(out: Path, columns: tuple[str, ...], predictions: list[Prediction]) -> None:
     import csv
     import io
 
@@ -91,9 +96,8 @@ def _write(out: Path, predictions: list[Prediction]) -> None:
         return
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
-    rows.writerow(["file", "label", "score", "error"])
+    rows.writerow(["file", *columns, "error"])
     for p in predictions:
-        rows.writerow(
-            [p.file, p.labels[0] if p.labels else "", f"{p.scores[0]:.6f}" if p.scores else "", p.error or ""]
-        )
+        row = {} if p.answer is None else p.answer.row
+        rows.writerow([p.file, *(row.get(name, "") for name in columns), p.error or ""])
     write_text(out, buffer.getvalue())

@@ -9,6 +9,7 @@ import typer
 from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines, say
 
 if TYPE_CHECKING:
+    from gossamer.nn.network import Network
     from gossamer.zoo.rows import Row
 
 __all__ = ["zoo_verb"]
@@ -94,6 +95,18 @@ def _show_one(name: str, json: bool) -> None:
         print_lines(network_lines(found, stages))
 
 
+def _walked(network: Network, image: Any) -> tuple[list[tuple[str, Any]], list[Any]]:
+    """(the parts by name, stem to head; what each gives)."""
+    parts: list[tuple[str, Any]] = [("stem", network.stem)]
+    outputs = [network.stem(image)]
+    for index, stage in enumerate(network.stages):
+        parts.append((f"stages.{index}", stage))
+        outputs.append(network.run_stage(stage, outputs[-1], image))
+    parts.append(("head", network.head))
+    outputs.append(network.head(outputs[-1]))
+    return parts, outputs
+
+
 def _stages(row: Row) -> list[dict[str, Any]] | None:
     """What each part of the network gives and costs, stem to head; None (and a word on it) without torch."""
     import importlib.util
@@ -112,13 +125,7 @@ def _stages(row: Row) -> list[dict[str, Any]] | None:
         network = build(row.name).eval()
         assert isinstance(network, Network)
         image = torch.empty(shape)
-        parts: list[tuple[str, Any]] = [("stem", network.stem)]
-        outputs = [network.stem(image)]
-        for index, stage in enumerate(network.stages):
-            parts.append((f"stages.{index}", stage))
-            outputs.append(network.run_stage(stage, outputs[-1], image))
-        parts.append(("head", network.head))
-        outputs.append(network.head(outputs[-1]))
+        parts, outputs = _walked(network, image)
     layers = measure(network, shape).layers
     found = []
     for (name, part), output in zip(parts, outputs, strict=True):

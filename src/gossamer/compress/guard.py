@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from gossamer.errors import GossamerError
+from gossamer.types import within
 
 __all__ = ["Guarded", "Refused", "guarded"]
 
@@ -57,7 +58,8 @@ class _Trials:
 
     make: Callable[[Sequence[str]], nn.Module]
     metric: Metric
-    limit: float
+    start: float
+    max_drop: float
     best: nn.Module
     score: float
     parts: tuple[str, ...] = ()
@@ -72,9 +74,13 @@ class _Trials:
         score = self.metric(network)
         self.count += 1
         self.known[key] = score
-        if score >= self.limit and len(parts) > len(self.parts):
+        if self.allows(score) and len(parts) > len(self.parts):
             self.best, self.score, self.parts = network, score, key
         return score
+
+    def allows(self, score: float) -> bool:
+        """Whether a network of that score lost no more than it may."""
+        return within(self.start - score, self.max_drop)
 
 
 def guarded(
@@ -100,15 +106,14 @@ def guarded(
             f"max_drop is a share from 0 to below 1, got {max_drop:g}; give e.g. 0.01 for a point"
         )
     start = _checked(metric(network)) if base is None else base
-    limit = start - max_drop - 1e-9
-    trials = _Trials(make, lambda made: _checked(metric(made)), limit, network, start)
-    if not parts or trials.measure(parts) >= limit:
+    trials = _Trials(make, lambda made: _checked(metric(made)), start, max_drop, network, start)
+    if not parts or trials.allows(trials.measure(parts)):
         return _done(trials, start, parts, {})
     reasons: dict[str, str] = {}
     alone: list[tuple[float, tuple[str, ...]]] = []
     for group in _groups(parts, max(1, evaluations - 2 - math.ceil(math.log2(len(parts) + 1)))):
         score = trials.measure(group)
-        if score < limit:
+        if not trials.allows(score):
             for part in group:
                 reasons[part] = f"alone loses {100 * (start - score):.1f} points" + (
                     "" if len(group) == 1 else f" together with {len(group) - 1} neighbours"
@@ -120,7 +125,7 @@ def guarded(
     while low < high:
         middle = (low + high + 1) // 2
         chosen = {part for _, group in alone[:middle] for part in group}
-        if trials.measure([part for part in parts if part in chosen]) >= limit:
+        if trials.allows(trials.measure([part for part in parts if part in chosen])):
             low = middle
         else:
             high = middle - 1

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 
 from gossamer.compress.prune.scores import Batches
+from gossamer.nn.objective import CLASS_SCORES, Objective
 from gossamer.nn.shaping import Shaping
 
 __all__ = ["Method", "Metric", "Plan", "Proposal", "TrainedMethod", "Work"]
@@ -36,6 +37,8 @@ class Work:
     on: str = "onnxruntime"
     threads: int = 1
     seed: int = 0
+    objective: Objective = CLASS_SCORES
+    """What the network's outputs stand for."""
     trains: bool = False
     """Whether training follows, so that what a method takes away may go step by step."""
     thorough: bool = True

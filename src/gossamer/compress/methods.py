@@ -6,32 +6,35 @@ the fields of its class.
 
 from __future__ import annotations
 
-import importlib
 import json
 import types
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from gossamer._table import Table
 from gossamer.compress.method import Method, Plan
 from gossamer.errors import GossamerError, nearest
+from gossamer.nn.edits import EDITS
 
 __all__ = ["METHODS", "parse_method", "read_plan"]
 
-METHODS: Mapping[str, str] = {
-    "prune": "gossamer.compress.prune.method:Prune",
-    "factorise": "gossamer.compress.lowrank.method:Factorise",
-    "slim": "gossamer.compress.sparse.method:Slim",
-    "sparsify": "gossamer.compress.sparse.method:Sparsify",
-    "auto": "gossamer.compress.auto.method:Auto",
-    "quantize": "gossamer.compress.quantize.method:Quantize",
-    "pack": "gossamer.compress.codebook.method:Pack",
-}
+METHODS = Table(
+    "method",
+    {
+        "prune": "gossamer.compress.prune.method:Prune",
+        "factorise": "gossamer.compress.lowrank.method:Factorise",
+        "slim": "gossamer.compress.sparse.method:Slim",
+        "sparsify": "gossamer.compress.sparse.method:Sparsify",
+        "auto": "gossamer.compress.ratios.method:Auto",
+        "quantize": "gossamer.compress.quantize.method:Quantize",
+        "pack": "gossamer.compress.codebook.method:Pack",
+    },
+)
 """Name -> where its class stands. A method is a frozen dataclass that is a `Method`."""
 
-_EDITS = ("prune", "factorise", "quantize", "pack", "sparsify")
-"""Methods whose plans are structural edits of the same name; ratios that `auto` finds are pruned."""
+_OF_WEIGHTS = ("pack", "sparsify")
+"""Methods whose plans change weights and no structure; ratios that `auto` finds are pruned."""
 _NOT_TYPED = ("name", "ambition")
 """Fields that are no settings of a person."""
 _UNITS = {"%": 0.01, "k": 1e3, "kB": 1e3, "K": 1e3, "M": 1e6, "MB": 1e6, "G": 1e9, "ms": 1.0}
@@ -48,8 +51,7 @@ def parse_method(text: str) -> Method:
         raise GossamerError(
             f"methods are {', '.join(METHODS)}; got {name!r}; {nearest(name, METHODS)}, as in prune:macs=50%"
         )
-    module, _, cls = METHODS[name].partition(":")
-    kind = getattr(importlib.import_module(module), cls)
+    kind = METHODS.load(name)
     hints = get_type_hints(kind)
     typed = (field.name for field in fields(kind) if field.name not in _NOT_TYPED)
     known = {name: hints[name] for name in typed}
@@ -81,8 +83,9 @@ def read_plan(file: Path) -> tuple[Method, Plan]:
         raise GossamerError(
             f"{file} is no plan ({type(error).__name__}: {error}); write one with gossamer compress --plan"
         ) from error
-    if edit not in _EDITS:
-        raise GossamerError(f"{file} holds the edit {edit!r}; plans of {' and '.join(_EDITS)} can be applied")
+    known = (*(name for name in EDITS if name in METHODS), *_OF_WEIGHTS)
+    if edit not in known:
+        raise GossamerError(f"{file} holds the edit {edit!r}; plans of {' and '.join(known)} can be applied")
     method = parse_method(edit)
     return method, method.read(document)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gossamer.cost.onnx_count import count_onnx
 
 if TYPE_CHECKING:
-    from gossamer.deploy.tflite_file import Operator
+    from gossamer.files.tflite import Operator
 
 __all__ = ["FileCount", "count_file"]
 
@@ -40,7 +40,7 @@ def count_file(path: Path) -> FileCount:
     if path.suffix != ".tflite":
         cost = count_onnx(path)
         return FileCount(tuple(cost.input), cost.params, cost.macs, tuple(cost.uncounted))
-    from gossamer.deploy.tflite_file import read_operators
+    from gossamer.files.tflite import read_operators
 
     operators = read_operators(path)
     return FileCount(

@@ -147,6 +147,20 @@ def _inputs(model: ModelProto) -> list[Any]:
     return [value for value in model.graph.input if value.name not in stored]
 
 
+def _fix(dims: Any, path: Path, input: Sequence[int]) -> None:
+    """Set an input's sides, in place, where those that the file has are the same."""
+    fixed = [d.dim_value if d.HasField("dim_value") else None for d in dims]
+    fits = len(fixed) == len(input) and all(
+        have in (None, want) for have, want in zip(fixed, input, strict=True)
+    )
+    if not fits:
+        raise ModelError(
+            f"{path} takes an input of {_shown(fixed)}, got {_shown(list(input))}; leave --input out or give that shape"
+        )
+    for dim, size in zip(dims, input, strict=True):
+        dim.dim_value = size
+
+
 def _with_shapes(model: ModelProto, path: Path, input: Sequence[int] | None) -> ModelProto:
     inputs = _inputs(model)
     if len(inputs) != 1:
@@ -156,16 +170,7 @@ def _with_shapes(model: ModelProto, path: Path, input: Sequence[int] | None) -> 
         )
     dims = inputs[0].type.tensor_type.shape.dim
     if input is not None:
-        fixed = [d.dim_value if d.HasField("dim_value") else None for d in dims]
-        fits = len(fixed) == len(input) and all(
-            have in (None, want) for have, want in zip(fixed, input, strict=True)
-        )
-        if not fits:
-            raise ModelError(
-                f"{path} takes an input of {_shown(fixed)}, got {_shown(list(input))}; leave --input out or give that shape"
-            )
-        for dim, size in zip(dims, input, strict=True):
-            dim.dim_value = size
+        _fix(dims, path, input)
         del model.graph.value_info[:]
     elif dims and not dims[0].HasField("dim_value"):
         dims[0].dim_value = 1  # an open batch is one picture

@@ -11,16 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gossamer.data.bands import Bands
 from gossamer.data.draws import Draws
 from gossamer.errors import GossamerError
+from gossamer.types import Size
 
-__all__ = ["COLOURS", "Augmentation", "View", "augment"]
+__all__ = ["COLOURS", "Augmentation", "Greys", "Moved", "View", "augment", "augment_raw"]
 
 View = Literal["ground", "aerial"]
 
@@ -80,21 +82,55 @@ class Augmentation:
             )
 
 
-def augment(pictures: Tensor, how: Augmentation, draws: Draws, *, size: int | None = None) -> Tensor:
+class Moved(NamedTuple):
+    """Augmented pictures, and where what they show was before: what targets with places go through as well."""
+
+    pictures: Tensor
+    """(B, bands, H, W)."""
+    places: Tensor
+    """(B, 3, 3): places in the new picture, x and y from -1 to 1, to places in the old one."""
+
+
+def augment(pictures: Tensor, how: Augmentation, draws: Draws, *, size: Size | None = None) -> Moved:
     """New pictures (B, bands, H, W), float 0 to 255, from float pictures of the same shape.
 
-    With `size` they come out as (B, bands, size, size), resampled in the same step as they are moved.
+    With `size` they come out of that size, resampled in the same step as they are moved.
     """
     drawn = [_drawn(draws, pictures) for _ in range(how.randaugment)]
-    moved = _move(pictures, how, draws, size, drawn)
+    moved, places = _move(pictures, how, draws, size, drawn)
     for operations, signs in drawn:
         moved = _operate(moved, operations, signs * how.magnitude / 10)
-    return _erase(_recolour(moved, how, draws), how, draws)
+    return Moved(_erase(_recolour(moved, how, draws), how, draws), places)
+
+
+class Greys(NamedTuple):
+    """What raw values are black and how many of them are a step of grey, (1, bands, 1, 1)."""
+
+    dark: Tensor
+    step: Tensor
+
+    @classmethod
+    def of(cls, bands: Bands | None) -> Greys | None:
+        """Those of named bands; None for bytes, which are greys already."""
+        if bands is None:
+            return None
+        low, high = (torch.tensor(each).view(1, -1, 1, 1) for each in (bands.low, bands.high))
+        return cls(low, (high - low) / 255)
+
+
+def augment_raw(
+    pictures: Tensor, how: Augmentation, draws: Draws, *, greys: Greys | None, size: Size | None = None
+) -> Moved:
+    """`augment` of raw values: bytes as they are, others by way of their greys."""
+    if greys is None:
+        return augment(pictures, how, draws, size=size)
+    moved = augment((pictures - greys.dark) / greys.step, how, draws, size=size)
+    return Moved(moved.pictures * greys.step + greys.dark, moved.places)
 
 
 def _move(
-    pictures: Tensor, how: Augmentation, draws: Draws, size: int | None, drawn: list[tuple[Tensor, Tensor]]
-) -> Tensor:
+    pictures: Tensor, how: Augmentation, draws: Draws, size: Size | None, drawn: list[tuple[Tensor, Tensor]]
+) -> Moved:
     moves = (draws.uniform(0, 1, pictures) < how.move).float()
     angle = moves * draws.uniform(-how.degrees, how.degrees, pictures) * (math.pi / 180)
     mirror = draws.uniform(0, 1, pictures).lt(0.5).float() * 2 - 1
@@ -107,9 +143,10 @@ def _move(
     theta = _affine(cos * mirror, -sin, shift_x, sin * mirror, cos, shift_y)
     for operations, signs in drawn:
         theta = theta @ _geometry(operations, signs * how.magnitude / 10, pictures)
-    shape = list(pictures.shape) if size is None else [*pictures.shape[:2], size, size]
+    shape = list(pictures.shape) if size is None else [*pictures.shape[:2], *size]
     grid = F.affine_grid(theta[:, :2], shape, align_corners=False)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    moved = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return Moved(moved, theta)
 
 
 def _affine(xx: Tensor, xy: Tensor, x: Tensor, yx: Tensor, yy: Tensor, y: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gossamer.data.pictures import MAX_PIXELS, fit_square, open_rgb, probe
+from gossamer.data.pictures import MAX_PIXELS, open_rgb, probe
 from gossamer.errors import DataError, MissingExtraError, nearest
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Bands",
     "Values",
     "find_bands",
-    "fit_square_values",
     "measure_bands",
     "open_values",
     "open_view",
@@ -209,12 +208,6 @@ def _check_size(path: Path, height: int, width: int) -> None:
         raise DataError(
             f"a picture may claim at most {MAX_PIXELS:,} pixels, {path} claims {width}x{height}; cut it into tiles first"
         )
-
-
-def fit_square_values(values: Values, size: int) -> Values:
-    """Scale the short side to `size` and cut the middle square, band by band: as `fit_square` does."""
-    bands = [np.asarray(fit_square(Image.fromarray(plane), size)) for plane in np.moveaxis(values, 2, 0)]
-    return np.stack(bands, 2)
 
 
 def open_view(path: Path, names: Sequence[str] | None) -> Image.Image:

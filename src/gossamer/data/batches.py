@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from gossamer.data.cache import Pixels
 
-__all__ = ["Batch", "EvalBatches", "TrainBatches", "balanced_shares"]
+__all__ = ["Batch", "EvalBatches", "TrainBatches"]
 
 
 class Batch(NamedTuple):
-    """One process's part of a step's batch: pictures (B, H, W, bands) uint8 or float32, labels (B,) int64."""
+    """One process's part of a step's batch: pictures (B, H, W, bands) uint8 or float32, targets (B, ...)."""
 
     pictures: Tensor
-    labels: Tensor
+    targets: Tensor
     whole: int
     """Pictures of the step over all processes."""
     start: int
@@ -38,7 +38,7 @@ class TrainBatches:
     def __init__(
         self,
         pixels: Pixels,
-        labels: NDArray[np.int64],
+        targets: NDArray[Any],
         *,
         batch: int,
         chunk: int = 1,
@@ -48,12 +48,12 @@ class TrainBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self._pixels, self._labels = pixels, labels
+        self._pixels, self._targets = pixels, targets
         self.chunk = chunk
         """Batches until the next validation; may be changed before the first is taken."""
         self._seed, self._first = seed, first
         self._shares, self._rank, self._world = shares, rank, world
-        self.steps_per_pass = -(-len(labels) // batch)
+        self.steps_per_pass = -(-len(targets) // batch)
         self.seconds = 0.0
         """Spent in gathering pictures so far."""
 
@@ -73,7 +73,7 @@ class TrainBatches:
             chosen = order[low + first : low + last]
             batch = Batch(
                 torch.from_numpy(self._pixels[chosen]),
-                torch.from_numpy(self._labels[chosen]),
+                torch.from_numpy(self._targets[chosen]),
                 high - low,
                 first,
             )
@@ -87,16 +87,8 @@ class TrainBatches:
     def _order(self, this_pass: int) -> NDArray[np.int64]:
         generator = np.random.default_rng([self._seed, this_pass])
         if self._shares is None:
-            return generator.permutation(len(self._labels))
-        return generator.choice(len(self._labels), len(self._labels), p=self._shares)
-
-
-def balanced_shares(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Probabilities (N,) under which every class that is there is drawn equally often."""
-    counts = np.bincount(labels)
-    shares = 1.0 / counts[labels]
-    balanced: NDArray[np.float64] = shares / shares.sum()
-    return balanced
+            return generator.permutation(len(self._targets))
+        return generator.choice(len(self._targets), len(self._targets), p=self._shares)
 
 
 class EvalBatches:
@@ -105,14 +97,14 @@ class EvalBatches:
     def __init__(
         self,
         pixels: Pixels,
-        labels: NDArray[np.int64],
+        targets: NDArray[Any],
         *,
         batch: int = 64,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self._pixels, self._labels, self._batch = pixels, labels, batch
-        self._own = np.arange(rank, len(labels), world)
+        self._pixels, self._targets, self._batch = pixels, targets, batch
+        self._own = np.arange(rank, len(targets), world)
 
     def __len__(self) -> int:
         return -(-len(self._own) // self._batch)
@@ -120,4 +112,4 @@ class EvalBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self._own), self._batch):
             part = self._own[start : start + self._batch]
-            yield torch.from_numpy(self._pixels[part]), torch.from_numpy(self._labels[part])
+            yield torch.from_numpy(self._pixels[part]), torch.from_numpy(self._targets[part])

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer._files import atomic_path
-from gossamer.data.bands import fit_square_values, open_values
-from gossamer.data.pictures import fit_square, open_rgb
+from gossamer.data.bands import open_values
+from gossamer.data.geometry import fit_picture, fit_values
+from gossamer.data.pictures import open_rgb
 from gossamer.errors import DataError
+from gossamer.types import Size
 
 __all__ = ["PictureArray", "Pixels", "load_pictures"]
 
@@ -27,33 +29,34 @@ class PictureArray:
     """Pictures mapped from disk; `lost` are positions whose file could no longer be read (zeros)."""
 
     pixels: Pixels
-    """(N, S, S, 3) uint8, or (N, S, S, bands) float32 where bands were named."""
+    """(N, H, W, 3) uint8, or (N, H, W, bands) float32 where bands were named."""
     lost: tuple[int, ...]
 
 
 def load_pictures(
     paths: Sequence[Path],
-    size: int,
+    size: Size,
     folder: Path,
     *,
     key: str,
+    rule: str = "short-side-centre-crop",
     bands: tuple[str, ...] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> PictureArray:
-    """Decode pictures to `size` x `size`, or map the file that an earlier call with the same key and paths wrote.
+    """Decode pictures to `size` by a resize rule, or map the file that an earlier call with the same key and paths wrote.
 
     A picture that cannot be read any more is named in `lost` and never stops the caller.
 
     Raises:
         RunFolderError: the cache cannot be written (read-only, full).
     """
-    told = "\0".join([key, str(size), *map(str, paths), *(bands or ())])
+    told = "\0".join([key, str(size), rule, *map(str, paths), *(bands or ())])
     digest = hashlib.sha256(told.encode()).hexdigest()[:20]
     target = folder / f"{digest}-{size}.npy"
     lost_file = folder / f"{digest}-{size}.lost.npy"
     if not (target.is_file() and lost_file.is_file()):
         with atomic_path(target) as temporary:
-            lost = _decode_all(paths, size, bands, temporary, tick)
+            lost = _decode_all(paths, size, rule, bands, temporary, tick)
         with atomic_path(lost_file) as temporary, temporary.open("wb") as file:
             np.save(file, np.asarray(lost, np.int64))
     pixels: Pixels = np.load(target, mmap_mode="r")
@@ -62,12 +65,13 @@ def load_pictures(
 
 def _decode_all(
     paths: Sequence[Path],
-    size: int,
+    size: Size,
+    rule: str,
     bands: tuple[str, ...] | None,
     target: Path,
     tick: Callable[[int, int], None] | None,
 ) -> list[int]:
-    shape = (len(paths), size, size, 3 if bands is None else len(bands))
+    shape = (len(paths), *size, 3 if bands is None else len(bands))
     dtype = np.uint8 if bands is None else np.float32
     pixels = np.lib.format.open_memmap(target, mode="w+", dtype=dtype, shape=shape)
     if hasattr(
@@ -77,7 +81,7 @@ def _decode_all(
             os.posix_fallocate(file.fileno(), 0, target.stat().st_size)
     lost: list[int] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for index, picture in enumerate(pool.map(lambda path: _decode(path, size, bands), paths)):
+        for index, picture in enumerate(pool.map(lambda path: _decode(path, size, rule, bands), paths)):
             if picture is None:
                 lost.append(index)
             else:
@@ -88,10 +92,10 @@ def _decode_all(
     return lost
 
 
-def _decode(path: Path, size: int, bands: tuple[str, ...] | None) -> Pixels | None:
+def _decode(path: Path, size: Size, rule: str, bands: tuple[str, ...] | None) -> Pixels | None:
     try:
         if bands is not None:
-            return fit_square_values(open_values(path, bands), size)
-        return np.asarray(fit_square(open_rgb(path), size))
+            return fit_values(open_values(path, bands), size, rule)
+        return np.asarray(fit_picture(open_rgb(path), size, rule))
     except DataError:
         return None

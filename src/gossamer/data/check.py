@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +18,12 @@ from gossamer.data.dataset import Dataset, open_dataset
 from gossamer.data.scan import Scan, exact_duplicates, near_duplicates, scan_files
 from gossamer.data.split import Split, split_dataset
 from gossamer.errors import DataError
+from gossamer.tasks import get_task
 
 __all__ = ["CheckReport", "Finding", "OnBad", "check"]
 
 OnBad = Literal["skip", "stop"]
 Severity = Literal["error", "warning", "note"]
-_IMBALANCE = 10.0
 _SIZE_RATIO = 8.0
 _UPSCALED_SIDE = 32
 
@@ -70,19 +70,22 @@ class CheckReport:
     """Which bands are read and what their values are in training; None for plain red, green and blue."""
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Pictures by class and split."""
-        table: dict[str, dict[str, int]] = {
-            label: {"train": 0, "val": 0, "test": 0} for label in self.dataset.labels
-        }
+        """Pictures by kind of target (class, label, range of values) and split."""
+        task, dataset = get_task(self.dataset.task), self.dataset
+        kinds = task.kinds(dataset.targets, dataset.labels)
+        names = task.kind_names(dataset.targets, dataset.labels)
+        table: dict[str, dict[str, int]] = {each: {"train": 0, "val": 0, "test": 0} for each in names}
         for name in ("train", "val", "test"):
             for i in self.split.of(name):
-                table[self.dataset.labels[self.dataset.samples[i].label]][name] += 1
+                for kind in kinds[i]:
+                    table[kind][name] += 1
         return table
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object."""
         return {
             "name": self.dataset.name,
+            "task": self.dataset.task,
             "root": str(self.dataset.root),
             "labels": list(self.dataset.labels),
             "pictures": len(self.dataset.samples),
@@ -103,14 +106,14 @@ def check(
     on_bad: OnBad = "skip",
     groups: str | None = None,
     bands: str = "auto",
-    seed: int = 0,
+    split_seed: int = 0,
     tick: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Read a dataset, open every picture once, say what would hurt, and split what is usable.
 
     `groups` ties pictures that must stay in one split: `folder` (the folder inside the class folder) or
-    `FILE.csv:COLUMN` (a table with a `file` column). `bands` says which are read, see `find_bands`. `tick` hears
-    (done, total).
+    `FILE.csv:COLUMN` (a table with a `file` column). `bands` says which are read, see `find_bands`.
+    `split_seed` draws the split where the data bring none. `tick` hears (done, total).
 
     Raises:
         DataError: nothing usable is left, or a picture is bad and `on_bad` is `stop`.
@@ -129,10 +132,10 @@ def check(
     good = [i for i, scan in enumerate(scans) if scan.problem is None]
     scans = [scans[i] for i in good]
     dataset = dataset.keep(tuple(dataset.samples[i] for i in good))
-    dataset = _drop_empty_classes(dataset, skipped)
-    findings += _odd_files(dataset, scans) + _odd_counts(dataset) + _odd_sizes(dataset, scans)
+    dataset = _settled(dataset, skipped)
+    findings += _odd_files(dataset, scans) + _odd_targets(dataset) + _odd_sizes(dataset, scans)
     dataset, scans, ties, duplicates, leaked = _duplicates(dataset, scans)
-    split = split_dataset(dataset, ties=ties, seed=seed)
+    split = split_dataset(dataset, ties=ties, seed=split_seed)
     findings += duplicates + _thin_splits(dataset, split)
     return CheckReport(
         dataset,
@@ -192,16 +195,12 @@ def _bad_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
     ]
 
 
-def _drop_empty_classes(dataset: Dataset, skipped: Sequence[str]) -> Dataset:
-    present = sorted({s.label for s in dataset.samples})
-    if len(present) < 2:
-        raise DataError(
-            f"classification needs at least 2 classes with pictures that can be read, {dataset.root} has {len(present)} "
-            f"after skipping {len(skipped)} bad files; replace them"
-        )
-    index = {old: new for new, old in enumerate(present)}
-    samples = tuple(replace(s, label=index[s.label]) for s in dataset.samples)
-    return replace(dataset, labels=tuple(dataset.labels[i] for i in present), samples=samples)
+def _settled(dataset: Dataset, skipped: Sequence[str]) -> Dataset:
+    """Without the labels that nothing bears any more."""
+    where = str(dataset.root) + (f" after skipping {len(skipped)} bad files" if skipped else "")
+    targets, labels = get_task(dataset.task).settle(dataset.targets, dataset.labels, where)
+    samples = tuple(replace(s, target=t) for s, t in zip(dataset.samples, targets, strict=True))
+    return replace(dataset, labels=labels, samples=samples)
 
 
 def _odd_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
@@ -246,24 +245,9 @@ def _odd_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
     return findings
 
 
-def _odd_counts(dataset: Dataset) -> list[Finding]:
-    counts = Counter(dataset.labels[s.label] for s in dataset.samples)
-    findings: list[Finding] = []
-    for label, count in sorted(counts.items()):
-        if count < 3:
-            many = "1 picture" if count == 1 else f"{count} pictures"
-            findings.append(
-                Finding(
-                    "warning",
-                    "tiny-class",
-                    f"class {label!r} has {many}: it is trained, never tested; add more",
-                )
-            )
-    (most, top), (least, bottom) = counts.most_common(1)[0], counts.most_common()[-1]
-    if top / bottom >= _IMBALANCE:
-        message = f"class {most!r} has {top} pictures, {least!r} {bottom}: the larger will be favoured; accuracy hides it"
-        findings.append(Finding("warning", "imbalance", message))
-    return findings
+def _odd_targets(dataset: Dataset) -> list[Finding]:
+    remarks = get_task(dataset.task).remarks(dataset.targets, dataset.labels)
+    return [Finding(remark.severity, remark.code, remark.message) for remark in remarks]
 
 
 def _odd_sizes(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
@@ -291,13 +275,14 @@ def _duplicates(
 ) -> tuple[Dataset, list[Scan], list[list[int]], list[Finding], tuple[str, ...]]:
     """Findings on duplicates, the ties that keep them in one split, and the dataset without what leaks into test."""
     exact, near = exact_duplicates(scans), near_duplicates(scans)
+    task = get_task(dataset.task)
     ties = [*exact, *([a, b] for a, b in near)]
     findings: list[Finding] = []
     for group in exact:
         files = _names(dataset, group)
-        classes = {dataset.samples[i].label for i in group}
-        if len(classes) > 1:
-            names = ", ".join(repr(dataset.labels[c]) for c in sorted(classes))
+        targets = {task.text(dataset.samples[i].target, dataset.labels) for i in group}
+        if len(targets) > 1:
+            names = ", ".join(repr(text) for text in sorted(targets))
             findings.append(
                 Finding(
                     "error", "label-conflict", f"the same picture in {names}: {_some(files)}; keep one", files
@@ -347,6 +332,7 @@ def _leaks(dataset: Dataset, ties: Sequence[Sequence[int]]) -> set[int]:
 
 def _thin_splits(dataset: Dataset, split: Split) -> list[Finding]:
     findings: list[Finding] = []
+    task = get_task(dataset.task)
     for name in ("val", "test"):
         count = len(split.of(name))
         if count == 0:
@@ -358,7 +344,7 @@ def _thin_splits(dataset: Dataset, split: Split) -> list[Finding]:
                 Finding(
                     "note",
                     "thin-split",
-                    f"{name} has {count} pictures: its accuracy moves by {100 / count:.1f} points a picture",
+                    f"{name} has {count} pictures: its {task.headline.words} {task.a_picture(count)}",
                 )
             )
     if not split.train:
@@ -369,9 +355,10 @@ def _thin_splits(dataset: Dataset, split: Split) -> list[Finding]:
 
 
 def _fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> str:
-    digest = hashlib.sha256()
+    digest, task = hashlib.sha256(), get_task(dataset.task)
     for sample, scan in sorted(zip(dataset.samples, scans, strict=True), key=lambda pair: pair[0].path):
-        digest.update(f"{dataset.relative(sample)}\0{dataset.labels[sample.label]}\0{scan.digest}\n".encode())
+        target = task.text(sample.target, dataset.labels)
+        digest.update(f"{dataset.relative(sample)}\0{target}\0{scan.digest}\n".encode())
     return digest.hexdigest()
 
 
@@ -393,8 +380,7 @@ def _names(dataset: Dataset, indices: Iterable[int]) -> tuple[str, ...]:
 
 
 def _some(files: Sequence[str]) -> str:
-    shown = ", ".join(files[:3])
-    return shown if len(files) <= 3 else f"{shown} and {len(files) - 3} more"
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
 
 
 def _many(items: Sequence[object], one: str, more: str) -> str:

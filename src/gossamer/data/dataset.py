@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from gossamer._files import cache_folder
+from gossamer._table import Table
 from gossamer.errors import DataError
 
-__all__ = ["READERS", "Dataset", "Reader", "Sample", "SplitName", "open_dataset"]
+__all__ = ["READERS", "SPLIT_NAMES", "Dataset", "Reader", "Sample", "SplitName", "open_dataset"]
 
 SplitName = Literal["train", "val", "test"]
+SPLIT_NAMES: Mapping[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What people call their splits, in lower case."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with its class index; `group` ties pictures that must not be parted, `split` is given by the data."""
+    """One picture with its target; `group` ties pictures that must not be parted, `split` is given by the data."""
 
     path: Path
-    label: int
+    target: Any
+    """Of the data set's task: the number of a class, the numbers of labels, values."""
     group: str | None = None
     split: SplitName | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples under one root; `labels[i]` is the name of class i, in sorted order of the names."""
+    """Samples under one root; `labels` are the names of classes or labels, sorted, or of quantities."""
 
     name: str
     root: Path
@@ -36,6 +47,13 @@ class Dataset:
     samples: tuple[Sample, ...]
     ignored: tuple[Path, ...] = ()
     """Files that are no pictures by name."""
+    task: str = "classify"
+    """A name of `gossamer.tasks.TASKS`."""
+
+    @property
+    def targets(self) -> list[Any]:
+        """Of the samples, in their order."""
+        return [sample.target for sample in self.samples]
 
     def relative(self, sample: Sample) -> str:
         """The sample's path below the root, with forward slashes."""
@@ -47,10 +65,10 @@ class Dataset:
 
 
 class Reader(Protocol):
-    """A module that reads one layout (a folder of class folders, COCO, VOC, YOLO, rasters with labels)."""
+    """A module that reads one layout (a folder of class folders, a table, COCO, VOC, YOLO, rasters with labels)."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether the folder is laid out this way."""
+        """Whether the folder, or the file, is laid out this way."""
         ...
 
     def read(self, path: Path) -> Dataset:
@@ -58,13 +76,17 @@ class Reader(Protocol):
         ...
 
 
-READERS: Mapping[str, str] = {"folder": "gossamer.data.folder"}
+READERS = Table(
+    "layout",
+    {"table": "gossamer.data.readers.table", "folder": "gossamer.data.readers.folder"},
+    error=DataError,
+)
 """Layout -> module, tried in this order."""
 _DEMOS = ("demo", "demo:scenes")
 
 
 def open_dataset(data: str | Path) -> Dataset:
-    """Read a folder, or `demo:scenes`: pictures made in code, kept in the user's cache folder.
+    """Read a folder or a table, or `demo:scenes`: pictures made in code, kept in the user's cache folder.
 
     Raises:
         DataError: no such path, no layout that is known, no picture in it.
@@ -78,12 +100,14 @@ def open_dataset(data: str | Path) -> Dataset:
         raise DataError(
             f"no such folder: {path}; check the path, or use demo:scenes for pictures made in code"
         )
-    if not path.is_dir():
-        raise DataError(f"data is a folder of class folders, {path} is a file; give the folder that holds it")
-    for module in READERS.values():
-        reader = cast(Reader, importlib.import_module(module))
+    for name in READERS:
+        reader = cast(Reader, READERS.load(name))
         if reader.recognises(path):
             return reader.read(path)
+    if not path.is_dir():
+        raise DataError(
+            f"data is a folder of class folders or a CSV table, {path} is a file; give the folder that holds it"
+        )
     raise DataError(
         f"{path} has no sub-folders with pictures in them; put the pictures of each class into a folder named after it"
     )

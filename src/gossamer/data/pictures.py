@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from gossamer.errors import DataError
 from gossamer.types import Size
 
-__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "Probe", "fit_square", "is_picture", "open_rgb", "probe"]
+__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "Probe", "is_picture", "open_rgb", "probe"]
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy"}
@@ -84,16 +84,6 @@ def open_rgb(path: Path) -> Image.Image:
             raise DataError(
                 f"a picture must decode whole, {path} does not ({error}); replace or remove it"
             ) from error
-
-
-def fit_square(image: Image.Image, size: int) -> Image.Image:
-    """Scale the short side to `size` and cut the middle square: the rule `short-side-centre-crop` of the contract."""
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return image.resize(
-        (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side), reducing_gap=3.0
-    )
 
 
 def _opened(path: Path) -> Image.Image:

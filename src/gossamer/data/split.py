@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gossamer.data.dataset import Dataset, SplitName
+from gossamer.tasks import get_task
 
 __all__ = ["SHARES", "Split", "split_dataset"]
 
@@ -28,10 +29,10 @@ class Split:
 
 
 def split_dataset(dataset: Dataset, *, ties: Sequence[Sequence[int]] = (), seed: int = 0) -> Split:
-    """60/20/20, stratified by class; what a group or a tie (duplicates) joins stays together.
+    """60/20/20, every kind of target in its share; what a group or a tie (duplicates) joins stays together.
 
     Units are placed in the order of a hash of the seed and their smallest path, largest units first, each into the
-    split that lacks most of the unit's classes. Splits that the data come with are kept; a missing validation split
+    split that lacks most of the unit's kinds. Splits that the data come with are kept; a missing validation split
     is carved from training.
     """
     assigned: dict[int, SplitName] = {
@@ -39,44 +40,47 @@ def split_dataset(dataset: Dataset, *, ties: Sequence[Sequence[int]] = (), seed:
     }
     given = set(assigned.values())
     shares = {name: share for name, share in SHARES.items() if name == "train" or name not in given}
-    wanted = _wanted(dataset, shares, assigned)
-    have: dict[SplitName, Counter[int]] = {name: Counter() for name in shares}
+    kinds = get_task(dataset.task).kinds(dataset.targets, dataset.labels)
+    wanted = _wanted(kinds, shares, assigned)
+    have: dict[SplitName, Counter[str]] = {name: Counter() for name in shares}
     for unit in _units(dataset, ties, seed):
         movable = [i for i in unit if assigned.get(i, "train") == "train"]
         if not movable:
             continue
-        classes = Counter(dataset.samples[i].label for i in movable)
-        best = max(shares, key=lambda name: _need(wanted[name], have[name], classes))
+        brought = Counter(kind for i in movable for kind in kinds[i])
+        best = max(shares, key=lambda name: _need(wanted[name], have[name], brought))
         for i in movable:
             assigned[i] = best
-        have[best].update(classes)
+        have[best].update(brought)
     lists = {name: tuple(i for i in sorted(assigned) if assigned[i] == name) for name in SHARES}
     return Split(lists["train"], lists["val"], lists["test"])
 
 
 def _wanted(
-    dataset: Dataset, shares: Mapping[SplitName, float], assigned: Mapping[int, SplitName]
-) -> dict[SplitName, dict[int, float]]:
-    """How many pictures of each class each open split should get, whole numbers that add up."""
-    totals = Counter(s.label for i, s in enumerate(dataset.samples) if assigned.get(i, "train") == "train")
+    kinds: Sequence[tuple[str, ...]], shares: Mapping[SplitName, float], assigned: Mapping[int, SplitName]
+) -> dict[SplitName, dict[str, float]]:
+    """How many pictures of each kind each open split should get, whole numbers that add up."""
+    totals = Counter(
+        kind for i, each in enumerate(kinds) if assigned.get(i, "train") == "train" for kind in each
+    )
     whole = sum(shares.values())
-    wanted: dict[SplitName, dict[int, float]] = {name: {} for name in shares}
-    for label, count in totals.items():
+    wanted: dict[SplitName, dict[str, float]] = {name: {} for name in shares}
+    for kind, count in totals.items():
         left = count
         for name in [n for n in shares if n != "train"]:
             take = min(max(round(count * shares[name] / whole), 1 if count >= len(shares) else 0), left)
-            wanted[name][label] = take
+            wanted[name][kind] = take
             left -= take
-        wanted["train"][label] = left
+        wanted["train"][kind] = left
     return wanted
 
 
-def _need(wanted: Mapping[int, float], have: Counter[int], classes: Counter[int]) -> float:
+def _need(wanted: Mapping[str, float], have: Counter[str], brought: Counter[str]) -> float:
     """How much the split lacks of what the unit brings, relative to its target, less what would be too much."""
     need = 0.0
-    for label, count in classes.items():
-        target = wanted.get(label, 0.0)
-        lack = target - have[label]
+    for kind, count in brought.items():
+        target = wanted.get(kind, 0.0)
+        lack = target - have[kind]
         need += (count * lack / target if target else -count) - max(0.0, count - lack)
     return need
 

@@ -7,16 +7,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gossamer._files import atomic_path, sha256, write_json, write_text
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import Session, get_runtime
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import BundleError
 from gossamer.zoo.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from torch import nn
 
 __all__ = ["Bundle", "DeployedFile", "load", "save"]
 
@@ -37,7 +35,7 @@ class DeployedFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle: reading it needs no torch, `network()` does."""
+    """A loaded bundle; reading it needs no torch, `gossamer.network_of` rebuilds its network."""
 
     folder: Path
     spec: ModelSpec
@@ -73,20 +71,6 @@ class Bundle:
         raise BundleError(
             f"{self.folder} has files for {there}, got {on!r}; make one with gossamer export {self.folder} --to {on}"
         )
-
-    def network(self) -> nn.Module:
-        """The torch network with its weights, in eval mode."""
-        from gossamer.zoo.build import build
-        from gossamer.zoo.checkpoints import read_checkpoint
-
-        network = build(self.spec)
-        try:
-            network.load_state_dict(read_checkpoint(self.folder / "weights.safetensors"))
-        except RuntimeError as error:
-            raise BundleError(
-                f"the weights in {self.folder} are of another network than model.json says; copy the bundle again"
-            ) from error
-        return network.eval()
 
 
 def save(

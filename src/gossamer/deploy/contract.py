@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gossamer.data.bands import RGB, Bands, fit_square_values, open_values
+from gossamer.data.bands import RGB, Bands, open_values
 from gossamer.data.cache import Pixels
-from gossamer.data.pictures import fit_square, open_rgb
+from gossamer.data.geometry import Transform, fit_picture, fit_values, transform_of
+from gossamer.data.pictures import open_rgb
 from gossamer.errors import BundleError
-from gossamer.types import Size
+from gossamer.types import RESIZE_RULES, Size
 
-__all__ = ["PREPROCESSING", "RESIZE_RULE", "InputContract"]
-
-RESIZE_RULE = "short-side-centre-crop"
+__all__ = ["PREPROCESSING", "InputContract"]
 
 
 @dataclass(frozen=True)
@@ -32,19 +31,20 @@ class InputContract:
     offset: float = 0.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    resize: str = RESIZE_RULE
+    resize: str = "short-side-centre-crop"
+    """One of `gossamer.types.RESIZE_RULES`."""
     nodata: float | None = None
 
     @classmethod
-    def of(cls, preprocessing: str, size: int) -> InputContract:
-        """The contract of a named preprocessing at a square size."""
+    def of(cls, preprocessing: str, size: int | Size) -> InputContract:
+        """The contract of a named preprocessing at a size, one number for a square."""
         values = PREPROCESSING[preprocessing]
-        return cls(Size(size, size), scale=values.scale, mean=values.mean, std=values.std)
+        return cls(_size(size), scale=values.scale, mean=values.mean, std=values.std)
 
     @classmethod
-    def of_bands(cls, bands: Bands, size: int) -> InputContract:
+    def of_bands(cls, bands: Bands, size: int | Size) -> InputContract:
         """The contract of values as they are in the files, normalised by the training split's mean and deviation."""
-        return cls(Size(size, size), bands.names, mean=bands.mean, std=bands.std)
+        return cls(_size(size), bands.names, mean=bands.mean, std=bands.std)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -59,11 +59,15 @@ class InputContract:
         """
         if self.bands == RGB:
             return self.prepare(open_rgb(path))
-        return self.normalise(fit_square_values(open_values(path, self.bands), self.size.height)[None])
+        return self.normalise(fit_values(open_values(path, self.bands), self.size, self.resize)[None])
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
         """An RGB picture as the network's input, (1, 3, H, W)."""
-        return self.normalise(np.asarray(fit_square(image, self.size.height))[None])
+        return self.normalise(np.asarray(fit_picture(image, self.size, self.resize))[None])
+
+    def transform(self, picture: Size) -> Transform:
+        """Where places of a picture of that size land in the input."""
+        return transform_of(self.resize, picture, self.size)
 
     def normalise(self, pictures: Pixels) -> NDArray[np.float32]:
         """Raw (N, H, W, bands) of the right size as (N, bands, H, W)."""
@@ -85,9 +89,7 @@ class InputContract:
             BundleError: a key is missing, unknown or of the wrong kind, or the rule is not one this version knows.
         """
         try:
-            height, width = document["size"]
-            if type(height) is not int or type(width) is not int:
-                raise TypeError("sides are whole numbers")
+            height, width = (_whole(side) for side in document["size"])
             missing = {field.name for field in fields(cls)} - set(document)
             if missing:
                 raise KeyError(*sorted(missing))
@@ -104,15 +106,26 @@ class InputContract:
                 f"an input contract needs size, bands, scale, offset, mean, std, resize and nodata, got {dict(document)}"
             ) from error
         if (
-            contract.resize != RESIZE_RULE
+            contract.resize not in RESIZE_RULES
             or not np.isfinite([*ready.flat, *contract.std]).all()
             or min(contract.size) < 1
-            or height != width
         ):
             raise BundleError(
-                f"this version knows the resize rule {RESIZE_RULE} to a square with finite values, got {dict(document)}; update gossamer"
+                f"this version knows the resize rules {', '.join(RESIZE_RULES)}, sides of 1 pixel or more and finite values, "
+                f"got {dict(document)}; update gossamer"
             )
         return contract
+
+
+def _size(size: int | Size) -> Size:
+    return Size(size, size) if isinstance(size, int) else size
+
+
+def _whole(side: object) -> int:
+    """A side as a file tells it."""
+    if isinstance(side, bool) or not isinstance(side, int):
+        raise TypeError(f"a side is a whole number, got {side!r}")
+    return side
 
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -1,11 +1,11 @@
-"""Prediction from a bundle, one file of a runtime or a packed one: pictures in, labels with scores out, without torch."""
+"""Prediction from a bundle or one file of a runtime: pictures in, answers of its task out, without torch."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +14,43 @@ import numpy as np
 from gossamer.data.pictures import is_picture
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.metadata import read_metadata
-from gossamer.deploy.runtimes import Session, get_runtime
+from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime, runtime_of_file
+from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import BundleError, DataError
-from gossamer.tasks.classify.metrics import softmax
+from gossamer.files.metadata import read_metadata
+from gossamer.tasks import Answer, get_task
 
 __all__ = ["Prediction", "Predictor", "find_pictures", "predict"]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The classes of one picture, best first; `error` says why there are none."""
+    """What is said of one picture; `error` says why there is nothing."""
 
     file: Path
-    labels: tuple[str, ...]
-    scores: tuple[float, ...]
+    answer: Answer | None
     error: str | None = None
+    empty: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that an answer would have, without values."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Classes best first, the labels that are said, or names of values."""
+        return () if self.answer is None else self.answer.labels
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Of the labels: probabilities, or the values themselves."""
+        return () if self.answer is None else self.answer.scores
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as a JSON object."""
-        top = [
-            {"label": label, "score": round(score, 6)}
-            for label, score in zip(self.labels, self.scores, strict=True)
-        ]
-        return {
-            "file": str(self.file),
-            "label": self.labels[0] if self.labels else None,
-            "top": top,
-            "error": self.error,
-        }
+        document = self.empty if self.answer is None else self.answer.document
+        return {"file": str(self.file), **document, "error": self.error}
 
 
 class Predictor:
-    """A deployed classifier: session, contract and labels, from a bundle folder or one file."""
+    """A deployed network: session, contract, task and labels, from a bundle folder or one file."""
 
     def __init__(self, model: str | Path, *, threads: int | None = None, on: str | None = None) -> None:
         """Open a model; `on` chooses among a bundle's files, RUNTIME or RUNTIME:PRECISION.
@@ -60,43 +64,43 @@ class Predictor:
         if path.is_dir():
             bundle = load(path)
             self.session: Session = bundle.session(threads=threads, on=on)
-            self.labels, self.contract = bundle.labels, bundle.contract
-        elif path.suffix in _OPENERS:
-            self.session = _OPENERS[path.suffix](path, threads or 1)
+            self.labels, self.contract, self.task = bundle.labels, bundle.contract, get_task(bundle.task)
+        elif (name := runtime_of_file(path)) is not None:
+            self.session = get_runtime(name).load(path, threads=threads or 1)
             document = read_metadata(self.session.metadata, path)
             self.labels = tuple(str(label) for label in document["labels"])
             self.contract = InputContract.from_json(document["input"])
+            self.task = get_task(str(document.get("task", "classify")))
         else:
             raise BundleError(
-                f"a model is a bundle folder, a .onnx, .tflite or .gsm file, got {path}; give one that gossamer wrote"
+                f"a model is a bundle folder, a {_suffixes()} file, got {path}; give one that gossamer wrote"
             )
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a CSV table of answers, between `file` and `error`."""
+        return tuple(self._nothing().row)
+
     def predict(self, file: Path, *, top: int = 5) -> Prediction:
-        """The best `top` classes of one picture; a picture that cannot be read gives an error, not an exception."""
+        """What is said of one picture, of many classes the best `top`; one that cannot be read gives an error, no exception."""
         try:
-            scores = softmax(self.session.run(self.contract.open(file)))[0]
+            outputs = self.session.run(self.contract.open(file))
         except DataError as error:
-            return Prediction(file, (), (), str(error))
-        order = np.argsort(-scores, kind="stable")[:top]
-        return Prediction(file, tuple(self.labels[i] for i in order), tuple(float(scores[i]) for i in order))
+            empty: dict[str, Any] = {
+                key: [] if isinstance(v, list) else None for key, v in self._nothing().document.items()
+            }
+            return Prediction(file, None, str(error), empty)
+        return Prediction(file, self.task.decode(outputs, self.labels, top=top))
+
+    def _nothing(self) -> Answer:
+        """An answer of the task, whatever it says."""
+        return self.task.decode((np.zeros((1, len(self.labels)), np.float32),), self.labels, top=1)
 
 
-def _open_onnx(path: Path, threads: int) -> Session:
-    return get_runtime("onnxruntime").load(path, threads=threads)
-
-
-def _open_tflite(path: Path, threads: int) -> Session:
-    return get_runtime("litert").load(path, threads=threads)
-
-
-def _open_packed(path: Path, threads: int) -> Session:
-    from gossamer.compress.codebook.session import open_packed
-
-    return open_packed(path, threads=threads)
-
-
-_OPENERS = {".onnx": _open_onnx, ".tflite": _open_tflite, ".gsm": _open_packed}
-"""Of single files, by their suffix."""
+def _suffixes() -> str:
+    """Of single files that can be opened, in words."""
+    *others, last = dict.fromkeys(Runtime(name).suffix for name in RUNTIMES)
+    return f"{', '.join(others)} or {last}"
 
 
 def find_pictures(inputs: Iterable[str | Path]) -> Iterator[Path]:
@@ -122,8 +126,13 @@ def _pictures_of(path: Path) -> Iterator[Path]:
 
 
 def predict(
-    model: str | Path, inputs: Iterable[str | Path], *, top: int = 5, threads: int | None = None
+    model: str | Path,
+    inputs: Iterable[str | Path],
+    *,
+    top: int = 5,
+    threads: int | None = None,
+    on: str | None = None,
 ) -> list[Prediction]:
     """Predict every picture of `inputs` (files or folders) with a bundle, .onnx, .tflite or .gsm file."""
-    predictor = Predictor(model, threads=threads)
+    predictor = Predictor(model, threads=threads, on=on)
     return [predictor.predict(file, top=top) for file in find_pictures(inputs)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,16 +14,17 @@ from gossamer.cost.meter import measure
 from gossamer.data.bands import Bands
 from gossamer.deploy.contract import InputContract
 from gossamer.nn.network import Network
-from gossamer.types import Budget
+from gossamer.runs.resolutions import resolutions_for
+from gossamer.runs.trained import NetworkValue, key_of
+from gossamer.types import Budget, Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.counted import counted
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import available_sources
 
-__all__ = ["Candidate", "candidates", "resolutions_for", "static_excess"]
+__all__ = ["Candidate", "candidates", "static_excess"]
 
-RESOLUTIONS = (64, 96, 128, 160, 192, 224)
 _TRANSFER_PICTURES = 50_000
 _TRANSFER_BONUS = 1.0
 _CUT_LOSS = 0.1
@@ -42,7 +43,9 @@ class Candidate(BaseModel):
     arguments: dict[str, Any] = {}
     """Builder arguments that the weights need beside the catalogue's."""
     edits: list[dict[str, Any]] | None = None
-    """Structural edits where the name does not tell them all, of a bundle that is trained on."""
+    """Structural edits where the name does not tell them all, of a pruned network."""
+    fitting: list[dict[str, Any]] = []
+    """The task's edits of the last layer, after all others."""
     contract: dict[str, Any] | None = None
     """Input contract where it is not that of `preprocessing`."""
     params: int
@@ -61,12 +64,24 @@ class Candidate(BaseModel):
 
     @property
     def key(self) -> str:
-        return f"{self.label}@{self.size}"
+        return key_of(self.label, Size(self.size, self.size))
 
-    def spec(self, num_classes: int) -> ModelSpec:
-        """The network as a value, for so many classes."""
-        spec = parse_model(self.name, **self.arguments, num_classes=num_classes)[0]
-        return spec if self.edits is None else ModelSpec(spec.name, spec.arguments, tuple(self.edits))
+    def spec(self, width: int) -> ModelSpec:
+        """The network as a value, for so many numbers."""
+        spec = parse_model(self.name, **self.arguments, num_classes=width)[0]
+        edits = spec.edits if self.edits is None else tuple(self.edits)
+        return ModelSpec(spec.name, spec.arguments, (*edits, *self.fitting))
+
+    def value(self, width: int) -> NetworkValue:
+        """What goes on to a bundle."""
+        return NetworkValue(
+            label=self.label,
+            spec=self.spec(width).to_json(),
+            contract=self.input_contract().to_json(),
+            weights=self.weights,
+            params=self.params,
+            macs=self.macs,
+        )
 
     def with_bands(self, bands: Bands | None) -> Candidate:
         """The same for pictures of named bands. `macs` and `params` are those with three until the file is counted."""
@@ -75,6 +90,10 @@ class Candidate(BaseModel):
         contract = InputContract.of_bands(bands, self.size).to_json()
         arguments = {**self.arguments, "in_channels": len(bands.names)}
         return self.model_copy(update={"arguments": arguments, "contract": contract})
+
+    def fitted(self, edits: Sequence[Mapping[str, Any]]) -> Candidate:
+        """The same with the task's edits of the last layer."""
+        return self.model_copy(update={"fitting": [dict(edit) for edit in edits]})
 
     def input_contract(self) -> InputContract:
         """What the network is given."""
@@ -90,16 +109,7 @@ class _Line(NamedTuple):
     slope: float
 
 
-def resolutions_for(short_side: int) -> list[int]:
-    """Square sizes worth trying for pictures whose median short side is `short_side` pixels."""
-    low, high = 0.55 * short_side, 1.55 * short_side
-    fitting = [r for r in RESOLUTIONS if low <= r <= high]
-    if fitting:
-        return fitting
-    return [RESOLUTIONS[0]] if short_side < RESOLUTIONS[0] else [r for r in RESOLUTIONS if r >= 128]
-
-
-def candidates(*, short_side: int, num_classes: int, pictures: int, online: bool) -> list[Candidate]:
+def candidates(*, short_side: int, width: int, pictures: int, online: bool) -> list[Candidate]:
     """Every candidate, most promising first."""
     line = _published_line()
     found: list[Candidate] = []
@@ -113,8 +123,8 @@ def candidates(*, short_side: int, num_classes: int, pictures: int, online: bool
         bonus = _TRANSFER_BONUS if weights is not None and pictures < _TRANSFER_PICTURES else 0.0
         sizes = resolutions_for(short_side)
         for label, size, cost, loss in [
-            *_whole(name, num_classes, sizes),
-            *(_cuts(name, num_classes, sizes) if weights is not None else ()),
+            *_whole(name, width, sizes),
+            *(_cuts(name, width, sizes) if weights is not None else ()),
         ]:
             promise = _expected_top1(name, cost.macs, line) + bonus - loss
             found.append(
@@ -143,12 +153,12 @@ _Variant = tuple[str, int, _Costs, float]
 """Label, size, cost, and the promise that cutting costs."""
 
 
-def _whole(name: str, num_classes: int, sizes: Iterable[int]) -> Iterable[_Variant]:
+def _whole(name: str, width: int, sizes: Iterable[int]) -> Iterable[_Variant]:
     """The network as it is, at every size it takes: from the shipped table, nothing is built."""
     for size in sizes:
         count = counted(_shipped(name), size)
         if count is not None:
-            exact = count.with_classes(num_classes - CATALOGUE[name].num_classes)
+            exact = count.with_classes(width - CATALOGUE[name].num_classes)
             yield name, size, _Costs(exact.params, exact.macs), 0.0
 
 
@@ -157,13 +167,13 @@ def _shipped(name: str) -> str:
     return f"{name}_deploy" if f"{name}_deploy" in CATALOGUE else name
 
 
-def _cuts(name: str, num_classes: int, sizes: Sequence[int]) -> Iterable[_Variant]:
+def _cuts(name: str, width: int, sizes: Sequence[int]) -> Iterable[_Variant]:
     """The first stages of a pretrained network, counted on the meta device."""
-    whole = _shape_of(name, num_classes)
+    whole = _shape_of(name, width)
     params = sum(p.numel() for p in whole.parameters())
     for stages in range(len(whole.stages) - 1, 2, -1):
         label = f"{name}[:{stages}]"
-        cut = _shape_of(label, num_classes)
+        cut = _shape_of(label, width)
         if measure(cut, (1, 3, 224, 224)).macs < _MIN_CUT_MACS:
             continue
         for size in sizes:
@@ -171,10 +181,10 @@ def _cuts(name: str, num_classes: int, sizes: Sequence[int]) -> Iterable[_Varian
             yield label, size, _Costs(cost.params, cost.macs), _CUT_LOSS * math.log10(params / cost.params)
 
 
-def _shape_of(name: str, num_classes: int) -> Network:
+def _shape_of(name: str, width: int) -> Network:
     """The network without weights: made on the meta device, so that nothing is drawn or stored."""
     with torch.device("meta"):
-        network = build(name, num_classes=num_classes).eval()
+        network = build(name, num_classes=width).eval()
     assert isinstance(network, Network)
     return network
 

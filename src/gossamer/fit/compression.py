@@ -1,6 +1,6 @@
 """Stage 4: fp32, int8 and, where needed, fp16 of the best network, each measured on its own file; one is kept.
 
-Networks are taken in the order of their accuracy; the first whose files meet budget and guard wins. Where none does,
+Networks are taken in the order of their score; the first whose files meet budget and guard wins. Where none does,
 the file nearest to the budget is kept and the run says so.
 """
 
@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel
 from torch import nn
 
 from gossamer._files import sha256
-from gossamer.compress.precision import FileScore, convert, preferred
-from gossamer.compress.quantize.verdict import judge_int8
-from gossamer.cost.latency import measure_latency
-from gossamer.cost.memory import measure_memory
 from gossamer.data.check import CheckReport
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.convert import convert
 from gossamer.errors import ModelError
 from gossamer.fit.config import FitConfig
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.int8_files import calibration_inputs, int8_files
-from gossamer.fit.pictures import share_right, split_pictures
-from gossamer.fit.reporter import Reporter
-from gossamer.fit.training import Trained, TrainedNetwork, load_trained
-from gossamer.types import Precision
+from gossamer.runs.choice import FileScore, decide, float_operators, measure_together, preferred
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.int8 import calibration_inputs, int8_files
+from gossamer.runs.pictures import score_file, split_pictures
+from gossamer.runs.reporter import Reporter
+from gossamer.runs.trained import Trained, TrainedNetwork
+from gossamer.tasks import get_task
+from gossamer.timing.latency import compare
+from gossamer.timing.memory import measure_memory
+from gossamer.types import TASK_FIGURES, Precision, Verdict, within
 
 __all__ = ["Compressed", "Row", "compress"]
 
@@ -44,8 +46,8 @@ class Row(BaseModel):
     """Below the run folder."""
     size_bytes: int
     latency_ms: float
-    accuracy: float
-    """On the validation split, of the file."""
+    score: float
+    """The task's headline figure on the validation split, of the file."""
     drop: float
     fits: bool
     reason: str = ""
@@ -73,26 +75,24 @@ def compress(
         made = _Files(config, report, network, run, reporter)
         scores = made.scored()
         rows += made.rows
-        best = preferred(scores, made.fits(), config.max_drop)
+        best = preferred(scores, made.fits(), config.max_drop, on=config.on)
         notes += made.notes
         if best is not None:
             return _kept(run, network, best, rows, notes, met=True)
         notes.append(
-            f"{network.candidate.key}: no file keeps the budget within a drop of {100 * config.max_drop:g} points"
+            f"{network.network.key}: no file keeps the budget within a drop of {100 * config.max_drop:g} points"
         )
         reporter.line(notes[-1], style="yellow")
-    fallback = next(
-        r for r in rows if r.precision == "fp32" and r.network == trained.networks[0].candidate.key
-    )
+    fallback = next(r for r in rows if r.precision == "fp32" and r.network == trained.networks[0].network.key)
     inside = [r for r in rows if r.fits]
-    chosen = max(inside, key=lambda r: r.accuracy) if inside else fallback
-    network = next(n for n in trained.networks if n.candidate.key == chosen.network)
+    chosen = max(inside, key=lambda r: r.score) if inside else fallback
+    network = next(n for n in trained.networks if n.network.key == chosen.network)
     score = FileScore(
         chosen.precision,
         run.path / chosen.file,
         chosen.size_bytes,
         chosen.latency_ms,
-        chosen.accuracy,
+        chosen.score,
         chosen.drop,
     )
     return _kept(run, network, score, rows, notes, met=False)
@@ -112,7 +112,7 @@ def _kept(
     shutil.copyfile(best.path, kept)
     final = [r.model_copy(update={"reason": r.reason or _reason(r, best, network)}) for r in rows]
     return Compressed(
-        network=network.candidate.key,
+        network=network.network.key,
         precision=best.precision,
         file=kept.relative_to(run.path).as_posix(),
         sha256=sha256(kept),
@@ -123,7 +123,7 @@ def _kept(
 
 
 def _reason(row: Row, best: FileScore, network: TrainedNetwork) -> str:
-    if row.network == network.candidate.key and row.precision == best.precision:
+    if row.network == network.network.key and row.precision == best.precision:
         return (
             "kept: least latency times size within budget and guard"
             if row.fits
@@ -154,32 +154,33 @@ class _Files:
             run,
             reporter,
         )
-        candidate = network.candidate
-        self.contract = candidate.input_contract()
+        self.contract, self.task = network.network.input_contract, get_task(report.dataset.task)
         self.folder = run.path / network.folder / "files"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rows: list[Row] = []
         self.notes: list[str] = []
-        train = split_pictures(report, "train", candidate.size, run).pixels
+        train = split_pictures(report, "train", self.contract, run).pixels
         self.calibration = calibration_inputs(train, self.contract, config.seed)
 
     def scored(self) -> list[FileScore]:
-        """fp32 and int8 on their own files; fp16 where it fits.
+        """fp32 and int8 on their own files, fp16 where none of them fits; what the runtime does not have is left out.
 
         int8 is backed off while the guard refuses: to other ranges, to the edited network, at last to a file whose worst
         layers stay fp32.
         """
         runtime = get_runtime(self.config.on)
         source = self.folder / f"fp32{runtime.suffix}"
-        network = load_trained(self.run.path, self.network, len(self.report.dataset.labels))
-        runtime.export(network, self.contract, source)
+        network = self.network.load(self.run.path)
+        runtime.export(network, self.contract, source, outputs=self.task.outputs)
         exact = self._score("fp32", source, "as trained", None)
+        self._exact = source
         scores = [exact]
-        int8 = self._int8(network, source, exact)
+        int8 = self._int8(network, source, exact) if "int8" in runtime.precisions else None
         if int8 is not None:
             scores.append(int8)
-            self._judge(source, int8.path)
-        if preferred(scores, self.fits(), self.config.max_drop) is None:
+            self._judge(int8)
+        lacking = preferred(scores, self.fits(), self.config.max_drop, on=self.config.on) is None
+        if lacking and "fp16" in runtime.precisions:
             halves = self._halves(source, exact)
             scores += [] if halves is None else [halves]
         return scores
@@ -191,13 +192,14 @@ class _Files:
             self.contract,
             source,
             self.calibration,
-            lambda path: self._accuracy(path, "int8"),
+            lambda path: self._answers(path, "int8"),
+            task=self.task,
             on=self.config.on,
             max_drop=self.config.max_drop,
             tell=lambda line: self.reporter.line(line, style="yellow"),
         ):
             int8 = self._score("int8", path, setting, exact)
-            if int8.drop <= self.config.max_drop:
+            if within(int8.drop, self.config.max_drop):
                 return int8
             self._refuse()
         return None
@@ -207,11 +209,16 @@ class _Files:
         reason = f"refused: {100 * refused.drop:.1f} points lost"
         self.rows.append(refused.model_copy(update={"reason": reason}))
 
-    def _judge(self, fp32: Path, int8: Path) -> None:
+    def _judge(self, int8: FileScore) -> None:
         """Say where int8 is not worth it on this runtime, and why."""
-        verdict = judge_int8(fp32, int8, on=self.config.on, threads=self.config.threads)
+        verdict = decide(
+            self.config.on,
+            size_ratio=int8.size_ratio,
+            latency_ratio=int8.latency_ratio,
+            operators=int8.float_operators,
+        )
         if not verdict.recommended:
-            self.notes.append(f"{self.network.candidate.key}: {verdict.reason}")
+            self.notes.append(f"{self.network.network.key}: {verdict.reason}")
             self.reporter.line(self.notes[-1], style="yellow")
 
     def fits(self) -> dict[Precision, bool]:
@@ -227,53 +234,65 @@ class _Files:
         return self._score("fp16", path, "halves", exact)
 
     def _score(self, precision: Precision, path: Path, setting: str, exact: FileScore | None) -> FileScore:
-        runtime = get_runtime(self.config.on)
-        session = runtime.load(path, threads=self.config.threads)
-        accuracy = self._accuracy(path, precision)
-        first = self.calibration[0]
-        figure = measure_latency(
-            {precision: lambda: session.run(first)}, seconds=0.6, threads=self.config.threads
-        )
-        latency = figure[precision].p50_ms
-        drop = 0.0 if exact is None else exact.accuracy - accuracy
-        size = path.stat().st_size + _METADATA_BYTES
-        measured = {
-            "latency": latency,
-            "size": float(size),
-            "params": float(self.network.candidate.params),
-            "macs": float(self.network.candidate.macs),
-            "accuracy": accuracy,
-        }
-        if self.config.budget.limit("memory") is not None:
-            peak = measure_memory(
-                path, runtime=self.config.on, threads=self.config.threads, shape=self.contract.shape
+        """Of one file; a lossy one is timed in the same rounds as the fp32 file."""
+        score = self._answers(path, precision)
+        files: dict[str, Path] = {} if exact is None else {"fp32": exact.path}
+        files[precision] = path
+        timed = measure_together(files, on=self.config.on, threads=self.config.threads, seconds=0.6)
+        latency, size = timed[precision].p50_ms, path.stat().st_size + _METADATA_BYTES
+        lossy = FileScore(precision, path, size, latency, score)
+        if exact is not None:
+            lossy = replace(
+                lossy,
+                drop=exact.score - score,
+                size_ratio=size / exact.size_bytes,
+                latency_ratio=compare(timed[precision], timed["fp32"]).ratio,
+                float_operators=float_operators(self.config.on, path) if precision == "int8" else {},
             )
-            measured["memory"] = float(peak.process_bytes)
-        fits = all(
-            verdict.met
-            for verdict in self.config.budget.judge(measured)
-            if verdict.limit.metric != "accuracy"
-        )
+        self._row(lossy, setting)
+        return lossy
+
+    def _row(self, score: FileScore, setting: str) -> None:
+        network = self.network.network
         self.rows.append(
             Row(
-                network=self.network.candidate.key,
-                precision=precision,
+                network=network.key,
+                precision=score.precision,
                 setting=setting,
-                file=path.relative_to(self.run.path).as_posix(),
-                size_bytes=size,
-                latency_ms=latency,
-                accuracy=accuracy,
-                drop=drop,
-                fits=fits,
+                file=score.path.relative_to(self.run.path).as_posix(),
+                size_bytes=score.size_bytes,
+                latency_ms=score.latency_ms,
+                score=score.score,
+                drop=score.drop,
+                fits=all(v.met for v in self._verdicts(score) if v.limit.metric not in TASK_FIGURES),
             )
         )
         self.reporter.line(
-            f"{self.network.candidate.key} {precision} ({setting}): {100 * accuracy:.1f} % on validation, "
-            f"{latency:.2f} ms, {size / 1e6:.2f} MB"
+            f"{network.key} {score.precision} ({setting}): {self.task.headline.shown(score.score)} on validation, "
+            f"{score.latency_ms:.2f} ms, {score.size_bytes / 1e6:.2f} MB"
         )
-        return FileScore(precision, path, size, latency, accuracy, drop)
 
-    def _accuracy(self, path: Path, precision: str) -> float:
+    def _verdicts(self, score: FileScore) -> list[Verdict]:
+        """The budget's limits held against what a file measured."""
+        network = self.network.network
+        measured = {
+            "latency": score.latency_ms,
+            "size": float(score.size_bytes),
+            "params": float(network.params),
+            "macs": float(network.macs),
+        }
+        if self.config.budget.limit("memory") is not None:
+            peak = measure_memory(
+                score.path, runtime=self.config.on, threads=self.config.threads, shape=self.contract.shape
+            )
+            measured["memory"] = float(peak.process_bytes)
+        return self.config.budget.judge(measured)
+
+    def _answers(self, path: Path, precision: str) -> float:
+        """The task's headline figure of a file on the validation split."""
         session = get_runtime(self.config.on).load(path, threads=self.config.threads)
-        pixels, labels, *_ = split_pictures(self.report, "val", self.network.candidate.size, self.run)
-        return share_right(session, self.contract, pixels, labels, self.reporter, f"validating {precision}")
+        pixels, targets, *_ = split_pictures(self.report, "val", self.contract, self.run)
+        score = self.task.score(self.report.dataset.labels)
+        text = f"validating {precision}"
+        score = score_file(session, self.contract, pixels, targets, score, self.reporter, text)
+        return score.figures()[self.task.headline.name]

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 
-from gossamer.cost.blocks_of import Outline, outline
-from gossamer.cost.latency_table import LatencyTable, Platform
-from gossamer.cost.predictor import Calibration, conformal_radius, load_calibration
 from gossamer.errors import ModelError
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.config import FitConfig
+from gossamer.timing.table.blocks_of import Outline, outline
+from gossamer.timing.table.latency_table import LatencyTable, Platform
+from gossamer.timing.table.predictor import Calibration, conformal_radius, load_calibration
 from gossamer.types import Precision
 from gossamer.zoo.build import build
 
@@ -65,7 +65,7 @@ class TooSlow:
             self._known.append(_Known(calibration, times))
         self._forms = table.forms()
 
-    def reason(self, candidate: Candidate, num_classes: int) -> str | None:
+    def reason(self, candidate: Candidate, width: int) -> str | None:
         """Why not to measure it: in no precision does the interval reach down to the limit.
 
         The head is left out, since tables seldom hold one for so many classes: the body alone is too slow. None
@@ -73,7 +73,7 @@ class TooSlow:
         """
         if self._limit is None or not self._known:
             return None
-        pieces = _outline(candidate, num_classes)
+        pieces = _outline(candidate, width)
         if pieces is None:
             return None
         found = [body_interval(pieces, self._forms, of.times, of.calibration) for of in self._known]
@@ -103,11 +103,11 @@ def body_interval(
     return Interval(latency, latency * max(0.0, 1 - radius), latency * (1 + radius))
 
 
-def _outline(candidate: Candidate, num_classes: int) -> Outline | None:
+def _outline(candidate: Candidate, width: int) -> Outline | None:
     """The candidate's blocks, of a network without weights; None where it does not fall into blocks."""
     try:
         with torch.device("meta"):
-            network = build(candidate.spec(num_classes)).eval()
+            network = build(candidate.spec(width)).eval()
         return outline(network, candidate.input_contract().shape)
     except ModelError:
         return None

@@ -14,13 +14,14 @@ from gossamer.compress.prune.apply import apply_pruning, check_pruned
 from gossamer.compress.prune.prunable import Prunable
 from gossamer.compress.prune.repair import reconstruct
 from gossamer.compress.prune.scores import Batches
-from gossamer.cost.latency_table import Platform
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.config import FitConfig
-from gossamer.fit.pictures import SplitPictures
 from gossamer.fit.shortlist import Measured, measure_candidate
+from gossamer.nn.objective import Objective
+from gossamer.runs.pictures import SplitPictures
+from gossamer.timing.table.latency_table import Platform
 from gossamer.train.pace import save_average
 from gossamer.zoo.spec import ModelSpec
 
@@ -50,7 +51,8 @@ def cut_to_budget(
     pictures: SplitPictures,
     folder: Path,
     *,
-    num_classes: int,
+    width: int,
+    objective: Objective,
     below: Callable[[Path], str],
 ) -> Rival:
     """Prune the trained teacher until its files, measured, are within the budget; weights go into the folder.
@@ -58,11 +60,11 @@ def cut_to_budget(
     `below` gives a path as it stands in the run folder.
     """
     contract = teacher.input_contract()
-    order = np.random.default_rng(config.seed).permutation(len(pictures.labels))[:_PICTURES]
+    order = np.random.default_rng(config.seed).permutation(len(pictures.targets))[:_PICTURES]
     batches = [
         (
             torch.from_numpy(contract.normalise(pictures.pixels[np.sort(part)])),
-            torch.from_numpy(pictures.labels[np.sort(part)]),
+            torch.from_numpy(pictures.targets[np.sort(part)]),
         )
         for part in np.array_split(order, -(-len(order) // _BATCH))
     ]
@@ -72,12 +74,11 @@ def cut_to_budget(
         if share < _LEAST:
             break
         try:
-            cut = _cut(
-                network, contract.shape, batches, share, Platform.here(runtime=config.on).channel_block
-            )
+            block = Platform.here(runtime=config.on).channel_block
+            cut = _cut(network, contract.shape, batches, share, block, objective)
         except GossamerError as error:
             return Rival(candidate=None, note=f"{teacher.key} was not cut: {error}")
-        found = measure_candidate(_candidate(cut, teacher, contract.shape), config, num_classes, folder)
+        found = measure_candidate(_candidate(cut, teacher, contract.shape), config, width, folder)
         if found.fits:
             folder.mkdir(parents=True, exist_ok=True)
             save_average(folder / "start.safetensors", cut)
@@ -106,8 +107,15 @@ def _params_share(config: FitConfig, teacher: Candidate) -> float:
     return min(shares)
 
 
-def _cut(network: nn.Module, shape: tuple[int, ...], batches: Batches, share: float, block: int) -> nn.Module:
-    prunable = Prunable(network, shape, importance="reconstruction", batches=batches)
+def _cut(
+    network: nn.Module,
+    shape: tuple[int, ...],
+    batches: Batches,
+    share: float,
+    block: int,
+    objective: Objective,
+) -> nn.Module:
+    prunable = Prunable(network, shape, importance="reconstruction", batches=batches, objective=objective)
     prunable = prunable.in_multiples(prunable.widest_multiple(block))
     plan = prunable.plan(prunable.choose(share, what="params"))
     cut = apply_pruning(network, plan).eval()
@@ -123,6 +131,7 @@ def _candidate(cut: nn.Module, teacher: Candidate, shape: tuple[int, ...]) -> Ca
             "variant": "pruned",
             "weights": None,
             "edits": [dict(edit) for edit in spec.edits],
+            "fitting": [],
             "params": cost.params,
             "macs": cost.macs,
         }

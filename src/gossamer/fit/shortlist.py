@@ -12,25 +12,27 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 from torch import nn
 
-from gossamer.compress.precision import convert
 from gossamer.cost.file_count import count_file
-from gossamer.cost.latency import measure_latency
-from gossamer.cost.latency_table import LatencyTable
-from gossamer.cost.memory import measure_memory
 from gossamer.data.bands import Bands
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.convert import convert
 from gossamer.errors import GossamerError
-from gossamer.fit.candidates import Candidate, candidates, resolutions_for, static_excess
+from gossamer.fit.candidates import Candidate, candidates, static_excess
 from gossamer.fit.config import FitConfig
 from gossamer.fit.predicted import TooSlow
-from gossamer.fit.reporter import Reporter
 from gossamer.nn.network import Network
 from gossamer.report.document import Origin
+from gossamer.runs.reporter import Reporter
+from gossamer.runs.resolutions import resolutions_for
+from gossamer.timing.latency import measure_latency
+from gossamer.timing.memory import measure_memory
+from gossamer.timing.table.latency_table import LatencyTable
 from gossamer.types import Budget, format_quantity
 from gossamer.zoo.build import build
 
@@ -94,22 +96,23 @@ def make_shortlist(
     config: FitConfig,
     *,
     short_side: int,
-    num_classes: int,
+    width: int,
     pictures: int,
     reporter: Reporter,
     bands: Bands | None = None,
+    fitting: Sequence[dict[str, Any]] = (),
     table: LatencyTable | None = None,
 ) -> Shortlist:
-    """Measure candidates in the order of their promise until enough fit, or two do and the stage's time is used.
+    """Measure candidates, networks that give `width` numbers, in the order of their promise until enough fit, or two do and the stage's time is used.
 
     The four cheapest are measured first: where none of them fits, none will, and the verdict comes at once. What a
-    calibrated `table` of blocks (the user's own by default) tells to be too slow is not measured.
+    calibrated `table` of blocks (the user's own by default) tells to be too slow is not measured. `fitting` are the task's edits of the last layer.
     """
     start = time.monotonic()
     predicted = _predictions(config, table, reporter)
     budget = config.budget
-    pool = candidates(short_side=short_side, num_classes=num_classes, pictures=pictures, online=config.online)
-    pool = [candidate.with_bands(bands) for candidate in pool]
+    pool = candidates(short_side=short_side, width=width, pictures=pictures, online=config.online)
+    pool = [candidate.with_bands(bands).fitted(fitting) for candidate in pool]
     refused, worth = _static(pool, budget)
     reporter.line(f"{len(pool)} candidates, {len(worth)} within the limits that need no measuring")
     limit_seconds = min(_MAX_SECONDS, 60 * config.minutes * _TIME_SHARE)
@@ -121,13 +124,13 @@ def make_shortlist(
         cheapest = sorted(worth, key=lambda c: (c.macs, c.params))[:_PROBES]
         for index, candidate in enumerate(cheapest):
             bar.update(index, text=candidate.key)
-            measured.append(measure_candidate(candidate, config, num_classes, Path(folder)))
+            measured.append(measure_candidate(candidate, config, width, Path(folder)))
         worth = [c for c in worth if c not in cheapest] if any(m.fits for m in measured) else []
         for index, candidate in enumerate(worth):
             bar.update(_PROBES + index, text=candidate.key)
             late = time.monotonic() - start > limit_seconds
-            fitting = [m for m in measured[_PROBES:] if m.fits]
-            if len(fitting) >= _ENOUGH or (late and len(fitting) >= _AT_LEAST):
+            enough = sum(bool(m.fits) for m in measured[_PROBES:])
+            if enough >= _ENOUGH or (late and enough >= _AT_LEAST):
                 refused += [
                     Refusal(candidate=c, reason="not measured: enough better ones fit") for c in worth[index:]
                 ]
@@ -136,11 +139,11 @@ def make_shortlist(
             if over is not None:
                 refused.append(Refusal(candidate=candidate, reason=over, origin="measured"))
                 continue
-            slow = predicted.reason(candidate, num_classes) if predicted is not None else None
+            slow = predicted.reason(candidate, width) if predicted is not None else None
             if slow is not None:
                 refused.append(Refusal(candidate=candidate, reason=slow, origin="predicted"))
                 continue
-            measured.append(measure_candidate(candidate, config, num_classes, Path(folder)))
+            measured.append(measure_candidate(candidate, config, width, Path(folder)))
     chosen = _pick([m for m in measured if m.fits], _wanted(config.minutes))
     verdict = "" if chosen else _verdict(budget, pool, measured, resolutions_for(short_side))
     return Shortlist(
@@ -200,18 +203,22 @@ def _best_rate(candidate: Candidate, measured: Sequence[Measured]) -> tuple[floa
     return best * (_RATE_MARGIN if near else _FAR_RATE_MARGIN), f"{best / 1e6:.0f} G macs a second"
 
 
-def measure_candidate(candidate: Candidate, config: FitConfig, num_classes: int, folder: Path) -> Measured:
-    """Export the network untrained to the folder, in fp32 and int8, time both files, and hold them against the budget."""
+def measure_candidate(candidate: Candidate, config: FitConfig, width: int, folder: Path) -> Measured:
+    """Export the network untrained to the folder, in fp32 and, where the runtime has it, int8; time the files, and hold
+    them against the budget.
+    """
     runtime = get_runtime(config.on)
     folder.mkdir(parents=True, exist_ok=True)
     contract = candidate.input_contract()
-    network = build(candidate.spec(num_classes), seed=config.seed).eval()
+    network = build(candidate.spec(width), seed=config.seed).eval()
     generator = np.random.default_rng(config.seed)
     noise = [generator.standard_normal(contract.shape, np.float32) for _ in range(2)]
     try:
         source = folder / f"fp32{runtime.suffix}"
         runtime.export(network, contract, source)
-        files = {"fp32": source, "int8": convert(source, "int8", noise, on=config.on)}
+        files = {"fp32": source}
+        if "int8" in runtime.precisions:
+            files["int8"] = convert(source, "int8", noise, on=config.on)
         if "in_channels" in candidate.arguments:  # counted with three bands so far
             params = candidate.params + _stem_growth(network, len(contract.bands))
             candidate = candidate.model_copy(update={"params": params, "macs": count_file(source).macs})

@@ -86,8 +86,13 @@ class QuantizedLayer(nn.Module):
         shape = weight.shape if bits.weights == "pot" else ()
         if not bits.learns_scale:
             self.register_buffer("held", torch.full(shape, ROUND, dtype=torch.int8, device=weight.device))
+        self._round_inputs(bits, in_channels)
+
+    def _round_inputs(self, bits: LayerBits, in_channels: int) -> None:
+        """A step, which pictures set later, and what moves the inputs."""
         if bits.activation_bits is None:
             return
+        weight = self.weight.detach()
         step = 1.0 if bits.activation_bits == 1 else _UNSET_RANGE / (2**bits.activation_bits - 1)
         self.input_log_step = nn.Parameter(weight.new_full((), math.log(step)))
         if bits.activation_bits == 1:

@@ -37,6 +37,7 @@ __all__ = [
     "cost_by_kind",
     "cost_by_layer",
     "curve_legend",
+    "said_against_true",
     "scatter",
     "training_curves",
 ]
@@ -70,29 +71,32 @@ class _Point(NamedTuple):
 
 
 def scatter(
-    rows: Sequence[TriedRow], metric: Metric, *, limit: float | None = None, floor: float | None = None
+    rows: Sequence[TriedRow],
+    metric: Metric,
+    *,
+    limit: float | None = None,
+    floor: float | None = None,
+    words: str = "accuracy",
 ) -> Markup:
-    """Validation accuracy against latency (ms) or size (MB) of every network, the chosen one marked.
+    """The validation score, called `words`, against latency (ms) or size (MB) of every network, the chosen one marked.
 
-    `limit` is the most the budget allows on the x axis, `floor` the least accuracy; far sides are hatched.
+    `limit` is the most the budget allows on the x axis, `floor` the least score; far sides are hatched.
     Networks that were never trained are ticks in a strip under the plot. Empty where no row has the figure.
     """
     costed = [(row, cost) for row in rows if (cost := _cost(row, metric)) is not None]
     if not costed:
         return Markup()
-    scored = [(row, cost, row.accuracy) for row, cost in costed if row.accuracy is not None]
-    rug = [(row, cost) for row, cost in costed if row.accuracy is None]
+    scored = [(row, cost, row.score) for row, cost in costed if row.score is not None]
+    rug = [(row, cost) for row, cost in costed if row.score is None]
     top, bottom, left, right = 27.0, 262.0, 56.0, CHART_WIDTH - 8
     x = spread([cost for _, cost in costed] + ([limit] if limit else []), left, right)
-    y = spread(
-        [accuracy for *_, accuracy in scored] + ([floor] if floor else []), bottom, top, log=False, pad=0.08
-    )
-    points = [_Point(row, x(cost), y(accuracy)) for row, cost, accuracy in scored]
+    y = spread([score for *_, score in scored] + ([floor] if floor else []), bottom, top, log=False, pad=0.08)
+    points = [_Point(row, x(cost), y(score)) for row, cost, score in scored]
     points.sort(key=lambda point: _DRAW_ORDER.index(point.row.status))
     base = bottom + (26.0 if rug else 0.0)
-    plot = Plot(x, y, _NAMES[metric], "validation accuracy", _percent)
+    plot = Plot(x, y, _NAMES[metric], f"validation {words}", _percent)
     return figure(
-        f"Validation accuracy against {metric} of {len(costed)} networks, {len(rug)} of them never trained",
+        f"Validation {words} against {metric} of {len(costed)} networks, {len(rug)} of them never trained",
         CHART_WIDTH,
         base + 42,
         axes(plot, base=base),
@@ -152,8 +156,8 @@ def _rug(rug: Sequence[tuple[TriedRow, float]], x: Scale, bottom: float, base: f
 def _mark(point: _Point, metric: Metric) -> Markup:
     row = point.row
     cost = f"{row.latency_ms:.3g} ms" if metric == "latency" else f"{(row.size_bytes or 0) / 1e6:.3g} MB"
-    accuracy = f"{100 * (row.accuracy or 0):.1f} %"
-    note = element("title", f"{row.name}, {row.input}, {row.precision}: {accuracy}, {cost} ({row.status})")
+    score = f"{100 * (row.score or 0):.1f} %"
+    note = element("title", f"{row.name}, {row.input}, {row.precision}: {score}, {cost} ({row.status})")
     at = f"translate({number(point.x)} {number(point.y)})"
     if row.status == "chosen":
         halo, dot = element("circle", r=10, class_="ring"), element("circle", r=5.5)
@@ -202,6 +206,24 @@ def _worth_a_label(points: Sequence[_Point]) -> list[_Point]:
 # --- training curves ------------------------------------------------------------------------------
 
 
+def said_against_true(points: Sequence[tuple[float, float]], quantity: str) -> Markup:
+    """Values that were said over those that are true, a dot a picture, with the line on which both are equal."""
+    if not points:
+        return Markup()
+    every = [value for pair in points for value in pair]
+    x = spread(every, 56.0, CHART_WIDTH - 8, log=False, pad=0.04)
+    y = spread(every, 232.0, 27.0, log=False, pad=0.04)
+    low, high = min(every), max(every)
+    plot = Plot(x, y, f"true {quantity}", f"said {quantity}", "{:g}".format)
+    line = element(
+        "path", d=f"M{number(x(low))} {number(y(low))}L{number(x(high))} {number(y(high))}", class_="limit"
+    )
+    dots = [element("circle", cx=x(true), cy=y(said), r=2.5, class_="pt trained") for true, said in points]
+    return figure(
+        f"Said against true {quantity} of {len(points)} pictures", CHART_WIDTH, 274, axes(plot), line, *dots
+    )
+
+
 def curve_legend(curves: Sequence[Curve]) -> Markup:
     """The names behind the lines, as a list that wraps."""
     shown = [curve for curve in curves if curve.points]
@@ -213,18 +235,20 @@ def curve_legend(curves: Sequence[Curve]) -> Markup:
     return element("ul", *items, class_="legend") if items else Markup()
 
 
-def training_curves(curves: Sequence[Curve], what: Literal["accuracy", "loss"]) -> Markup:
-    """Validation accuracy, or validation and (dashed) training loss, against minutes; the chosen on top."""
+def training_curves(
+    curves: Sequence[Curve], what: Literal["score", "loss"], *, words: str = "accuracy"
+) -> Markup:
+    """The validation score, called `words`, or validation and (dashed) training loss, against minutes; the chosen on top."""
     shown = [curve for curve in curves if curve.points]
     if not shown:
         return Markup()
-    fields = ("val_accuracy",) if what == "accuracy" else ("val_loss", "train_loss")
+    fields = ("val_score",) if what == "score" else ("val_loss", "train_loss")
     values = [getattr(point, field) for curve in shown for point in curve.points for field in fields]
     minutes = [point.seconds / 60 for curve in shown for point in curve.points]
     x = spread([0.0, *minutes], 56.0, CHART_WIDTH - 8, log=False, pad=0.02)
     y = spread(values, 232.0, 27.0, log=what == "loss")
     plot = Plot(
-        x, y, "minutes of training", _curve_name(what), _percent if what == "accuracy" else "{:g}".format
+        x, y, "minutes of training", _curve_name(what, words), _percent if what == "score" else "{:g}".format
     )
     lines = []
     pairs = sorted(zip(shown, _line_classes(shown), strict=True), key=lambda pair: pair[0].chosen)
@@ -232,12 +256,12 @@ def training_curves(curves: Sequence[Curve], what: Literal["accuracy", "loss"]) 
         for field in reversed(fields):
             kind = f"{line} dash" if field == "train_loss" else line
             lines.append(_line(curve, field, plot, kind))
-    title = f"{_curve_name(what).capitalize()} against minutes of training, {len(shown)} networks"
+    title = f"{_curve_name(what, words).capitalize()} against minutes of training, {len(shown)} networks"
     return figure(title, CHART_WIDTH, 274, axes(plot), *lines)
 
 
-def _curve_name(what: str) -> str:
-    return "validation accuracy" if what == "accuracy" else "loss (dashed: on the training pictures)"
+def _curve_name(what: str, words: str) -> str:
+    return f"validation {words}" if what == "score" else "loss (dashed: on the training pictures)"
 
 
 def _line_classes(curves: Sequence[Curve]) -> list[str]:

@@ -19,6 +19,7 @@ __all__ = [
     "FitDocument",
     "LayerRow",
     "SplitRow",
+    "TaskPage",
     "TriedRow",
     "WorstPicture",
 ]
@@ -79,8 +80,8 @@ class TriedRow(_Row):
     macs: int
     size_bytes: int | None
     latency_ms: float | None
-    accuracy: float | None
-    """On the validation split, a share; None where it was never trained."""
+    score: float | None
+    """The task's first figure on the validation split, a share; None where it was never trained."""
     status: Literal["chosen", "trained", "shortlisted", "over budget", "passed over", "refused"]
     note: str = ""
 
@@ -92,7 +93,7 @@ class CurvePoint(_Row):
     epoch: float
     train_loss: float
     val_loss: float
-    val_accuracy: float
+    val_score: float
 
 
 class Curve(_Row):
@@ -104,7 +105,7 @@ class Curve(_Row):
 
 
 class ClassScore(_Row):
-    """One class on the test split, of the exported file."""
+    """One class or label on the test split, of the exported file."""
 
     label: str
     pictures: int
@@ -114,7 +115,7 @@ class ClassScore(_Row):
 
 
 class WorstPicture(_Row):
-    """A test picture that the exported file gets wrong with most confidence."""
+    """A test picture that the exported file gets wrong: with most confidence, or farthest off."""
 
     file: str
     label: str
@@ -129,9 +130,9 @@ class CompressionRow(_Row):
     precision: str
     size_bytes: int
     latency_ms: float
-    accuracy: float
+    score: float
     drop: float
-    """fp32 accuracy minus this accuracy on the validation split, a share."""
+    """What is lost of the fp32 file's score on the validation split, a share."""
     chosen: bool
     reason: str
 
@@ -148,7 +149,7 @@ class LayerRow(_Row):
 
 
 class SplitRow(_Row):
-    """How many pictures of a class each split holds."""
+    """How many pictures of a class, a label or a range of values each split holds."""
 
     label: str
     train: int
@@ -162,6 +163,24 @@ class FindingRow(_Row):
     severity: Literal["error", "warning", "note"]
     code: str
     message: str
+
+
+class TaskPage(_Row):
+    """What the report says of the answers: the words of the task, and what its score shows beside the figures."""
+
+    words: str = "accuracy"
+    """The figure that networks are compared by."""
+    nouns: str = "classes"
+    """What targets are counted by in the table of splits."""
+    confusion: list[list[int]] = []
+    """Rows are true classes, columns predicted ones, in the order of the document's labels."""
+    classes: list[ClassScore] = []
+    points: list[tuple[float, float]] = []
+    """True and said values of test pictures."""
+    quantity: str = ""
+    """What the values are of."""
+    shares: bool = True
+    """Whether mistakes are ordered by a share, how sure the network was, and not by a distance."""
 
 
 class FitDocument(_Row):
@@ -178,13 +197,13 @@ class FitDocument(_Row):
     tried: list[TriedRow]
     curves: list[Curve]
     labels: list[str]
-    confusion: list[list[int]]
-    """Rows are true classes, columns predicted ones, in the order of `labels`."""
-    classes: list[ClassScore]
+    task: TaskPage
     worst: list[WorstPicture]
     compression: list[CompressionRow]
     layers: list[LayerRow]
     splits: list[SplitRow]
+    pictures: int = 0
+    """Of all splits; 0 where each is counted once in the rows of `splits`."""
     findings: list[FindingRow]
     flags: list[str]
     """Reasons to read the measured figures with care (a busy machine, few test pictures)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from gossamer.report.document import (
     SplitRow,
     TriedRow,
 )
-from gossamer.types import format_quantity
+from gossamer.types import SHARES_OF_ONE, format_quantity
 
 __all__ = ["render"]
 
@@ -53,10 +54,13 @@ def render(document: FitDocument) -> str:
         tried=_tried_view(document.tried),
         scatters=_scatters(document),
         curves=_curve_charts(document),
-        matrix=charts.confusion_matrix(document.labels, document.confusion),
-        classes=_folded(sorted(document.classes, key=_weakness), CLASSES_SHOWN),
+        matrix=charts.confusion_matrix(document.labels, document.task.confusion),
+        points=charts.said_against_true(document.task.points, document.task.quantity),
+        classes=_folded(sorted(document.task.classes, key=_weakness), CLASSES_SHOWN),
         compression=[_compression_view(row) for row in document.compression],
         costs=_cost_charts(document),
+        words=f"{document.task.words[0].upper()}{document.task.words[1:]}",
+        pictures=document.pictures or sum(row.train + row.val + row.test for row in document.splits),
         splits=_folded(document.splits, CLASSES_SHOWN),
         split_totals=_split_totals(document.splits),
         findings=sorted(document.findings, key=lambda finding: _SEVERITY_ORDER.index(finding.severity)),
@@ -122,7 +126,7 @@ def _budget_view(line: BudgetLine) -> BudgetView:
 
 
 def _remark(line: BudgetLine, measured: float, used: float) -> str:
-    if line.metric == "accuracy":
+    if line.metric in SHARES_OF_ONE:
         points = 100 * (measured - line.limit)
         return f"{abs(points):.1f} points {'above' if points >= 0 else 'below'} the floor"
     if used >= 10:
@@ -144,8 +148,8 @@ def _origins(figures: Sequence[Figure]) -> list[tuple[str, str]]:
 
 def _tried_view(rows: Sequence[TriedRow]) -> Folded:
     def place(row: TriedRow) -> tuple[int, float, float]:
-        accuracy = -1.0 if row.accuracy is None else row.accuracy
-        return _STATUS_ORDER.index(row.status), -accuracy, row.latency_ms or 0.0
+        score = -math.inf if row.score is None else row.score
+        return _STATUS_ORDER.index(row.status), -score, row.latency_ms or 0.0
 
     return _folded(sorted(rows, key=place), ROWS_SHOWN)
 
@@ -155,7 +159,7 @@ def _weakness(score: ClassScore) -> float:
 
 
 class CompressionView(NamedTuple):
-    """A compression row and what the change in accuracy reads as."""
+    """A compression row and what the change in the score reads as."""
 
     row: CompressionRow
     change: str
@@ -170,7 +174,7 @@ def _compression_view(row: CompressionRow) -> CompressionView:
 
 def _split_totals(splits: Sequence[SplitRow]) -> SplitRow:
     return SplitRow(
-        label="all classes",
+        label="all",
         train=sum(row.train for row in splits),
         val=sum(row.val for row in splits),
         test=sum(row.test for row in splits),
@@ -189,23 +193,30 @@ def _finding_counts(findings: Sequence[FindingRow]) -> str:
 
 
 def _scatters(document: FitDocument) -> list[tuple[str, str]]:
-    floor = _limit_value(document, "accuracy")
-    latency = charts.scatter(document.tried, "latency", limit=_limit_value(document, "latency"), floor=floor)
+    words = document.task.words
+    floor = next((line.limit for line in document.budget if line.metric in SHARES_OF_ONE), None)
+    latency = charts.scatter(
+        document.tried, "latency", limit=_limit_value(document, "latency"), floor=floor, words=words
+    )
     size_limit = _limit_value(document, "size")
     size = charts.scatter(
-        document.tried, "size", limit=None if size_limit is None else size_limit / 1e6, floor=floor
+        document.tried,
+        "size",
+        limit=None if size_limit is None else size_limit / 1e6,
+        floor=floor,
+        words=words,
     )
-    return [
-        pair for pair in (("Accuracy against latency", latency), ("Accuracy against size", size)) if pair[1]
-    ]
+    name = f"{words[0].upper()}{words[1:]}"
+    pairs = ((f"{name} against latency", latency), (f"{name} against size", size))
+    return [pair for pair in pairs if pair[1]]
 
 
 def _curve_charts(document: FitDocument) -> dict[str, str]:
-    accuracy = charts.training_curves(document.curves, "accuracy")
-    if not accuracy:
+    score = charts.training_curves(document.curves, "score", words=document.task.words)
+    if not score:
         return {}
     loss = charts.training_curves(document.curves, "loss")
-    return {"accuracy": accuracy, "loss": loss, "legend": charts.curve_legend(document.curves)}
+    return {"score": score, "loss": loss, "legend": charts.curve_legend(document.curves)}
 
 
 def _cost_charts(document: FitDocument) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from gossamer.cost.onnx_count import count_onnx
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Network
 from gossamer.testing.networks import enliven, noise, scores
 from gossamer.types import Size
@@ -142,7 +142,7 @@ class ArchitectureContract:
         inputs = noise(8, (3, _SIDE, _SIDE))[
             :3
         ]  # what the norms were fitted to: others may explode in deep networks
-        ours = np.concatenate([session.run(inputs[i : i + 1]) for i in range(3)])
+        ours = np.concatenate([session.run(inputs[i : i + 1])[0] for i in range(3)])
         theirs = scores(network, inputs).numpy()
         spread = float(np.ptp(theirs, axis=0).max())
         assert spread > 1e-2 * np.abs(theirs).max(), "a network whose scores are all alike proves nothing"

@@ -14,7 +14,7 @@ from gossamer.nn.blocks import InvertedResidual, ShuffleUnitV2
 from gossamer.nn.layers import ConvNormAct, SqueezeExcite
 from gossamer.nn.network import Network, Stage, classifier, last_layer
 
-__all__ = ["enliven", "noise", "scores", "tiny_networks"]
+__all__ = ["TwoOutputs", "enliven", "noise", "scores", "tiny_networks"]
 
 
 def tiny_networks(*, num_classes: int = 5) -> Mapping[str, Network]:
@@ -82,3 +82,19 @@ def scores(network: nn.Module, inputs: NDArray[np.float32]) -> Tensor:
     with torch.no_grad():
         result: Tensor = network.eval()(torch.from_numpy(inputs))
     return result
+
+
+class TwoOutputs(nn.Module):
+    """(B, 3, H, W) -> means of two maps (B, 2), and four maps (B, 4, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            self.maps = nn.Conv2d(3, 4, 3, padding=1)
+            self.total = nn.Linear(4, 2)
+        self.eval()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        maps = torch.relu(self.maps(x))
+        return self.total(maps.mean((2, 3))), maps

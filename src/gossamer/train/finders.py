@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gossamer.data.augment import augment
-from gossamer.data.batches import Batch, TrainBatches, balanced_shares
+from gossamer.data.augment import Greys, augment_raw
+from gossamer.data.bands import Bands
+from gossamer.data.batches import Batch, TrainBatches
 from gossamer.data.cache import Pixels
 from gossamer.data.draws import Draws
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import GossamerError, ModelError
-from gossamer.nn.network import last_layer
-from gossamer.train.mixing import class_weights, mix, soft_cross_entropy
+from gossamer.train.mixing import mix
+from gossamer.train.objective import TrainingObjective
 from gossamer.train.optimisers import make_optimiser
 from gossamer.train.recipe import Recipe
 
@@ -65,15 +65,20 @@ def find_learning_rate(
     contract: InputContract,
     recipe: Recipe,
     pictures: Pixels,
-    labels: NDArray[np.int64],
+    targets: NDArray[Any],
     *,
+    objective: TrainingObjective,
+    width: int,
+    bands: Bands | None = None,
     seed: int = 0,
     steps: int = 60,
     low: float = 1e-6,
     high: float = 1.0,
 ) -> LearningRateCurve:
-    """Train a copy of `network` for `steps` batches of pictures (N, S, S, bands) at rates from `low` to `high`.
+    """Train a copy of `network` for `steps` batches of pictures (N, H, W, bands) at rates from `low` to `high`.
 
+    `targets` (N, ...) are the objective's, the network gives `width` numbers; `bands`
+    say what values mean that are no bytes.
     Optimiser, augmentation and mixing are the recipe's, at full resolution. The test ends before `high` where the
     smoothed loss is four times its best or no number.
 
@@ -87,13 +92,12 @@ def find_learning_rate(
         )
     trained = _copy(network, recipe)
     optimiser = make_optimiser(trained, recipe)
-    shares = balanced_shares(labels) if recipe.balance == "sampling" else None
+    shares = objective.shares(targets) if recipe.balance == "sampling" else None
     batches = TrainBatches(
-        pictures, labels, batch=recipe.batch, chunk=steps, seed=seed, first=lambda: 0, shares=shares
+        pictures, targets, batch=recipe.batch, chunk=steps, seed=seed, first=lambda: 0, shares=shares
     )
-    weights = (
-        class_weights(torch.from_numpy(labels), _num_classes(network)) if recipe.balance == "loss" else None
-    )
+    weights = objective.weights(targets, width, balance=recipe.balance == "loss")
+    greys = Greys.of(bands)
     rates: list[float] = []
     losses: list[float] = []
     average = 0.0
@@ -103,7 +107,9 @@ def find_learning_rate(
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["base_lr"] / recipe.learning_rate
             generator = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**62)
-            loss = _step(trained, contract, recipe, optimiser, batch, generator, weights)
+            loss = _step(
+                trained, contract, recipe, optimiser, batch, generator, objective, width, weights, greys
+            )
             average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
             smoothed = average / (1 - _SMOOTHING ** (step + 1))
             if not math.isfinite(smoothed) or (losses and smoothed > _DIVERGED * min(losses)):
@@ -162,11 +168,10 @@ def _pictures_per_second(network: nn.Module, shape: tuple[int, ...], device: tor
     fastest = math.inf
     try:
         inputs = torch.zeros(shape, device=device)
-        labels = torch.zeros(len(inputs), dtype=torch.long, device=device)
         for _ in range(1 + _TIMES):
             network.zero_grad()
             began = clock()
-            F.cross_entropy(network(inputs), labels).backward()
+            network(inputs).float().square().mean().backward()
             if on_gpu:
                 torch.cuda.synchronize(device)
             fastest = min(fastest, clock() - began)
@@ -228,36 +233,31 @@ def _step(
     optimiser: torch.optim.Optimizer,
     batch: Batch,
     generator: torch.Generator,
+    objective: TrainingObjective,
+    width: int,
     weights: Tensor | None,
+    greys: Greys | None,
 ) -> float:
     """One update; the loss before it."""
     device = next(network.parameters()).device
-    draws = Draws.whole_batch(generator, len(batch.labels))
+    draws = Draws.whole_batch(generator, len(batch.targets))
     raw = batch.pictures.to(device).permute(0, 3, 1, 2).float()
-    moved = augment(raw, recipe.augmentation, draws)
+    moved = augment_raw(raw, recipe.augmentation, draws, greys=greys).pictures
     inputs, targets = mix(
         _normalised(moved, contract),
-        batch.labels.to(device),
-        _num_classes(network),
+        objective.encode(batch.targets.to(device), width, recipe.label_smoothing),
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
-        smoothing=recipe.label_smoothing,
         draws=draws,
     )
-    loss = soft_cross_entropy(
-        network(inputs), targets, None if weights is None else weights.to(device)
-    ).mean()
+    losses = objective.losses(network(inputs), targets, None if weights is None else weights.to(device))
+    loss = losses.mean()
     optimiser.zero_grad()
     loss.backward()
     if recipe.clip_norm:
         nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
     optimiser.step()
     return loss.item()
-
-
-def _num_classes(network: nn.Module) -> int:
-    _, last = last_layer(network)
-    return last.out_features if isinstance(last, nn.Linear) else last.out_channels
 
 
 def _normalised(pictures: Tensor, contract: InputContract) -> Tensor:

@@ -18,13 +18,11 @@ from pathlib import Path
 import lightning as L
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch import nn
 
 from gossamer._files import write_json
-from gossamer.data.batches import EvalBatches, TrainBatches, balanced_shares
+from gossamer.data.batches import EvalBatches, TrainBatches
 from gossamer.errors import ModelError, RunFolderError
-from gossamer.train.mixing import class_weights
-from gossamer.train.module import ClassifierModule
+from gossamer.train.module import TrainingModule
 from gossamer.train.pace import STATE_KEY, Listener, Pace, save_average
 from gossamer.train.training import Seconds, Steps, Training, TrainResult
 
@@ -57,7 +55,7 @@ def train_until(training: Training, until: float, *, listener: Listener | None =
             one picture.
         RunFolderError: the folder cannot be written, or holds a checkpoint of another network.
     """
-    _check_labels(training)
+    _check_targets(training)
     folder = training.folder
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(training.threads)
@@ -85,16 +83,17 @@ def train_until(training: Training, until: float, *, listener: Listener | None =
 
 def _fit(training: Training, until: float, state: TrainResult, listener: Listener) -> None:
     """One call of Lightning's loop."""
-    recipe, data = training.recipe, training.pictures
+    recipe, data, objective = training.recipe, training.pictures, training.objective
     trainer = _trainer(training)
-    weights = None
-    if recipe.balance == "loss":
-        weights = class_weights(torch.from_numpy(data.train_labels), training.classes)
-    module = ClassifierModule(
+    names = training.names
+    weights = objective.weights(data.train_targets, len(names), balance=recipe.balance == "loss")
+    module = TrainingModule(
         training.network,
         training.contract,
         recipe,
-        num_classes=training.classes,
+        task=training.task,
+        objective=objective,
+        labels=names,
         decay_from=training.decay_from,
         seed=training.seed,
         teaching=training.teaching,
@@ -104,11 +103,11 @@ def _fit(training: Training, until: float, state: TrainResult, listener: Listene
     )
     batches = TrainBatches(
         data.train,
-        data.train_labels,
+        data.train_targets,
         batch=recipe.batch,
         seed=training.seed,
         first=lambda: module.updates,
-        shares=balanced_shares(data.train_labels) if recipe.balance == "sampling" else None,
+        shares=objective.shares(data.train_targets) if recipe.balance == "sampling" else None,
         rank=trainer.global_rank,
         world=trainer.world_size,
     )
@@ -125,7 +124,7 @@ def _fit(training: Training, until: float, state: TrainResult, listener: Listene
         trainer.fit(
             module,
             batches,
-            EvalBatches(data.val, data.val_labels, rank=trainer.global_rank, world=trainer.world_size),
+            EvalBatches(data.val, data.val_targets, rank=trainer.global_rank, world=trainer.world_size),
             ckpt_path=str(last) if state.points else None,
             weights_only=True,
         )
@@ -133,18 +132,15 @@ def _fit(training: Training, until: float, state: TrainResult, listener: Listene
         save_average(training.folder / "final.safetensors", module.average)
 
 
-def _check_labels(training: Training) -> None:
-    data, classes = training.pictures, training.classes
-    for name, labels in (("training", data.train_labels), ("validation", data.val_labels)):
-        if len(labels) == 0:
+def _check_targets(training: Training) -> None:
+    data, objective = training.pictures, training.objective
+    for name, targets in (("training", data.train_targets), ("validation", data.val_targets)):
+        if len(targets) == 0:
             raise ModelError(
                 f"training needs pictures in both splits, the {name} split is empty; add pictures"
             )
-        if labels.min() < 0 or labels.max() >= classes:
-            wrong = labels.min() if labels.min() < 0 else labels.max()
-            raise ModelError(
-                f"labels are 0 to {classes - 1} for {classes} classes, the {name} split has {wrong}; check the data"
-            )
+        objective.check(targets, len(training.names), name)
+    objective.check_network(training.network)
 
 
 def _halved(training: Training, halvings: int) -> Training:
@@ -207,9 +203,7 @@ def _resumable(training: Training) -> TrainResult:
     return found if (folder / "best.safetensors").is_file() else fresh
 
 
-def _chunk(
-    training: Training, module: ClassifierModule, batches: TrainBatches, world: int, left: float
-) -> int:
+def _chunk(training: Training, module: TrainingModule, batches: TrainBatches, world: int, left: float) -> int:
     """Steps between two validations: a pass, or less where it is long; by the clock where the length is."""
     if isinstance(training.length, Seconds) and world == 1:
         return _chunk_by_clock(module, training, left)
@@ -220,23 +214,23 @@ def _chunk(
     return max(1, min(max(by_pass, count // _MOST_VALIDATIONS), -(-count // 4)))
 
 
-def _chunk_by_clock(module: ClassifierModule, training: Training, seconds: float) -> int:
+def _chunk_by_clock(module: TrainingModule, training: Training, seconds: float) -> int:
     """20 seconds' worth of steps, less in a short run, never less than ten validations take."""
-    data, batch = training.pictures, training.recipe.batch
-    probe = TrainBatches(data.train, data.train_labels, batch=batch, chunk=3, seed=0, first=lambda: 0)
+    data, batch, objective = training.pictures, training.recipe.batch, training.objective
+    probe = TrainBatches(data.train, data.train_targets, batch=batch, chunk=3, seed=0, first=lambda: 0)
     twin = copy.deepcopy(module.network).train()
     step_times: list[float] = []
     score_times: list[float] = []
     for part in probe:
         start = time.monotonic()
         inputs = module.normalised(part.pictures.permute(0, 3, 1, 2).float())
-        nn.functional.cross_entropy(twin(inputs), part.labels).backward()
+        objective.loss_sum(twin(inputs), part.targets).backward()
         step_times.append(time.monotonic() - start)
         start = time.monotonic()
         with torch.no_grad():
             module.average(inputs)
         score_times.append(time.monotonic() - start)
-    validation = min(score_times) * len(data.val_labels) / min(batch, len(data.train_labels))
+    validation = min(score_times) * len(data.val_targets) / min(batch, len(data.train_targets))
     wanted = max(min(_CHUNK_SECONDS, seconds / 8), 10 * validation)
     return max(1, int(wanted / max(1e-4, min(step_times))))
 

@@ -1,7 +1,6 @@
-"""Targets and what mixes them: label smoothing, mixup, cutmix, classes weighed by how rare they are.
+"""What mixes pictures and their targets: mixup and cutmix.
 
-mixup: Zhang et al., 1710.09412, equation 1. cutmix: Yun et al., 1905.04899, equations 1 and 2. Label smoothing:
-Szegedy et al., 1512.00567, section 7. We mix a batch in pairs instead of with a permutation of itself, so that a
+mixup: Zhang et al., 1710.09412, equation 1. cutmix: Yun et al., 1905.04899, equations 1 and 2. We mix a batch in pairs instead of with a permutation of itself, so that a
 picture's partner lies in the same process's part of the batch.
 """
 
@@ -10,30 +9,21 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gossamer.data.draws import Draws
 
-__all__ = ["class_weights", "mix", "soft_cross_entropy"]
+__all__ = ["mix"]
 
 
 def mix(
-    inputs: Tensor,
-    labels: Tensor,
-    num_classes: int,
-    *,
-    mixup: float,
-    cutmix: float,
-    smoothing: float,
-    draws: Draws,
+    inputs: Tensor, targets: Tensor, *, mixup: float, cutmix: float, draws: Draws
 ) -> tuple[Tensor, Tensor]:
-    """Inputs (B, bands, H, W) mixed in pairs, and their targets (B, K), float32, which sum to 1 by row.
+    """Inputs (B, bands, H, W) mixed in pairs, and their encoded targets (B, D) alike.
 
     `mixup` and `cutmix` are the parameters of the Beta distributions, 0 for none; with both, each batch takes either
-    with equal chance. `smoothing` is the share of a target that is spread over all classes.
+    with equal chance.
     """
-    targets = F.one_hot(labels, num_classes).float() * (1 - smoothing) + smoothing / num_classes
     if not mixup and not cutmix:
         return inputs, targets
     partner = draws.permutation_pairs().to(inputs.device)
@@ -56,18 +46,3 @@ def _box(draws: Draws, kept: float, height: int, width: int) -> tuple[int, int, 
         for pixels, centre in ((height, draws.shared(0, height)), (width, draws.shared(0, width)))
     )
     return *top_bottom, *left_right
-
-
-def soft_cross_entropy(scores: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Losses (B,) of scores (B, K) against shares of classes (B, K), each class's term times its weight (K,)."""
-    return F.cross_entropy(scores.float(), targets, weight=weights, reduction="none")
-
-
-def class_weights(labels: Tensor, num_classes: int) -> Tensor:
-    """Weights (K,), float32: the inverse of the classes' shares of `labels` (N,), so that their mean over N is 1.
-
-    Classes that are absent get 0: they have no picture, and so no share of a smoothed target should count either.
-    """
-    counts = torch.bincount(labels, minlength=num_classes).double()
-    there = counts > 0
-    return torch.where(there, len(labels) / (there.sum() * counts), 0.0).float()

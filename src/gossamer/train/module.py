@@ -1,39 +1,44 @@
-"""The LightningModule of a classifier: loss, optimiser, schedule by progress, moving average of the weights."""
+"""The LightningModule of every task: loss, optimiser, schedule by progress, moving average of the weights."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gossamer.data.augment import augment
+from gossamer.data.augment import Greys, augment_raw
 from gossamer.data.bands import Bands
 from gossamer.data.batches import Batch
 from gossamer.data.draws import Draws
 from gossamer.deploy.contract import InputContract
 from gossamer.nn.shaping import Shaping
-from gossamer.train.mixing import mix, soft_cross_entropy
+from gossamer.tasks import Score, Task
+from gossamer.train.mixing import mix
+from gossamer.train.objective import TrainingObjective
 from gossamer.train.optimisers import make_optimiser, set_rates
 from gossamer.train.recipe import Recipe
 from gossamer.train.teachers import Teaching
+from gossamer.types import Size
 
-__all__ = ["ClassifierModule"]
+__all__ = ["TrainingModule"]
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-class ClassifierModule(L.LightningModule):
+class TrainingModule(L.LightningModule):
     """Trains `network` on batches of uint8 pictures; validates its moving average.
 
     `progress` (0 to 1) is set from outside before each step: by seconds or by steps, whichever the run is bounded by.
-    `updates` counts batches, and every random draw is a function of it.
+    `updates` counts batches, and every random draw is a function of it. `labels` (D) name the numbers that the network
+    gives, `weights` (D,) are those of the objective.
     """
+
+    named: Tensor
+    """How often the last validation said each label, (D,)."""
 
     def __init__(
         self,
@@ -41,7 +46,9 @@ class ClassifierModule(L.LightningModule):
         contract: InputContract,
         recipe: Recipe,
         *,
-        num_classes: int,
+        task: Task,
+        objective: TrainingObjective,
+        labels: Sequence[str],
         decay_from: float = 0.0,
         seed: int = 0,
         teaching: Teaching | None = None,
@@ -62,29 +69,30 @@ class ClassifierModule(L.LightningModule):
             for norm in self._norms():
                 norm.requires_grad_(False)
         self.teaching, self.shaping = teaching, shaping
-        self.contract, self.recipe, self.num_classes = contract, recipe, num_classes
+        self.contract, self.recipe = contract, recipe
+        self.task, self.objective, self.labels = task, objective, tuple(labels)
         self.decay_from, self.seed = decay_from, seed
         self.progress = 0.0
         self.updates = 0
-        self.confusion: NDArray[np.int64] = np.zeros((num_classes, num_classes), np.int64)
-        """Of the last validation: rows are the labels, columns what was said."""
+        self.score: Score = task.score(labels)
+        """Of the last validation."""
+        self.figures: tuple[str, ...] = ()
+        """Names of what validation gives beside `val_loss`, each logged as `val_NAME`."""
         self._callable = (torch.compile(self.network) if recipe.compile else self.network,)
         self.register_buffer("weights", weights, persistent=False)
-        low, high = ((0.0,), (255.0,)) if bands is None else (bands.low, bands.high)
-        dark, light = (torch.tensor(each).view(1, -1, 1, 1) for each in (low, high))
-        self._in_bytes = bands is None
-        self.register_buffer("dark", dark, persistent=False)
-        self.register_buffer("grey", (light - dark) / 255, persistent=False)
+        greys = Greys.of(bands)
+        self.register_buffer("dark", None if greys is None else greys.dark, persistent=False)
+        self.register_buffer("grey", None if greys is None else greys.step, persistent=False)
         self.register_buffer("mean", torch.tensor(contract.mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(contract.std).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("_found", torch.zeros(num_classes, num_classes), persistent=False)
+        self.register_buffer("named", torch.zeros(len(labels), dtype=torch.int64), persistent=False)
         self.register_buffer("_loss_sum", torch.zeros(()), persistent=False)
         self.train()  # Lightning leaves modes as they are, and a network that was loaded is in eval mode
 
     def _norms(self) -> list[nn.Module]:
         return [part for part in self.network.modules() if isinstance(part, _NORMS)]
 
-    def train(self, mode: bool = True) -> ClassifierModule:
+    def train(self, mode: bool = True) -> TrainingModule:
         """As torch's; the average, the teacher and frozen norms stay in eval mode."""
         super().train(mode)
         self.average.eval()
@@ -103,29 +111,28 @@ class ClassifierModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         draws = self._draws(batch)
         pictures = batch.pictures.permute(0, 3, 1, 2).float()
-        moved = augment(
-            pictures if self._in_bytes else (pictures - self.dark) / self.grey,  # type: ignore[operator]
+        raw = augment_raw(
+            pictures,
             self.recipe.augmentation,
             draws,
-            size=self._side(batch.pictures.shape[1], draws),
-        )
+            greys=self._greys,
+            size=self._size(Size(*batch.pictures.shape[1:3]), draws),
+        ).pictures
+        encoded = self.objective.encode(batch.targets, len(self.labels), self.recipe.label_smoothing)
         inputs, targets = mix(
-            self.normalised(moved if self._in_bytes else moved * self.grey + self.dark),  # type: ignore[operator]
-            batch.labels,
-            self.num_classes,
+            self.normalised(raw),
+            encoded,
             mixup=self.recipe.mixup,
             cutmix=self.recipe.cutmix,
-            smoothing=self.recipe.label_smoothing,
             draws=draws,
         )
         if self.teaching is None:
-            losses = soft_cross_entropy(self._callable[0](inputs), targets, self.weights)  # type: ignore[arg-type]
+            losses = self.objective.losses(self._callable[0](inputs), targets, self._weights)
         else:
-            mostly = targets.argmax(1)
-            scores, follow = self.teaching.follow(
-                self._callable[0], inputs, mostly, self.updates, batch.start
+            outputs, follow = self.teaching.follow(
+                self._callable[0], inputs, targets, self.updates, batch.start
             )
-            own = soft_cross_entropy(scores, targets, self.weights)  # type: ignore[arg-type]
+            own = self.objective.losses(outputs, targets, self._weights)
             losses = self.recipe.distillation.labels * own + follow
         return losses.sum() * (self.trainer.world_size / batch.whole)
 
@@ -133,15 +140,30 @@ class ClassifierModule(L.LightningModule):
         """All random numbers of this step; dropped paths and units draw from torch's own generator."""
         seed = (self.seed * 1_000_003 + self.updates) % 2**62
         torch.manual_seed(seed + self.trainer.global_rank)
-        part = slice(batch.start, batch.start + len(batch.labels))
+        part = slice(batch.start, batch.start + len(batch.targets))
         return Draws(torch.Generator().manual_seed(seed), batch.whole, part)
 
-    def _side(self, full: int, draws: Draws) -> int:
-        side = self.recipe.resolution(self.progress, full)
-        if not self.recipe.multi_scale:
-            return side
-        share = self.recipe.multi_scale
-        return max(32, round(side * draws.shared(1 - share, 1 + share) / 16) * 16)
+    @property
+    def _greys(self) -> Greys | None:
+        return None if self.dark is None else Greys(self.dark, self.grey)  # type: ignore[arg-type]
+
+    @property
+    def _weights(self) -> Tensor | None:
+        return self.weights  # type: ignore[return-value]
+
+    def _size(self, full: Size, draws: Draws) -> Size:
+        """The size of this step: the recipe's side for the longer one, the shorter in its share, in multiples of 16."""
+        longest = max(full)
+        side = self.recipe.resolution(self.progress, longest)
+        if self.recipe.multi_scale:
+            share = self.recipe.multi_scale
+            side = max(32, round(side * draws.shared(1 - share, 1 + share) / 16) * 16)
+        if side == longest:
+            return full
+        height, width = (
+            side if each == longest else max(32, round(each * side / longest / 16) * 16) for each in full
+        )
+        return Size(height, width)
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         set_rates(self.trainer.optimizers[0], self.recipe, self.progress, self.decay_from)
@@ -160,26 +182,27 @@ class ClassifierModule(L.LightningModule):
                 self.shaping.after_step(self.network, self.average, self.progress, rate)
 
     def on_validation_epoch_start(self) -> None:
-        self._found.zero_()  # type: ignore[operator]
+        self.score = self.task.score(self.labels)
+        self.named.zero_()
         self._loss_sum.zero_()  # type: ignore[operator]
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        pictures, labels = batch
-        scores = self.average(self.normalised(pictures.permute(0, 3, 1, 2).float()))
-        ones = torch.ones(len(labels), device=labels.device)
-        self._found.index_put_((labels, scores.argmax(1)), ones, accumulate=True)  # type: ignore[operator]
-        self._loss_sum.add_(F.cross_entropy(scores.float(), labels, reduction="sum"))  # type: ignore[operator]
+        pictures, targets = batch
+        outputs = self.average(self.normalised(pictures.permute(0, 3, 1, 2).float()))
+        self._loss_sum.add_(self.objective.loss_sum(outputs, targets, self._weights))  # type: ignore[operator]
+        if (named := self.objective.named(outputs)) is not None:
+            self.named.add_(named)
+        self.score.update((outputs.float().cpu().numpy(),), targets.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
-        found = self.trainer.strategy.reduce(self._found, reduce_op="sum")
         loss = self.trainer.strategy.reduce(self._loss_sum, reduce_op="sum")
-        self.confusion = found.cpu().numpy().astype(np.int64)
-        there = self.confusion.sum(1) > 0
-        recall = np.diag(self.confusion)[there] / self.confusion.sum(1)[there]
-        count = max(1, int(self.confusion.sum()))
-        self.log("val_loss", loss / count, rank_zero_only=True)
-        self.log("val_accuracy", float(np.trace(self.confusion)) / count, rank_zero_only=True)
-        self.log("val_balanced", float(recall.mean()) if len(recall) else 0.0, rank_zero_only=True)
+        self.named = self.trainer.strategy.reduce(self.named, reduce_op="sum")
+        self.score = _together(self.score, self.trainer.world_size)
+        figures = self.score.figures()
+        self.figures = tuple(figures)
+        self.log("val_loss", loss / max(1, self.score.count), rank_zero_only=True)
+        for name, value in figures.items():
+            self.log(f"val_{name}", value, rank_zero_only=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         extra = None if self.teaching is None else self.teaching.adaptors
@@ -197,3 +220,16 @@ class ClassifierModule(L.LightningModule):
             checkpoint["state_dict"] |= {
                 f"teaching.teacher.{k}": v for k, v in self.teaching.teacher.state_dict().items()
             }
+
+
+def _together(score: Score, world: int) -> Score:
+    """The scores of all processes as one."""
+    if world == 1:
+        return score
+    parts: list[Any] = [None] * world
+    torch.distributed.all_gather_object(parts, score)
+    first, *others = parts
+    for other in others:
+        first.merge(other)
+    whole: Score = first
+    return whole

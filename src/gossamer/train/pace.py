@@ -15,7 +15,7 @@ from torch import nn
 from gossamer._files import atomic_path, write_json
 from gossamer.data.batches import TrainBatches
 from gossamer.errors import ModelError
-from gossamer.train.module import ClassifierModule
+from gossamer.train.module import TrainingModule
 from gossamer.train.training import Point, Pulse, Seconds, Training, TrainResult
 from gossamer.train.watch import Problem, Seen, Watch
 
@@ -52,9 +52,14 @@ class Pace(L.Callback):
         self.losses: list[float] = []
         self.pictures = 0
         self.last_pulse = 0.0
-        counts = np.bincount(training.pictures.val_labels, minlength=training.classes)
-        labels = training.labels or tuple(str(i) for i in range(training.classes))
-        self.watch = Watch(labels, classes_seen=[i for i, count in enumerate(counts) if count])
+        labels, objective, pictures = training.names, training.objective, training.pictures
+        counts = objective.bearers(pictures.val_targets, len(labels))
+        self.watch = Watch(
+            training.task,
+            labels,
+            seen=[] if counts is None else [i for i, count in enumerate(counts) if count],
+            guess=objective.guess(pictures.train_targets, len(labels)),
+        )
 
     @property
     def seconds(self) -> float:
@@ -78,14 +83,14 @@ class Pace(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, ClassifierModule)
+        assert isinstance(pl_module, TrainingModule)
         position = self.position(trainer, pl_module.updates)
         pl_module.progress = min(1.0, position / self.training.length.count)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, ClassifierModule)
+        assert isinstance(pl_module, TrainingModule)
         loss = float(outputs["loss"]) * self.training.recipe.accumulate
         if not math.isfinite(loss):
             raise ModelError(
@@ -103,7 +108,7 @@ class Pace(L.Callback):
     def _elapsed(self) -> float:
         return max(1e-6, time.monotonic() - self.started)
 
-    def _pulse(self, module: ClassifierModule) -> Pulse:
+    def _pulse(self, module: TrainingModule) -> Pulse:
         points = self.state.points
         return Pulse(
             self.seconds,
@@ -111,12 +116,12 @@ class Pace(L.Callback):
             module.updates / self.batches.steps_per_pass,
             self.pictures / self._elapsed(),
             float(np.mean(self.losses[-20:])),
-            points[-1].val_accuracy if points else None,
+            points[-1].val_score if points else None,
             self.batches.seconds / self._elapsed(),
         )
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, ClassifierModule)
+        assert isinstance(pl_module, TrainingModule)
         if trainer.sanity_checking:
             return
         figures = trainer.callback_metrics
@@ -126,8 +131,8 @@ class Pace(L.Callback):
             pl_module.updates / self.batches.steps_per_pass,
             self._mean_loss(trainer),
             float(figures["val_loss"]),
-            float(figures["val_accuracy"]),
-            float(figures["val_balanced"]),
+            float(figures[f"val_{self.training.task.headline.name}"]),
+            {name: float(figures[f"val_{name}"]) for name in pl_module.figures},
         )
         self.losses.clear()
         rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
@@ -168,14 +173,14 @@ class Pace(L.Callback):
         own = torch.tensor(np.mean(self.losses) if self.losses else 0.0, dtype=torch.float64)
         return float(trainer.strategy.reduce(own, reduce_op="mean"))
 
-    def _seen(self, point: Point, module: ClassifierModule) -> Seen:
+    def _seen(self, point: Point, module: TrainingModule) -> Seen:
         return Seen(
             step=module.updates,
             passes=point.passes,
             train_loss=point.train_loss,
             val_loss=point.val_loss,
-            val_accuracy=point.val_accuracy,
-            predicted=[int(count) for count in module.confusion.sum(0)],
+            val_score=point.val_score,
+            predicted=module.named.tolist(),
             loader_share=self.batches.seconds / self._elapsed(),
         )
 

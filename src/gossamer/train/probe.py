@@ -8,11 +8,12 @@ error itself is Allen's PRESS, Technometrics 16, 1974).
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
 from gossamer.nn.modes import in_eval
 from gossamer.nn.network import last_layer
+from gossamer.tasks import Task
+from gossamer.train.objective import TrainingObjective
 
 __all__ = ["RIDGES", "Probe", "Ridge", "fit_ridge", "linear_probe"]
 
@@ -37,8 +40,8 @@ _CONSTANT = 1e-6
 class Probe:
     """What the probe found."""
 
-    accuracy: float
-    """On the validation pictures, a share."""
+    score: float
+    """The headline figure of the task on the validation pictures."""
     seconds: float
     ridge: float
     """Of `RIDGES`."""
@@ -71,14 +74,16 @@ def linear_probe(
     network: nn.Module,
     contract: InputContract,
     pictures: Pixels,
-    labels: NDArray[np.int64],
+    targets: NDArray[Any],
     val_pictures: Pixels,
-    val_labels: NDArray[np.int64],
+    val_targets: NDArray[Any],
     *,
-    num_classes: int,
+    task: Task,
+    objective: TrainingObjective,
+    labels: Sequence[str],
     seed: int = 0,
 ) -> Probe:
-    """Accuracy on validation pictures (M, S, S, bands) of ridge regression on features of (N, S, S, bands).
+    """The score on validation pictures (M, H, W, bands) of ridge regression on features of (N, H, W, bands).
 
     Features are the means of the last map of a `Network`, and what the last layer of another module takes. Of more
     than 20,000 pictures so many are drawn by `seed`. The network stays as it is.
@@ -86,38 +91,38 @@ def linear_probe(
     Raises:
         DataError: fewer than two pictures to learn from, or none to validate on.
     """
-    if len(labels) < 2 or not len(val_labels):
+    if len(targets) < 2 or not len(val_targets):
         raise DataError(
             "a linear probe needs two training pictures and one to validate on, got "
-            f"{len(labels)} and {len(val_labels)}; give it more pictures"
+            f"{len(targets)} and {len(val_targets)}; give it more pictures"
         )
     began = time.perf_counter()
-    chosen = np.arange(len(labels))
-    if len(labels) > _MOST_PICTURES:
+    chosen = np.arange(len(targets))
+    if len(targets) > _MOST_PICTURES:
         generator = np.random.default_rng(seed)
-        chosen = np.sort(generator.choice(len(labels), _MOST_PICTURES, replace=False))
+        chosen = np.sort(generator.choice(len(targets), _MOST_PICTURES, replace=False))
     features = _features(network, contract, pictures, chosen)
-    fitted = fit_ridge(features, torch.from_numpy(labels[chosen]), num_classes)
-    found = fitted.scores(_features(network, contract, val_pictures, np.arange(len(val_labels)))).argmax(1)
-    accuracy = float((found.numpy() == val_labels).mean())
-    return Probe(accuracy, time.perf_counter() - began, fitted.ridge, features.shape[1])
+    fitted = fit_ridge(features, objective.encode(torch.from_numpy(targets[chosen]), len(labels)))
+    scores = fitted.scores(_features(network, contract, val_pictures, np.arange(len(val_targets))))
+    score = task.worth((objective.of_probe(scores).numpy(),), val_targets, labels)
+    return Probe(score, time.perf_counter() - began, fitted.ridge, features.shape[1])
 
 
-def fit_ridge(features: Tensor, labels: Tensor, num_classes: int) -> Ridge:
-    """Ridge regression from standardised features (N, D) to centred class indicators (N, K), in float64.
+def fit_ridge(features: Tensor, encoded: Tensor) -> Ridge:
+    """Ridge regression from standardised features (N, D) to centred targets (N, K), in float64.
 
     The ridge is that of `RIDGES` with the least leave-one-out error, for which the mean and scale of the features stay
     and the bias is fitted anew. With X = U S V' the fitted targets are U S^2 / (S^2 + N ridge) U' Y, so U and S^2 from
     the smaller of X'X and XX' are all that is needed.
     """
-    features, targets = features.double(), F.one_hot(labels, num_classes).double()
+    features, targets = features.double(), encoded.double()
     mean, bias = features.mean(0), targets.mean(0)
     deviation = features.std(0, correction=0)
     scale = torch.where(deviation > _CONSTANT * mean.abs(), 1 / deviation, 0.0)
     inputs, centred = (features - mean) * scale, targets - bias
     left, squares = _left_vectors(inputs)
     projected = left.T @ centred
-    count = len(labels)
+    count = len(targets)
     powers = left.square()
     errors = []
     for ridge in RIDGES:

@@ -19,7 +19,7 @@ Schedule = Literal["cosine", "linear", "one-cycle", "step", "exponential", "cons
 class Distillation:
     """Weights of the losses that follow a teacher; `labels` is that of the labels beside them. 0 leaves a loss out.
 
-    The losses are those of `gossamer.compress.distill`, which says where each is from.
+    The losses are those of `gossamer.train.distill`, which says where each is from.
     """
 
     labels: float = 0.3

@@ -31,7 +31,7 @@ def make_room(folder: Path, *, most_bytes: int = 4_000_000_000) -> None:
 
 
 class ScoreCache:
-    """Scores (steps, batch, num_classes) in float16, for pictures that are a function of step and place.
+    """Scores (steps, batch, width) in float16, for pictures that are a function of step and place.
 
     `path` holds them, NaN where there are none yet; `path`.done a byte for each row, set after the row is written, so
     that a kill between the two leaves a row unused; `path`.json what they are of. `key` names teacher, recipe, seed and
@@ -45,14 +45,14 @@ class ScoreCache:
         *,
         steps: int,
         batch: int,
-        num_classes: int,
+        width: int,
         key: str,
         most_bytes: int = 2_000_000_000,
     ) -> None:
         self.note = ""
         self._maps: tuple[NDArray[np.float16], NDArray[np.uint8]] | None = None
         rows = steps * batch
-        size = rows * (2 * num_classes + 1)
+        size = rows * (2 * width + 1)
         if size > most_bytes:
             self.note = (
                 f"teacher scores are not kept: {steps} steps of {batch} pictures take {size / 1e9:.2f} GB, "
@@ -60,15 +60,15 @@ class ScoreCache:
             )
             return
         scores, done, about = (Path(f"{path}{suffix}") for suffix in ("", ".done", ".json"))
-        head = {"key": key, "steps": steps, "batch": batch, "num_classes": num_classes}
+        head = {"key": key, "steps": steps, "batch": batch, "width": width}
         try:
-            if not (_reads(about, head) and _sizes(scores, done) == (2 * rows * num_classes, rows)):
+            if not (_reads(about, head) and _sizes(scores, done) == (2 * rows * width, rows)):
                 about.unlink(missing_ok=True)
-                _fill_with_nan(scores, 2 * rows * num_classes)
+                _fill_with_nan(scores, 2 * rows * width)
                 write_bytes(done, bytes(rows))
                 write_json(about, head)
             self._maps = (
-                np.memmap(scores, np.float16, "r+", shape=(steps, batch, num_classes)),
+                np.memmap(scores, np.float16, "r+", shape=(steps, batch, width)),
                 np.memmap(done, np.uint8, "r+", shape=(steps, batch)),
             )
         except (RunFolderError, OSError) as error:
@@ -76,7 +76,7 @@ class ScoreCache:
             self.note = f"teacher scores are not kept: {reason}"
 
     def read(self, step: int, start: int, count: int) -> NDArray[np.float32] | None:
-        """Scores (count, num_classes) of a step's pictures from `start` on, None unless all are there."""
+        """Scores (count, width) of a step's pictures from `start` on, None unless all are there."""
         rows = self._rows(step, start, count)
         if rows is None:
             return None
@@ -86,7 +86,7 @@ class ScoreCache:
         return scores.astype(np.float32)
 
     def write(self, step: int, start: int, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Keep scores (count, num_classes), and give them as `read` will: a resumed run then sees the same ones."""
+        """Keep scores (count, width), and give them as `read` will: a resumed run then sees the same ones."""
         rows = self._rows(step, start, len(scores))
         if rows is None:
             return scores

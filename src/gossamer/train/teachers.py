@@ -1,40 +1,25 @@
-"""Teachers: one or several, frozen, from a bundle or a name; what a student is told by them at each step."""
+"""Teachers: one or several, frozen; what a student is told by them at each step."""
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gossamer.compress.distill import (
-    attention,
-    channel_wise,
-    correlated,
-    decoupled,
-    hint,
-    relational,
-    soft_scores,
-)
-from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.network import Network
+from gossamer.train.distill import attention, channel_wise, hint, relational
+from gossamer.train.objective import TrainingObjective
 from gossamer.train.recipe import Distillation
 from gossamer.train.score_cache import ScoreCache
 from gossamer.train.taps import Site, dry_run, tapped
-from gossamer.types import Size
-from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import find_entry
-from gossamer.zoo.spec import parse_model
-from gossamer.zoo.weights import find_source
 
-__all__ = ["Ensemble", "ScoreCache", "Teaching", "load_teacher"]
+__all__ = ["Ensemble", "ScoreCache", "Teaching", "other_width"]
 
 _MAP_LOSSES = ("hints", "attention", "relational", "channel")
 
@@ -60,7 +45,8 @@ class Teaching(nn.Module):
         student: nn.Module,
         how: Distillation,
         *,
-        num_classes: int,
+        width: int,
+        objective: TrainingObjective,
         contract: InputContract,
         teacher_contract: InputContract | None = None,
         cache: ScoreCache | None = None,
@@ -74,12 +60,12 @@ class Teaching(nn.Module):
         super().__init__()
         self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)  # the caller may train his own
         self.adaptors = nn.ModuleDict()
-        self.how = how
+        self.how, self._objective = how, objective
         self._entrance = _Entrance(contract, teacher_contract or contract, teacher)
         self._pairs: list[tuple[Site, Site]] = []
         asked = [name for name in _MAP_LOSSES if getattr(how, name)]
         self._cache = None if asked else cache
-        theirs = self._meet(torch.zeros(contract.shape, device=_device(teacher)), num_classes)
+        theirs = self._meet(torch.zeros(contract.shape, device=_device(teacher)), width)
         if not asked:
             return
         if isinstance(teacher, Ensemble):
@@ -100,7 +86,7 @@ class Teaching(nn.Module):
         """Ask the teacher from now on: steps no longer have the pictures that were kept."""
         self._cache = None
 
-    def _meet(self, example: Tensor, num_classes: int) -> dict[int, Site]:
+    def _meet(self, example: Tensor, width: int) -> dict[int, Site]:
         """The teacher's maps, after seeing that it can be one."""
         try:
             scores, sites = dry_run(self.teacher, self._entrance.to(example.device)(example))
@@ -110,8 +96,8 @@ class Teaching(nn.Module):
                 f"a teacher takes the student's pictures {tuple(example.shape)}, this one does not: {first}; "
                 "train one at this size"
             ) from error
-        if tuple(scores.shape) != (1, num_classes):
-            raise ModelError(_other_classes("the teacher", int(scores.shape[-1]), num_classes))
+        if tuple(scores.shape) != (1, width):
+            raise ModelError(other_width("the teacher", int(scores.shape[-1]), width))
         return sites
 
     def _pair(self, ours: dict[int, Site], theirs: dict[int, Site]) -> None:
@@ -132,22 +118,23 @@ class Teaching(nn.Module):
         return self
 
     def follow(
-        self, run: Callable[[Tensor], Tensor], inputs: Tensor, labels: Tensor, step: int, start: int
+        self, run: Callable[[Tensor], Tensor], inputs: Tensor, encoded: Tensor, step: int, start: int
     ) -> tuple[Tensor, Tensor]:
-        """The student's scores (B, K) and what it is told (B,), for the pictures of a step from the `start`-th on.
+        """The student's outputs (B, D) and what it is told (B,), for the pictures of a step from the `start`-th on.
 
-        `run` is the student, compiled or wrapped or neither; inputs (B, bands, H, W) are normalised for it; labels (B,).
+        `run` is the student, compiled or wrapped or neither; inputs (B, bands, H, W) are normalised for it; `encoded`
+        (B, D) are the objective's targets.
         """
         if not self._pairs:
             scores = run(inputs)
-            return scores, self._on_scores(scores, self._scores(inputs, step, start), labels)
+            return scores, self._imitation(scores, self._scores(inputs, step, start), encoded)
         ours, theirs = ([pair[i].module for pair in self._pairs] for i in (0, 1))
         with tapped(ours) as our_maps:
             scores = run(inputs)
         with tapped(theirs) as their_maps, torch.no_grad():
             wanted = self.teacher(self._entrance(inputs))
         maps = [(our_maps[i], their_maps[i]) for i in range(len(self._pairs))]
-        return scores, self._on_scores(scores, wanted, labels) + self._on_maps(maps)
+        return scores, self._imitation(scores, wanted, encoded) + self._on_maps(maps)
 
     @torch.no_grad()
     def _scores(self, inputs: Tensor, step: int, start: int) -> Tensor:
@@ -160,15 +147,8 @@ class Teaching(nn.Module):
             return scores
         return torch.from_numpy(cache.write(step, start, scores.cpu().numpy())).to(inputs.device)
 
-    def _on_scores(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-        how, total = self.how, torch.zeros(len(student), device=student.device)
-        if how.logits:
-            total = total + how.logits * soft_scores(student, teacher, how.temperature)
-        if how.dkd:
-            total = total + how.dkd * decoupled(student, teacher, labels, how.temperature, how.dkd_beta)
-        if how.dist:
-            total = total + how.dist * correlated(student, teacher, how.temperature)
-        return total
+    def _imitation(self, student: Tensor, teacher: Tensor, encoded: Tensor) -> Tensor:
+        return self._objective.imitation(student, teacher, encoded, self.how)
 
     def _on_maps(self, maps: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         how, (ours, theirs) = self.how, maps[-1]
@@ -189,16 +169,16 @@ class Teaching(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Several teachers of the same classes as one: (B, bands, H, W) -> (B, K), the log of the mean of their softmaxes.
-
-    The mean of the predictions is what an ensemble predicts (scores of different networks have different scales, and
-    their mean would follow the loudest); its log turns it into scores again, whose softmax is that mean.
+    """Several teachers of the same labels as one: (B, bands, H, W) -> (B, D), put together as the objective says.
 
     Pictures come as the first teacher's contract says; each teacher gets them as its own says.
     """
 
-    def __init__(self, members: Sequence[tuple[nn.Module, InputContract]]) -> None:
+    def __init__(
+        self, members: Sequence[tuple[nn.Module, InputContract]], objective: TrainingObjective
+    ) -> None:
         super().__init__()
+        self._objective = objective
         self.members = nn.ModuleList(network for network, _ in members)
         self._entrances = nn.ModuleList(
             _Entrance(members[0][1], contract, network) for network, contract in members
@@ -206,13 +186,13 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pairs = zip(self.members, self._entrances, strict=True)
-        logs = [network(entrance(x)).float().log_softmax(1) for network, entrance in pairs]
-        counts = sorted({each.shape[1] for each in logs})
+        outputs = [network(entrance(x)).float() for network, entrance in pairs]
+        counts = sorted({each.shape[1] for each in outputs})
         if len(counts) > 1:
             raise ModelError(
                 f"teachers of an ensemble know the same classes, got {counts} of them; leave some out"
             )
-        return torch.stack(logs).logsumexp(0) - math.log(len(logs))
+        return self._objective.together(outputs)
 
 
 class _Entrance(nn.Module):
@@ -254,54 +234,9 @@ def _device(network: nn.Module) -> torch.device:
     return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
 
 
-def _other_classes(who: str, has: int, wanted: int) -> str:
+def other_width(who: str, has: int, wanted: int) -> str:
+    """What is wrong with a teacher that gives other numbers than the student."""
     return (
         f"a teacher tells the student's {wanted} classes apart, {who} has {has}; "
         "train it on these data first, `gossamer train DATA --model NAME`, and give its bundle"
     )
-
-
-def load_teacher(
-    text: str, *, num_classes: int, size: int, online: bool = False
-) -> tuple[nn.Module, InputContract]:
-    """A teacher and its contract: a bundle's folder, or NAME@WEIGHTS as `zoo.build` reads it; joined by + an `Ensemble`.
-
-    A named network's contract has the given `size`. Weights that lie on a hub are fetched only `online`.
-
-    Raises:
-        ModelError: other classes, an untrained network, weights on a hub, or what `zoo.build` raises.
-        BundleError: the folder is no whole bundle.
-    """
-    parts = [text] if Path(text).is_dir() else text.split("+")
-    members = [_load_one(part.strip(), num_classes, size, online=online) for part in parts]
-    return members[0] if len(members) == 1 else (Ensemble(members), members[0][1])
-
-
-def _load_one(text: str, num_classes: int, size: int, *, online: bool) -> tuple[nn.Module, InputContract]:
-    if Path(text).is_dir():
-        bundle = load(text)
-        if len(bundle.labels) != num_classes:
-            raise ModelError(_other_classes(f"the bundle {text}", len(bundle.labels), num_classes))
-        return bundle.network(), bundle.contract
-    spec, weights = parse_model(text)
-    if weights is None or spec.edits:
-        lacks = "a cut network without a trained head" if spec.edits else "a name without weights"
-        raise ModelError(
-            f"a teacher has been trained, {text!r} is {lacks}; give NAME@WEIGHTS, or train it first, "
-            "`gossamer train DATA --model NAME`, and give its bundle"
-        )
-    classes = 1000 if ":" in spec.name else find_entry(spec.name).num_classes
-    if classes != num_classes:
-        raise ModelError(_other_classes(text, classes, num_classes))
-    source, known = find_source(spec.name, weights)
-    if known is not None and source in ("timm", "torchvision") and not online:
-        raise ModelError(
-            f"the weights {text} lie on a public hub; allow it with --online or give a file, NAME@PATH"
-        )
-    network = build(text).eval()
-    if known is not None:
-        return network, InputContract.of(known.preprocessing, size)
-    trained = getattr(network, "pretrained_cfg", None) or {}  # timm says what its networks were trained with
-    plain = InputContract.of("imagenet", size)
-    mean, std = trained.get("mean", plain.mean), trained.get("std", plain.std)
-    return network, InputContract(Size(size, size), scale=plain.scale, mean=tuple(mean), std=tuple(std))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
@@ -14,14 +14,13 @@ from gossamer.data.bands import Bands
 from gossamer.data.cache import Pixels
 from gossamer.deploy.contract import InputContract
 from gossamer.nn.shaping import Shaping
+from gossamer.tasks import Task, get_task
+from gossamer.train.objective import TrainingObjective, objective_of
 from gossamer.train.processes import Processes
 from gossamer.train.recipe import Recipe
 from gossamer.train.teachers import Teaching
 
-__all__ = ["Metric", "Pictures", "Point", "Pulse", "Seconds", "Steps", "TrainResult", "Training"]
-
-Metric = Literal["accuracy", "balanced", "loss"]
-"""What the best weights are chosen by: share right, mean of the classes' recalls, or validation loss."""
+__all__ = ["Pictures", "Point", "Pulse", "Seconds", "Steps", "TrainResult", "Training"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,12 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Training and validation pictures of one size, (N, S, S, bands), with labels (N,)."""
+    """Training and validation pictures of one size, (N, H, W, bands), with targets (N, ...) as the task's `array` makes them."""
 
     train: Pixels
-    train_labels: NDArray[np.int64]
+    train_targets: NDArray[Any]
     val: Pixels
-    val_labels: NDArray[np.int64]
+    val_targets: NDArray[Any]
     bands: Bands | None = None
     """What values mean that are not red, green and blue of 0 to 255."""
 
@@ -58,13 +57,15 @@ class Point:
     passes: float
     train_loss: float
     val_loss: float
-    val_accuracy: float
-    val_balanced: float = 0.0
-    """Mean of the recalls of the classes that are there."""
+    val_score: float
+    """The headline figure of the task."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """All figures of the task by name."""
 
-    def worth(self, metric: Metric) -> tuple[float, float]:
-        """Larger is better; the loss decides between equals."""
-        value = {"accuracy": self.val_accuracy, "balanced": self.val_balanced, "loss": -self.val_loss}[metric]
+    def worth(self, metric: str = "") -> tuple[float, float]:
+        """Larger is better: of the headline figure by default, else of one that is larger where it is better, or of the
+        `loss`; the loss decides between equals."""
+        value = {"": self.val_score, "loss": -self.val_loss, **self.figures}[metric]
         return value, -self.val_loss
 
 
@@ -77,7 +78,7 @@ class Pulse:
     passes: float
     pictures_per_second: float
     loss: float
-    val_accuracy: float | None
+    val_score: float | None
     loader_share: float
     """Of the time, spent in gathering pictures."""
 
@@ -97,20 +98,29 @@ class Training:
     decay_from: float = 0.0
     """Share of the schedule after which the rate falls."""
     seed: int = 0
+    task: Task = field(default_factory=lambda: get_task("classify"))
     labels: tuple[str, ...] = ()
-    """Names of the classes; without them there are as many as the largest label says."""
+    """Names of the numbers that the network gives; without them there are as many as the largest class says."""
     teaching: Teaching | None = None
     shaping: Shaping | None = None
     """What moves weights after each step."""
     threads: int = 1
-    metric: Metric = "accuracy"
+    metric: str = ""
+    """What the best weights are chosen by, as `Point.worth` takes it."""
     processes: Processes = field(default_factory=Processes)
 
     @property
-    def classes(self) -> int:
-        """Classes of the network."""
-        found = (self.pictures.train_labels, self.pictures.val_labels)
-        return len(self.labels) or 1 + max(int(labels.max(initial=0)) for labels in found)
+    def names(self) -> tuple[str, ...]:
+        """Of the numbers that the network gives: the labels, else the numbers of classes."""
+        targets = (self.pictures.train_targets, self.pictures.val_targets)
+        return self.labels or tuple(
+            str(i) for i in range(1 + max(int(each.max(initial=0)) for each in targets))
+        )
+
+    @property
+    def objective(self) -> TrainingObjective:
+        """What the task trains by."""
+        return objective_of(self.task.name)
 
 
 @dataclass
@@ -135,9 +145,9 @@ class TrainResult:
         return self.points[self.best_at]
 
     @property
-    def best_accuracy(self) -> float:
-        """Of the best validation, 0 before the first."""
-        return self.best.val_accuracy if self.points else 0.0
+    def best_score(self) -> float:
+        """The headline figure of the best validation, 0 before the first."""
+        return self.best.val_score if self.points else 0.0
 
     @property
     def stopped_early(self) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from gossamer.tasks import Task
 
 __all__ = ["Code", "Problem", "Seen", "Watch"]
 
@@ -37,9 +38,10 @@ class Seen:
     train_loss: float
     """Mean over the batches since the last validation."""
     val_loss: float
-    val_accuracy: float
+    val_score: float
+    """The headline figure of the task."""
     predicted: Sequence[int]
-    """How many validation pictures were said to be of each class, (K,)."""
+    """How many validation pictures were said to bear each label, (D,); not looked at where outputs name none."""
     loader_share: float
     """Share of the training time that went into gathering pictures."""
 
@@ -55,13 +57,14 @@ class Problem:
 class Watch:
     """Is shown every validation and returns what is wrong that it has not said before.
 
-    `labels` names the classes (K); `classes_seen` are the indices of those that have validation pictures, the only
-    ones that are expected to be predicted. What it says is a function of what it was shown.
+    `labels` (D) name the numbers that the network gives; `seen` are the indices of those that validation pictures bear,
+    the only ones that are expected to be predicted (none where outputs name no labels); `guess` is the loss of a network
+    that knows nothing. What it says is a function of what it was shown.
     """
 
-    def __init__(self, labels: Sequence[str], *, classes_seen: Collection[int]) -> None:
-        self._labels = tuple(labels)
-        self._never = set(classes_seen)
+    def __init__(self, task: Task, labels: Sequence[str], *, seen: Collection[int], guess: float) -> None:
+        self._task, self._labels, self._guess = task, tuple(labels), guess
+        self._never = set(seen)
         self._said: set[Code] = set()
         self._first: Seen | None = None
         self._lowest: Seen | None = None
@@ -85,16 +88,19 @@ class Watch:
         return new
 
     def _no_learning(self, seen: Seen, first: Seen) -> Problem | None:
-        guessing = math.log(len(self._labels))
-        least = _LEARNED * max(guessing, first.train_loss)
+        least = _LEARNED * max(self._guess, first.train_loss)
         if seen.passes < _EARLY_PASSES or seen.train_loss < least:
             return None
         return Problem(
             "no-learning",
             f"the training loss is {seen.train_loss:.3g} after {seen.passes:.1f} passes and was {first.train_loss:.3g} "
-            f"at first (guessing among {len(self._labels)} classes gives {guessing:.3g}): nothing is learned; look at "
+            f"at first ({self._guessing} gives {self._guess:.3g}): nothing is learned; look at "
             "the labels with `gossamer check`, then change the rate tenfold either way, e.g. `--set learning_rate=1e-3`",
         )
+
+    @property
+    def _guessing(self) -> str:
+        return f"guessing among {len(self._labels)} {self._task.nouns}" if self._task.nouns else "guessing"
 
     def _overfitting(self, seen: Seen) -> Problem | None:
         if self._lowest is None or seen.val_loss < self._lowest.val_loss:
@@ -119,8 +125,8 @@ class Watch:
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         return Problem(
             "class-never-predicted",
-            f"{len(names)} of {len(self._labels)} classes were predicted for no validation picture in "
-            f"{seen.passes:.1f} passes: {', '.join(names[:_NAMES])}{more}; draw rare classes more often with "
+            f"{len(names)} of {len(self._labels)} {self._task.nouns} were predicted for no validation picture in "
+            f"{seen.passes:.1f} passes: {', '.join(names[:_NAMES])}{more}; draw rare {self._task.nouns} more often with "
             "`--set balance=sampling`, and look at their pictures",
         )
 
@@ -134,7 +140,7 @@ class Watch:
         )
 
     def _plateau(self, seen: Seen) -> Problem | None:
-        if self._highest is None or seen.val_accuracy > self._highest.val_accuracy:
+        if self._highest is None or seen.val_score > self._highest.val_score:
             self._highest, self._still = seen, 0
             return None
         self._still += 1
@@ -143,7 +149,7 @@ class Watch:
         best = self._highest
         return Problem(
             "plateau",
-            f"the validation accuracy has not passed {best.val_accuracy:.1%} (pass {best.passes:.1f}) in {self._still} "
-            f"validations and is {seen.val_accuracy:.1%} at pass {seen.passes:.1f}; let the rate fall sooner with "
+            f"the validation {self._task.headline.words} has not passed {best.val_score:.1%} (pass {best.passes:.1f}) in {self._still} "
+            f"validations and is {seen.val_score:.1%} at pass {seen.passes:.1f}; let the rate fall sooner with "
             "`--set patience=5`, or end here: the best weights are kept",
         )

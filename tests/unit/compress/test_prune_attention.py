@@ -15,8 +15,8 @@ from gossamer.compress.prune.repair import absorb_means
 from gossamer.compress.prune.targets import plan_pruning, prune
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import onnxruntime
-from gossamer.nn.channels import keep_channels
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.nn.edits.channels import keep_channels
 from gossamer.types import Size
 from gossamer.zoo.build import build
 
@@ -71,8 +71,8 @@ def test_foreign_transformers_lose_heads(name, tmp_path):
         assert torch.equal(again(picture), scores)
     assert float((scores - whole).abs().max() / whole.abs().max()) < 1e-4
     contract = InputContract(Size(side, side), ("r", "g", "b"), mean=(0.0,) * 3, std=(1.0,) * 3)
-    onnxruntime.export(cut, contract, tmp_path / "cut.onnx")
-    found = onnxruntime.load(tmp_path / "cut.onnx", threads=1).run(picture.numpy())
+    get_runtime("onnxruntime").export(cut, contract, tmp_path / "cut.onnx")
+    found = get_runtime("onnxruntime").load(tmp_path / "cut.onnx", threads=1).run(picture.numpy())[0]
     assert np.abs(np.asarray(found).reshape(-1) - scores.numpy().reshape(-1)).max() < 1e-4
 
 

@@ -10,13 +10,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gossamer.compress.precision import convert
 from gossamer.cost.meter import measure
 from gossamer.cost.onnx_count import count_onnx
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.convert import convert
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.testing.networks import noise, tiny_networks
 from gossamer.types import Size
 

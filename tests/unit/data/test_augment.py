@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional as oracle
 from gossamer.data.augment import COLOURS, Augmentation, augment
 from gossamer.data.draws import Draws
 from gossamer.errors import GossamerError
+from gossamer.types import Size
 
 STILL = Augmentation(degrees=0, scale=(1.0, 1.0), shift=0, brightness=0, contrast=0, saturation=0, erase=0)
 
@@ -25,7 +26,7 @@ def _pictures(count=4, height=24, width=24, seed=0):
 
 def _augment(pictures, how, *, seed=0, draws=Draws, **options):
     generator = torch.Generator().manual_seed(seed)
-    return augment(pictures, how, draws.whole_batch(generator, len(pictures)), **options)
+    return augment(pictures, how, draws.whole_batch(generator, len(pictures)), **options).pictures
 
 
 def _always(name):
@@ -150,9 +151,9 @@ def test_pictures_that_do_not_move_are_only_turned_and_mirrored():
 
 def test_size_resamples_in_the_same_step():
     pictures = _pictures(3, 32, 32)
-    small = _augment(pictures, Augmentation(view="aerial"), size=16)
+    small = _augment(pictures, Augmentation(view="aerial"), size=Size(16, 16))
     assert small.shape == (3, 3, 16, 16)
-    still = _augment(torch.full((2, 3, 32, 32), 77.0), STILL, size=20)
+    still = _augment(torch.full((2, 3, 32, 32), 77.0), STILL, size=Size(20, 20))
     assert torch.allclose(still, torch.full((2, 3, 20, 20), 77.0))
 
 
@@ -163,7 +164,7 @@ def test_parts_put_together_are_the_whole_bit_for_bit(view, bands, cut, seed):
     pictures = _pictures(9, 16, 16)[:, [0, 1, 2, 0][:bands]]
     how = Augmentation(view=view, randaugment=2)
     parts = [
-        augment(pictures[part], how, Draws(torch.Generator().manual_seed(seed), 9, part))
+        augment(pictures[part], how, Draws(torch.Generator().manual_seed(seed), 9, part)).pictures
         for part in (slice(0, cut), slice(cut, 9))
         if part.start < part.stop
     ]
@@ -173,7 +174,7 @@ def test_parts_put_together_are_the_whole_bit_for_bit(view, bands, cut, seed):
 @pytest.mark.parametrize("bands", [1, 2, 4, 13])
 def test_any_number_of_bands(bands):
     pictures = torch.rand(40, bands, 20, 20) * 255
-    moved = _augment(pictures, Augmentation(randaugment=3), size=16)
+    moved = _augment(pictures, Augmentation(randaugment=3), size=Size(16, 16))
     assert moved.shape == (40, bands, 16, 16)
     assert 0 <= float(moved.min()) < float(moved.max()) <= 255
     how = replace(STILL, saturation=1.0)

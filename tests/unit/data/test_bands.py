@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gossamer.data.bands import find_bands, fit_square_values, measure_bands, open_values, open_view
+from gossamer.data.bands import find_bands, measure_bands, open_values, open_view
 from gossamer.data.check import check
-from gossamer.data.pictures import fit_square
+from gossamer.data.geometry import fit_picture, fit_values
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
+from gossamer.types import Size
 
 rasterio = pytest.importorskip("rasterio")
 NAMES = ("B2", "B3", "B4", "B8", "B11")
@@ -149,8 +150,8 @@ class TestView:
 
 def test_squares_are_cut_as_those_of_pictures_are(values):
     picture = (values[:, :, :3] % 128 + 64).astype(np.uint8)
-    ours = fit_square_values(picture.astype(np.float32), 24)
-    theirs = np.asarray(fit_square(Image.fromarray(picture), 24), np.float32)
+    ours = fit_values(picture.astype(np.float32), Size(24, 24))
+    theirs = np.asarray(fit_picture(Image.fromarray(picture), Size(24, 24)), np.float32)
     assert np.abs(ours - theirs).max() <= 1.5  # Pillow rounds bytes after each of its two passes
 
 

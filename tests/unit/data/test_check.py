@@ -109,7 +109,7 @@ def test_a_class_with_nothing_readable_is_dropped_and_the_others_renumbered(pict
     (root / "a" / "0.png").touch()
     report = check(root)
     assert report.dataset.labels == ("b", "c")
-    assert {s.path.parent.name: s.label for s in report.dataset.samples} == {"b": 0, "c": 1}
+    assert {s.path.parent.name: s.target for s in report.dataset.samples} == {"b": 0, "c": 1}
 
 
 def test_one_readable_class_is_not_enough(pictures):
@@ -118,7 +118,7 @@ def test_one_readable_class_is_not_enough(pictures):
     (root / "a" / "0.png").touch()
     with pytest.raises(
         DataError,
-        match=r"with pictures that can be read, .*data has 1 after skipping 1 bad files; replace them",
+        match=r"with pictures that can be read, .*data after skipping 1 bad files has 1; add pictures, or replace those",
     ):
         check(root)
 
@@ -348,7 +348,7 @@ def test_group_tables_must_name_every_picture(tmp_path, root):
 
 def test_the_same_folder_gives_the_same_report(root):
     assert check(root).to_json() == check(root).to_json()
-    assert check(root, seed=1).fingerprint == check(root, seed=2).fingerprint
+    assert check(root, split_seed=1).fingerprint == check(root, split_seed=2).fingerprint
 
 
 def test_a_copy_elsewhere_has_the_same_fingerprint_and_split(root, tmp_path):
@@ -380,7 +380,7 @@ def test_the_report_is_json_of_plain_values(root):
     document = check(root).to_json()
     assert set(document) == {
         "name", "root", "labels", "pictures", "skipped", "split", "short_side", "mean_rgb", "upright",
-        "fingerprint", "findings", "bands",
+        "fingerprint", "findings", "bands", "task",
     }  # fmt: skip
     assert document["pictures"] == 12
     assert document["skipped"] == ["field/900.png"]

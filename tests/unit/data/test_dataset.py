@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 
 from gossamer.data import scenes
@@ -12,9 +10,9 @@ from gossamer.errors import DataError
 
 
 def test_every_reader_of_the_table_has_both_functions():
-    assert list(READERS) == ["folder"]
-    for module in READERS.values():
-        reader = importlib.import_module(module)
+    assert list(READERS) == ["table", "folder"]
+    for name in READERS:
+        reader = READERS.load(name)
         assert callable(reader.recognises)
         assert callable(reader.read)
 
@@ -47,7 +45,8 @@ def test_a_path_that_does_not_exist(tmp_path):
 def test_a_file_instead_of_a_folder(tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"x")
     with pytest.raises(
-        DataError, match=r"folder of class folders, .*x\.jpg is a file; give the folder that holds it"
+        DataError,
+        match=r"folder of class folders or a CSV table, .*x\.jpg is a file; give the folder that holds it",
     ):
         open_dataset(tmp_path / "x.jpg")
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gossamer.data.pictures import MAX_PIXELS, fit_square, is_picture, open_rgb, probe
+from gossamer.data.geometry import fit_picture
+from gossamer.data.pictures import MAX_PIXELS, is_picture, open_rgb, probe
 from gossamer.errors import DataError
 from gossamer.types import Size
 
@@ -229,10 +230,10 @@ def test_damaged_frames_and_tags_are_data_errors(tmp_path):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_fit_square_cuts_the_middle(turned):
+def test_a_square_cuts_the_middle(turned):
     image = _thirds()
     image = image.transpose(Image.Transpose.ROTATE_90) if turned else image
-    square = fit_square(image, 20)
+    square = fit_picture(image, Size(20, 20))
     assert square.size == (20, 20)
     assert (np.asarray(square) == [0, 255, 0]).all()
 
@@ -240,11 +241,12 @@ def test_fit_square_cuts_the_middle(turned):
 @pytest.mark.parametrize(
     ("height", "width", "size"), [(7, 12, 5), (12, 7, 20), (33, 33, 16), (1, 50, 4), (400, 300, 10)]
 )
-def test_fit_square_always_gives_the_size(height, width, size):
-    assert fit_square(Image.new("RGB", (width, height), (9, 8, 7)), size).size == (size, size)
-    assert (np.asarray(fit_square(Image.new("RGB", (width, height), (9, 8, 7)), size)) == [9, 8, 7]).all()
+def test_a_square_always_gives_the_size(height, width, size):
+    shown = fit_picture(Image.new("RGB", (width, height), (9, 8, 7)), Size(size, size))
+    assert shown.size == (size, size)
+    assert (np.asarray(shown) == [9, 8, 7]).all()
 
 
-def test_fit_square_of_the_right_size_changes_nothing(draw):
+def test_a_square_of_the_right_size_changes_nothing(draw):
     image = draw(5, (32, 32))
-    assert np.array_equal(np.asarray(fit_square(image, 32)), np.asarray(image))
+    assert np.array_equal(np.asarray(fit_picture(image, Size(32, 32))), np.asarray(image))

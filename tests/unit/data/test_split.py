@@ -27,7 +27,7 @@ def _classes(*counts: int) -> Dataset:
 
 def _table(dataset: Dataset, split: Split) -> list[tuple[int, int, int]]:
     """(train, val, test) pictures of each class."""
-    counted = {name: Counter(dataset.samples[i].label for i in split.of(name)) for name in SHARES}
+    counted = {name: Counter(dataset.samples[i].target for i in split.of(name)) for name in SHARES}
     return [tuple(counted[name][y] for name in SHARES) for y in range(len(dataset.labels))]  # type: ignore[misc]
 
 
@@ -66,7 +66,7 @@ def test_names_decide_not_the_root():
         "y",
         Path("/else"),
         dataset.labels,
-        tuple(Sample(Path("/else") / s.path.relative_to(ROOT), s.label) for s in dataset.samples),
+        tuple(Sample(Path("/else") / s.path.relative_to(ROOT), s.target) for s in dataset.samples),
     )
     assert split_dataset(dataset) == split_dataset(moved)
 

@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 from gossamer._files import sha256
 from gossamer.deploy.bundle import VERSION, Bundle, load, save
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.errors import BundleError, ModelError, RunFolderError
 from gossamer.testing.networks import noise, scores
 from gossamer.zoo.build import build
+from gossamer.zoo.of_bundle import network_of
 from gossamer.zoo.spec import parse_model
 
 LABELS = ("forêt", 'a "quoted" one', "river")
@@ -85,11 +86,11 @@ def test_the_folder_holds_this_and_nothing_else(bundle):
 
 def test_the_file_runs(parts, bundle):
     value = noise(1, (3, 32, 32))
-    assert np.abs(bundle.session(threads=1).run(value) - scores(parts[0], value).numpy()).max() < 1e-4
+    assert np.abs(bundle.session(threads=1).run(value)[0] - scores(parts[0], value).numpy()).max() < 1e-4
 
 
 def test_the_network_is_rebuilt_with_its_weights(parts, bundle):
-    network = bundle.network()
+    network = network_of(bundle)
     assert not network.training
     value = noise(1, (3, 32, 32))
     assert torch.equal(scores(network, value), scores(parts[0], value))
@@ -98,7 +99,7 @@ def test_the_network_is_rebuilt_with_its_weights(parts, bundle):
 def test_a_bundle_moves(parts, bundle, tmp_path):
     shutil.move(bundle.folder, tmp_path / "elsewhere")
     value = noise(1, (3, 32, 32))
-    assert load(tmp_path / "elsewhere").session().run(value).shape == (1, 3)
+    assert load(tmp_path / "elsewhere").session().run(value)[0].shape == (1, 3)
 
 
 def test_saving_again_replaces(parts, bundle):

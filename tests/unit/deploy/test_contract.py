@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gossamer.data.pictures import fit_square
-from gossamer.deploy.contract import PREPROCESSING, RESIZE_RULE, InputContract
+from gossamer.data.geometry import fit_picture
+from gossamer.deploy.contract import PREPROCESSING, InputContract
 from gossamer.errors import BundleError
 from gossamer.types import Size
 
@@ -49,10 +49,10 @@ def test_offset_comes_after_scale():
     assert contract.normalise(np.array([[[[20]]]], np.uint8)).item() == pytest.approx((20 * 2 - 10 - 4) / 3)
 
 
-def test_prepare_is_fit_square_then_normalise(draw):
+def test_prepare_is_the_rule_then_normalise(draw):
     contract = InputContract.of("lite", 24)
     image = draw(3, (40, 64))
-    expected = (np.asarray(fit_square(image, 24), np.float32).transpose(2, 0, 1)[None] - 127) / 128
+    expected = (np.asarray(fit_picture(image, Size(24, 24)), np.float32).transpose(2, 0, 1)[None] - 127) / 128
     assert np.array_equal(contract.prepare(image), expected)
     assert contract.prepare(image).dtype == np.float32
 
@@ -70,7 +70,7 @@ def test_the_json_object_is_that_of_the_bundle():
         "offset": 0.0,
         "mean": (127.0, 127.0, 127.0),
         "std": (128.0, 128.0, 128.0),
-        "resize": RESIZE_RULE,
+        "resize": "short-side-centre-crop",
         "nodata": None,
     }
 
@@ -124,6 +124,6 @@ def test_a_rule_that_this_version_does_not_know_is_refused(change):
     document = {**InputContract.of("lite", 8).to_json(), **change}
     with pytest.raises(
         BundleError,
-        match=f"this version knows the resize rule {RESIZE_RULE} to a square with finite values.*update gossamer",
+        match="this version knows the resize rules short-side-centre-crop, squash, letterbox, none, sides of 1 pixel or more",
     ):
         InputContract.from_json(document)

@@ -10,13 +10,16 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
+from gossamer.compress.codebook.network_file import network_file
 from gossamer.data.pictures import open_rgb
-from gossamer.deploy.bundle import save
+from gossamer.deploy.bundle import load, save
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.onnx_file import write_metadata
 from gossamer.deploy.predict import Prediction, Predictor, find_pictures, predict
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.packed.settings import PackPlan
 from gossamer.errors import BundleError, DataError
+from gossamer.files.onnx import write_metadata
+from gossamer.tasks import get_task
 from gossamer.testing.networks import enliven, scores
 from gossamer.zoo.build import build
 from gossamer.zoo.spec import parse_model
@@ -92,18 +95,22 @@ def test_a_picture_that_cannot_be_read_is_named_and_stops_nothing(shipped, pictu
 
 
 def test_the_document(shipped, pictures):
-    good = Prediction(Path("a.png"), ("x", "y"), (0.75, 0.25))
+    answer = get_task("classify").decode((np.log(np.array([[0.75, 0.25]], np.float32)),), ("x", "y"), top=2)
+    good = Prediction(Path("a.png"), answer)
+    assert good.labels == ("x", "y")
     assert good.to_json() == {
         "file": "a.png",
         "label": "x",
         "top": [{"label": "x", "score": 0.75}, {"label": "y", "score": 0.25}],
         "error": None,
     }
-    assert Prediction(Path("b.png"), (), (), "why").to_json() == {
+    bad = Predictor(shipped[1]).predict(Path("b.png"))
+    assert bad.labels == bad.scores == ()
+    assert bad.to_json() == {
         "file": "b.png",
         "label": None,
         "top": [],
-        "error": "why",
+        "error": "no such picture: b.png; check the path",
     }
 
 
@@ -152,3 +159,22 @@ def test_a_grey_cmyk_or_palette_picture_is_read_as_any(shipped, tmp_path):
     for mode, name in (("L", "l.png"), ("CMYK", "c.tif"), ("P", "p.png"), ("RGBA", "a.png")):
         image.convert(mode).save(tmp_path / name)
     assert [p.error for p in predict(shipped[2], [tmp_path])] == [None] * 4
+
+
+def test_on_packed_runs_the_packed_file_of_a_bundle(shipped, pictures, tmp_path):
+    network, folder, file = shipped
+    packed = tmp_path / "model.gsm"
+    packed.write_bytes(
+        network_file(network, CONTRACT, PackPlan(), {"labels": LABELS, "input": CONTRACT.to_json()})
+    )
+    bundle = load(folder)
+    both = save(
+        tmp_path / "bundle", spec=bundle.spec, weights=folder / "weights.safetensors", task="classify",
+        labels=LABELS, contract=CONTRACT, files=[("onnxruntime", "fp32", 1, file), ("packed", "", 1, packed)],
+        measured={}, provenance={}, texts={},
+    )  # fmt: skip
+    path = pictures({"a": 1}, size=(48, 36)) / "a" / "000.png"
+    found = Predictor(both.folder, on="packed")
+    assert type(found.session).__name__ == "PackedSession"
+    assert found.predict(path) == Predictor(packed).predict(path)
+    assert found.predict(path).labels == Predictor(both.folder).predict(path).labels

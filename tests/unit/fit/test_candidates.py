@@ -6,7 +6,8 @@ import pytest
 
 from gossamer.cost.meter import measure
 from gossamer.fit import candidates as module
-from gossamer.fit.candidates import Candidate, candidates, resolutions_for, static_excess
+from gossamer.fit.candidates import Candidate, candidates, static_excess
+from gossamer.runs.resolutions import resolutions_for
 from gossamer.types import Budget
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
@@ -42,7 +43,7 @@ def test_resolutions(side, sizes):
 
 def test_without_weights_every_entry_stands_once_a_size(few, monkeypatch):
     _sources(monkeypatch, {})
-    found = candidates(short_side=64, num_classes=3, pictures=100, online=False)
+    found = candidates(short_side=64, width=3, pictures=100, online=False)
     assert len(found) == len({c.key for c in found}) == 5 * 2
     assert {c.weights for c in found} == {None}
     assert {c.preprocessing for c in found} == {"imagenet"}
@@ -50,7 +51,7 @@ def test_without_weights_every_entry_stands_once_a_size(few, monkeypatch):
 
 def test_most_promising_first(few, monkeypatch):
     _sources(monkeypatch, {"efficientnet_lite0": ["wheel"]})
-    found = candidates(short_side=64, num_classes=3, pictures=100, online=False)
+    found = candidates(short_side=64, width=3, pictures=100, online=False)
     promises = [c.promise for c in found]
     assert promises == sorted(promises, reverse=True)
     assert found[0].key == "efficientnet_lite0@96"
@@ -61,7 +62,7 @@ def test_most_promising_first(few, monkeypatch):
 
 def test_pretrained_networks_are_cut_too_and_a_cut_costs_promise(few, monkeypatch):
     _sources(monkeypatch, {"efficientnet_lite0": ["wheel"]})
-    found = [c for c in candidates(short_side=32, num_classes=3, pictures=100, online=False) if c.weights]
+    found = [c for c in candidates(short_side=32, width=3, pictures=100, online=False) if c.weights]
     names = [c.name for c in found]
     assert names == ["efficientnet_lite0", *(f"efficientnet_lite0[:{k}]" for k in (6, 5, 4, 3))]
     assert [c.macs for c in found] == sorted((c.macs for c in found), reverse=True)
@@ -70,8 +71,8 @@ def test_pretrained_networks_are_cut_too_and_a_cut_costs_promise(few, monkeypatc
 
 def test_where_pictures_abound_weights_give_no_bonus(few, monkeypatch):
     _sources(monkeypatch, {"efficientnet_lite0": ["wheel"]})
-    few_pictures = candidates(short_side=32, num_classes=3, pictures=49_999, online=False)
-    many = candidates(short_side=32, num_classes=3, pictures=50_000, online=False)
+    few_pictures = candidates(short_side=32, width=3, pictures=49_999, online=False)
+    many = candidates(short_side=32, width=3, pictures=50_000, online=False)
     gain = {c.key: c.promise for c in few_pictures}
     for candidate in many:
         bonus = 1.0 if candidate.weights else 0.0
@@ -82,7 +83,7 @@ def test_figures_are_counted_for_the_asked_classes(few, monkeypatch):
     _sources(monkeypatch, {})
     found = next(
         c
-        for c in candidates(short_side=64, num_classes=7, pictures=9, online=False)
+        for c in candidates(short_side=64, width=7, pictures=9, online=False)
         if c.key == "mobilenet_v2_0.25@96"
     )
     cost = measure(build("mobilenet_v2_0.25", num_classes=7), (1, 3, 96, 96))
@@ -94,7 +95,7 @@ def test_a_published_network_at_its_own_size_promises_its_top1(monkeypatch):
     monkeypatch.setattr(module, "resolutions_for", lambda _: [224])
     published = {name: CATALOGUE[name] for name in ("mobilenet_v2", "mobilenet_v2_0.5")}
     monkeypatch.setattr(module, "CATALOGUE", published)
-    found = candidates(short_side=224, num_classes=1000, pictures=9, online=False)
+    found = candidates(short_side=224, width=1000, pictures=9, online=False)
     assert {c.name: c.promise for c in found} == {
         "mobilenet_v2": pytest.approx(0.718, abs=2e-3),
         "mobilenet_v2_0.5": pytest.approx(0.654, abs=2e-3),
@@ -134,7 +135,7 @@ def test_names():
 
 def test_baselines_and_deploy_forms_are_no_candidates(monkeypatch):
     _sources(monkeypatch, {})
-    names = {c.name for c in candidates(short_side=128, num_classes=7, pictures=100, online=False)}
+    names = {c.name for c in candidates(short_side=128, width=7, pictures=100, online=False)}
     assert "repvgg_a0" in names
     assert {name for name in names if CATALOGUE[name].baseline or name.endswith("_deploy")} == set()
     assert len(names) == sum(not e.baseline and not e.arguments.get("deploy") for e in CATALOGUE.values())
@@ -145,9 +146,7 @@ def test_counts_of_whole_networks_are_exact_without_building(monkeypatch, name):
     _sources(monkeypatch, {})
     monkeypatch.setattr(module, "build", None)
     monkeypatch.setattr(module, "measure", None)
-    found = [
-        c for c in candidates(short_side=64, num_classes=7, pictures=100, online=False) if c.name == name
-    ]
+    found = [c for c in candidates(short_side=64, width=7, pictures=100, online=False) if c.name == name]
     monkeypatch.undo()
     for candidate in found:
         cost = measure(build(name, num_classes=7), (1, 3, candidate.size, candidate.size))
@@ -156,7 +155,7 @@ def test_counts_of_whole_networks_are_exact_without_building(monkeypatch, name):
 
 def test_a_network_with_branches_is_judged_by_what_ships(monkeypatch):
     _sources(monkeypatch, {})
-    found = {c.key: c for c in candidates(short_side=128, num_classes=1000, pictures=100, online=False)}
+    found = {c.key: c for c in candidates(short_side=128, width=1000, pictures=100, online=False)}
     assert found["mobileone_s0@192"].params == sum(
         p.numel() for p in build("mobileone_s0_deploy", num_classes=1000).parameters()
     )

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from gossamer.compress.precision import POST_TRAINING, FileScore, preferred
+from gossamer.deploy.runtimes.convert import post_training
 from gossamer.fit.compression import Row, _reason
-from gossamer.fit.training import TrainedNetwork
+from gossamer.runs.choice import FileScore, preferred
+from gossamer.runs.trained import TrainedNetwork
 
 BOTH = {"fp32": True, "int8": True, "fp16": True}
 
 
 def _score(precision, *, ms, mb, accuracy=0.9, drop=0.0):
-    return FileScore(precision, Path(f"{precision}.onnx"), int(mb * 1e6), ms, accuracy, drop)
+    return FileScore(
+        precision, Path(f"{precision}.onnx"), int(mb * 1e6), ms, accuracy, drop, mb / 4.0, ms / 4.0
+    )
 
 
 FP32 = _score("fp32", ms=4.0, mb=4.0)
@@ -45,39 +48,48 @@ FP32 = _score("fp32", ms=4.0, mb=4.0)
 )
 def test_preferred(why, other, fits, kept):
     for scores in ([FP32, other], [other, FP32]):
-        best = preferred(scores, fits, 0.01)
+        best = preferred(scores, fits, 0.01, on="onnxruntime")
         assert (best.precision if best else None) == kept
 
 
 def test_of_three_the_least_latency_times_size():
     scores = [FP32, _score("fp16", ms=3.5, mb=2.0), _score("int8", ms=3.0, mb=1.0)]
-    assert preferred(scores, BOTH, 0.01).precision == "int8"
-    assert preferred(scores[:2], BOTH, 0.01).precision == "fp16"
+    assert preferred(scores, BOTH, 0.01, on="onnxruntime").precision == "int8"
+    assert preferred(scores[:2], BOTH, 0.01, on="onnxruntime").precision == "fp16"
 
 
 def test_a_guard_of_zero_takes_what_loses_nothing():
-    assert preferred([FP32, _score("int8", ms=1.0, mb=1.0, drop=0.0)], BOTH, 0.0).precision == "int8"
-    assert preferred([FP32, _score("int8", ms=1.0, mb=1.0, drop=1e-6)], BOTH, 0.0).precision == "fp32"
+    assert (
+        preferred([FP32, _score("int8", ms=1.0, mb=1.0, drop=0.0)], BOTH, 0.0, on="onnxruntime").precision
+        == "int8"
+    )
+    assert (
+        preferred([FP32, _score("int8", ms=1.0, mb=1.0, drop=1e-6)], BOTH, 0.0, on="onnxruntime").precision
+        == "fp32"
+    )
 
 
 def test_nothing_to_choose_from():
-    assert preferred([], {}, 0.01) is None
+    assert preferred([], {}, 0.01, on="onnxruntime") is None
 
 
 def test_a_file_without_fp32_beside_it_is_held_to_the_guard_alone():
-    assert preferred([_score("int8", ms=9.0, mb=9.0, drop=0.01)], BOTH, 0.01).precision == "int8"
-    assert preferred([_score("int8", ms=9.0, mb=9.0, drop=0.02)], BOTH, 0.01) is None
+    assert (
+        preferred([_score("int8", ms=9.0, mb=9.0, drop=0.01)], BOTH, 0.01, on="onnxruntime").precision
+        == "int8"
+    )
+    assert preferred([_score("int8", ms=9.0, mb=9.0, drop=0.02)], BOTH, 0.01, on="onnxruntime") is None
 
 
 def test_the_guard_backs_off_to_less_loss():
-    assert [how.label for how in POST_TRAINING["onnxruntime"].ladder] == [
+    assert [how.label for how in post_training("onnxruntime").ladder] == [
         "minmax",
         "percentile",
         "minmax, first and last layer fp32",
     ]
 
 
-NETWORK = TrainedNetwork.model_construct(candidate=type("C", (), {"key": "n@64"})())
+NETWORK = TrainedNetwork.model_construct(network=type("C", (), {"key": "n@64"})())
 
 
 @pytest.mark.parametrize(
@@ -100,7 +112,7 @@ def test_every_file_has_its_reason(row, reason):
         "file": "f",
         "size_bytes": 1_000_000,
         "latency_ms": 2.0,
-        "accuracy": 0.9,
+        "score": 0.9,
         "drop": 0.0,
         "fits": True,
     }

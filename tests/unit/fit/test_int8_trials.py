@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.e2e.conftest import write_coloured
 
-from gossamer.compress.precision import POST_TRAINING
 from gossamer.cost.meter import measure
 from gossamer.data.check import check
+from gossamer.deploy.runtimes.convert import post_training
 from gossamer.errors import ModelError
-from gossamer.fit import compression, int8_files
+from gossamer.fit import compression
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.compression import _Files
 from gossamer.fit.config import FitConfig
-from gossamer.fit.folder import RunFolder
-from gossamer.fit.reporter import Quiet
-from gossamer.fit.training import TrainedNetwork
+from gossamer.runs import int8 as int8_files
+from gossamer.runs.choice import preferred
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.reporter import Quiet
+from gossamer.runs.trained import TrainedNetwork
+from gossamer.timing.latency import Ratio
 from gossamer.train.pace import save_average
 from gossamer.zoo.build import build
 
@@ -43,13 +48,13 @@ def files(tmp_path, monkeypatch, request):
     (run.path / "train").mkdir()
     save_average(run.path / "train" / "best.safetensors", network)
     trained = TrainedNetwork(
-        candidate=candidate, folder="train", accuracy=0.9, seconds=1.0, rungs=1, points=[], recipe={}
+        network=candidate.value(3), folder="train", score=0.9, seconds=1.0, rungs=1, points=[], recipe={}
     )
     made = _Files(config, report, trained, run, Quiet())
 
     def told(accuracies):
         answers = iter(accuracies)
-        monkeypatch.setattr(made, "_accuracy", lambda _path, _precision: next(answers))
+        monkeypatch.setattr(made, "_answers", lambda _path, _precision: next(answers))
         return made
 
     yield told
@@ -88,7 +93,7 @@ def test_a_setting_that_cannot_be_made_is_passed_over_unless_it_is_the_first(fil
 def test_another_runtime_goes_down_its_own_ladder_and_keeps_no_layers(files):
     made = files([0.9, *[0.5] * 5])
     assert [score.precision for score in made.scored()] == ["fp32"]
-    ladder = [how.label for how in POST_TRAINING["openvino"].ladder]
+    ladder = [how.label for how in post_training("openvino").ladder]
     assert [row.setting for row in made.rows][1:-1] == ladder
     assert made.rows[-1].setting.startswith(f"{ladder[0]}, ")
     assert all(row.reason == "refused: 40.0 points lost" for row in made.rows[1:])
@@ -96,17 +101,17 @@ def test_another_runtime_goes_down_its_own_ladder_and_keeps_no_layers(files):
 
 @pytest.mark.parametrize("files", ["openvino"], indirect=True)
 def test_the_verdict_is_of_the_runtime_that_was_asked_for(files, monkeypatch):
-    verdict, asked = compression.judge_int8, []
+    verdict, asked = compression.decide, []
 
-    def judge(fp32, int8, *, on, threads):
-        found = verdict(fp32, int8, on=on, threads=threads, seconds=0.05)
-        asked.append((fp32.suffix, found.runtime))
+    def judge(runtime, **ratios):
+        found = verdict(runtime, **ratios)
+        asked.append(found.runtime)
         return found
 
-    monkeypatch.setattr(compression, "judge_int8", judge)
+    monkeypatch.setattr(compression, "decide", judge)
     made = files([0.9, 0.9])
     assert [score.precision for score in made.scored()] == ["fp32", "int8"]
-    assert asked == [(".onnx", "openvino")]
+    assert asked == ["openvino"]
 
 
 def test_at_last_the_worst_layers_stay_fp32(files):
@@ -126,15 +131,34 @@ def test_int8_is_given_up_where_nothing_helps(files):
 
 
 def test_int8_that_buys_nothing_is_said_with_the_reason(files, monkeypatch):
-    verdict = compression.judge_int8
-
-    def slow(fp32, int8, *, on, threads):
-        found = verdict(fp32, int8, on=on, threads=threads, seconds=0.05)
-        return type(found)(
-            False, found.runtime, 1.0, 2.0, found.float_operators, "fp32 is faster on onnxruntime"
-        )
-
-    monkeypatch.setattr(compression, "judge_int8", slow)
+    monkeypatch.setattr(compression, "compare", lambda *_: Ratio(2.0, 2.0, 2.0))
     made = files([0.9, 0.9])
-    made.scored()
-    assert made.notes == [f"{NAME}@32: fp32 is faster on onnxruntime"]
+    scores = made.scored()
+    (note,) = made.notes
+    assert note.startswith(f"{NAME}@32: fp32 is faster on onnxruntime: int8 takes 2.00 of the time and 0.")
+    kept = preferred(scores, made.fits(), 0.01, on="onnxruntime")
+    assert kept.precision == "fp32", "what is said of int8 and what ships are one rule"
+
+
+def test_a_lossy_file_is_timed_in_the_rounds_of_the_fp32_file(files, monkeypatch):
+    real, asked = compression.measure_together, []
+
+    def together(paths, **how):
+        asked.append(sorted(paths))
+        return real(paths, **{**how, "seconds": 0.02})
+
+    monkeypatch.setattr(compression, "measure_together", together)
+    scores = files([0.9, 0.9]).scored()
+    assert asked == [["fp32"], ["fp32", "int8"]]
+    assert scores[1].size_ratio == pytest.approx(scores[1].size_bytes / scores[0].size_bytes)
+    assert scores[0].latency_ratio == scores[0].size_ratio == 1.0
+
+
+@pytest.mark.parametrize("files", ["reference"], indirect=True)
+@pytest.mark.parametrize("within", ["latency<=100s", "size<=10kB"], ids=["fits", "fits not"])
+def test_a_runtime_that_has_fp32_alone_gives_its_fp32_file(files, within):
+    made = files([0.9])
+    made.config = replace(made.config, within=within)
+    assert [score.precision for score in made.scored()] == ["fp32"]
+    assert [(row.precision, row.fits) for row in made.rows] == [("fp32", within.startswith("latency"))]
+    assert made.notes == []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gossamer.cost.block_times import Timing, measure_units
-from gossamer.cost.blocks_of import cut, outline
-from gossamer.cost.latency_table import LatencyTable, Platform
-from gossamer.cost.predictor import Calibration, assemble
 from gossamer.errors import DataError
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.config import FitConfig
 from gossamer.fit.predicted import TooSlow, body_interval
+from gossamer.timing.table.block_times import Timing, measure_units
+from gossamer.timing.table.blocks_of import cut, outline
+from gossamer.timing.table.latency_table import LatencyTable, Platform
+from gossamer.timing.table.predictor import Calibration, assemble
 from gossamer.zoo.build import build
 
 NAME, SIZE, CLASSES = "lcnet_0.25", 64, 3
@@ -45,7 +45,7 @@ def pieces():
 
 @pytest.fixture
 def table(tmp_path, pieces, monkeypatch):
-    monkeypatch.setattr("gossamer.cost.block_times._written", lambda unit, folder, precision: folder)
+    monkeypatch.setattr("gossamer.timing.table.block_times._written", lambda unit, folder, precision: folder)
     table = LatencyTable(tmp_path / "table.sqlite")
     for platform in PLATFORMS:
         measure_units([*pieces.units, *pieces.pairs], table, platform, timer=_timer)

@@ -9,8 +9,9 @@ import torch
 from gossamer.cost.meter import measure
 from gossamer.fit.candidates import Candidate
 from gossamer.fit.config import FitConfig
-from gossamer.fit.pictures import SplitPictures
 from gossamer.fit.rival import cut_to_budget
+from gossamer.nn.objective import CLASS_SCORES
+from gossamer.runs.pictures import SplitPictures
 from gossamer.zoo.build import build
 from gossamer.zoo.checkpoints import read_checkpoint
 
@@ -43,7 +44,8 @@ def _cut(teacher, within, folder):
         config,
         pictures,
         folder / "rival",
-        num_classes=3,
+        width=3,
+        objective=CLASS_SCORES,
         below=lambda p: str(p.relative_to(folder)),
     )
 

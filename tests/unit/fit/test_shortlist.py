@@ -6,12 +6,12 @@ import pytest
 
 from gossamer.data.bands import Bands
 from gossamer.errors import DataError
+from gossamer.fit import halving
 from gossamer.fit import shortlist as module
-from gossamer.fit import training
 from gossamer.fit.candidates import Candidate, candidates
 from gossamer.fit.config import FitConfig
-from gossamer.fit.reporter import Quiet
 from gossamer.fit.shortlist import FileFigures, Measured, make_shortlist, measure_candidate
+from gossamer.runs.reporter import Quiet
 
 
 def _candidate(name, size=64, promise=0.6, params=100_000, macs=1_000_000):
@@ -33,7 +33,7 @@ def world(monkeypatch):
     def make(pool, figures):
         asked = []
 
-        def measure(candidate, config, num_classes, folder):
+        def measure(candidate, config, width, folder):
             asked.append(candidate.key)
             latency, size = figures[candidate.key]
             files = [
@@ -56,7 +56,7 @@ def world(monkeypatch):
 
 def _make(within, minutes=20.0):
     config = FitConfig(data="d", within=within, minutes=minutes)
-    return make_shortlist(config, short_side=64, num_classes=3, pictures=60, reporter=Quiet())
+    return make_shortlist(config, short_side=64, width=3, pictures=60, reporter=Quiet())
 
 
 FOUR = [_candidate(f"cheap{i}", promise=0.3, macs=1000 + i) for i in range(4)]
@@ -119,8 +119,8 @@ def test_time_decides_how_many_are_trained(world):
     counts = [len(_make("latency<=9ms", minutes=m).chosen) for m in (1, 2, 5, 10, 20, 40, 600)]
     assert counts == sorted(counts)
     assert counts[:2] == [1, 2]
-    assert counts[-1] == max(training._RUNG_SHARES)
-    assert set(counts) <= set(training._RUNG_SHARES)
+    assert counts[-1] == max(halving._RUNG_SHARES)
+    assert set(counts) <= set(halving._RUNG_SHARES)
 
 
 def test_three_sizes_of_one_network_at_most(world):
@@ -202,8 +202,8 @@ def test_what_is_predicted_too_slow_is_not_measured(world, monkeypatch, damaged)
             if damaged:
                 raise DataError("damaged")
 
-        def reason(self, candidate, num_classes):
-            assert num_classes == 3
+        def reason(self, candidate, width):
+            assert width == 3
             return "predicted 9.00 ms (8.00 to 10.00) on onnxruntime" if candidate.name == "slow" else None
 
     monkeypatch.setattr(module, "TooSlow", Judge)
@@ -220,7 +220,7 @@ def test_candidates_for_named_bands_are_counted_on_their_file(tmp_path):
     bands = Bands(("a", "b", "c", "d", "e"), *((0.0,) * 5, (9.0,) * 5, (4.0,) * 5, (2.0,) * 5))
     plain = next(
         c
-        for c in candidates(short_side=64, num_classes=3, pictures=9, online=False)
+        for c in candidates(short_side=64, width=3, pictures=9, online=False)
         if c.name == "mobilenet_v2_0.35"
     )
     config = FitConfig(data="d", within="size<=9MB")
@@ -229,3 +229,11 @@ def test_candidates_for_named_bands_are_counted_on_their_file(tmp_path):
     filters = 16 * 3 * 3
     assert (found.params - plain.params, found.macs - plain.macs) == (2 * filters, 2 * filters * side * side)
     assert found.input_contract().shape == (1, 5, plain.size, plain.size)
+
+
+def test_on_a_runtime_that_has_fp32_alone_the_fp32_file_is_measured(tmp_path):
+    plain = _candidate("mobilenet_v1_0.25", size=32)
+    config = FitConfig(data="d", within="size<=9MB", on="reference")
+    found = measure_candidate(plain, config, 3, tmp_path)
+    assert [(file.precision, file.latency_ms > 0) for file in found.files] == [("fp32", True)]
+    assert (found.fits, found.note) == (["fp32"], "")

@@ -8,7 +8,7 @@ from torch import nn
 
 from gossamer.errors import ModelError
 from gossamer.nn.attention import HeadsAttention
-from gossamer.nn.channels import keep_channels, open_attention
+from gossamer.nn.edits.channels import keep_channels, open_attention
 
 
 def _whole(**options) -> nn.MultiheadAttention:

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from gossamer.errors import ModelError
+from gossamer.nn.edits.quantize import RPReLU, quantize_layers, quantized_layers, read_bits, written_bits
 from gossamer.nn.layer_bits import KINDS, LayerBits
 from gossamer.nn.layers import SamePadConv2d
 from gossamer.nn.network import last_layer
-from gossamer.nn.quantize import RPReLU, quantize_layers, quantized_layers, read_bits, written_bits
 from gossamer.nn.quantized import FREE, ROUND, QuantizedConv2d
 from gossamer.nn.quantizers import round_apot
 from gossamer.testing.networks import enliven

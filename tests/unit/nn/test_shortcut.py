@@ -15,12 +15,13 @@ from gossamer.compress.quantize.qat_apply import apply_bits
 from gossamer.compress.quantize.qat_plan import plan_bits
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export, load
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.run import load
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
+from gossamer.nn.edits.quantize import RPReLU, quantize_layers, read_bits, written_bits
 from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.layers import SamePadConv2d
-from gossamer.nn.quantize import RPReLU, quantize_layers, read_bits, written_bits
 from gossamer.nn.quantized import QuantizedConv2d
 from gossamer.nn.shortcut import ShortcutConv2d, norm_behind, why_no_shortcut
 from gossamer.testing.networks import enliven, noise, scores
@@ -184,7 +185,7 @@ def test_the_file_computes_what_torch_does_at_odd_sizes_too(side, tmp_path):
     assert strides == {1, 2}
     export(changed, InputContract.of("imagenet", side), tmp_path / "net.onnx")
     session, inputs = load(tmp_path / "net.onnx", threads=1), noise(20, (3, side, side), seed=11)
-    ours = np.concatenate([session.run(each[None]) for each in inputs])
+    ours = np.concatenate([session.run(each[None])[0] for each in inputs])
     theirs = scores(changed, inputs).numpy()
     off = np.abs(ours - theirs).max(1)
     assert np.mean(off <= 1e-4 * np.abs(theirs).max()) >= 0.8

@@ -92,8 +92,8 @@ class TestScatter:
     def test_every_network_is_drawn_and_one_is_chosen(self, metric):
         rows = samples.tried()
         root = parse(charts.scatter(rows, metric, limit=5.0, floor=0.92))
-        assert len(with_class(root, "pt")) == sum(row.accuracy is not None for row in rows)
-        costed = [row for row in rows if row.accuracy is None and row.latency_ms is not None]
+        assert len(with_class(root, "pt")) == sum(row.score is not None for row in rows)
+        costed = [row for row in rows if row.score is None and row.latency_ms is not None]
         assert len(with_class(root, "rug")) == len(costed)
         assert len(with_class(root, "chosen")) == 1
         assert [node.text for node in with_class(root, "chosen-name")] == ["mobilenet_v3_small_0.75 int8"]
@@ -119,14 +119,14 @@ class TestScatter:
         assert places[0][1] > places[1][1]
 
     def test_never_trained_alone_and_nothing_at_all(self):
-        untrained = [row for row in samples.tried() if row.accuracy is None]
+        untrained = [row for row in samples.tried() if row.score is None]
         root = parse(charts.scatter(untrained, "latency", limit=5.0))
         assert with_class(root, "pt") == []
         assert charts.scatter([], "latency") == ""
         assert charts.scatter([untrained[-1]], "size") == ""
 
     def test_chosen_without_accuracy_is_marked_in_the_rug(self):
-        row = samples.tried()[0].model_copy(update={"accuracy": None, "status": "chosen"})
+        row = samples.tried()[0].model_copy(update={"score": None, "status": "chosen"})
         assert len(with_class(parse(charts.scatter([row], "latency")), "chosen")) == 1
 
     @given(NAMES)
@@ -136,7 +136,7 @@ class TestScatter:
 
 
 class TestCurves:
-    @pytest.mark.parametrize(("what", "lines"), [("accuracy", 4), ("loss", 8)])
+    @pytest.mark.parametrize(("what", "lines"), [("score", 4), ("loss", 8)])
     def test_one_line_a_network_and_the_chosen_one_last(self, what, lines):
         root = parse(charts.training_curves(samples.curves(), what))
         drawn = with_class(root, "line")
@@ -145,7 +145,7 @@ class TestCurves:
 
     def test_colours_agree_with_the_legend(self):
         legend = ElementTree.fromstring(str(charts.curve_legend(samples.curves(9))))
-        root = parse(charts.training_curves(samples.curves(9), "accuracy"))
+        root = parse(charts.training_curves(samples.curves(9), "score"))
         in_legend = [node.get("class") for node in with_class(legend, "line")]
         assert sorted(in_legend) == sorted(node.get("class") for node in with_class(root, "line"))
         assert len(in_legend) == 9
@@ -153,9 +153,9 @@ class TestCurves:
     def test_none_one_point_and_not_a_number(self):
         assert charts.training_curves([], "loss") == ""
         assert charts.training_curves([Curve(name="a", chosen=False, points=[])], "loss") == ""
-        point = CurvePoint(seconds=1, epoch=1, train_loss=math.nan, val_loss=math.inf, val_accuracy=0.5)
+        point = CurvePoint(seconds=1, epoch=1, train_loss=math.nan, val_loss=math.inf, val_score=0.5)
         curve = Curve(name="a", chosen=True, points=[point])
-        assert len(with_class(parse(charts.training_curves([curve], "accuracy")), "line")) == 1
+        assert len(with_class(parse(charts.training_curves([curve], "score")), "line")) == 1
         assert with_class(parse(charts.training_curves([curve], "loss")), "line") == []
 
 

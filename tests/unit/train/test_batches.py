@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gossamer.data.batches import EvalBatches, TrainBatches, balanced_shares
+from gossamer.data.batches import EvalBatches, TrainBatches
+from gossamer.tasks.classify.objective import balanced_shares
 
 COUNT = 10
 PIXELS = np.arange(COUNT, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
@@ -17,7 +18,7 @@ def _order(*, first=0, chunk=6, batch=3, seed=0, count=COUNT, **more):
     batches = TrainBatches(
         PIXELS[:count], LABELS[:count], batch=batch, chunk=chunk, seed=seed, first=lambda: first, **more
     )
-    return [tuple((part.labels // 10).tolist()) for part in batches]
+    return [tuple((part.targets // 10).tolist()) for part in batches]
 
 
 def test_batches_are_pictures_with_their_labels():
@@ -49,7 +50,7 @@ def test_a_pass_shows_every_picture_once_over_all_processes(batch, world):
 def test_parts_say_where_they_lie():
     for rank, start, length in ((0, 0, 2), (1, 2, 3)):
         part = next(iter(TrainBatches(PIXELS, LABELS, batch=5, seed=0, first=lambda: 0, rank=rank, world=2)))
-        assert (part.start, len(part.labels), part.whole) == (start, length, 5)
+        assert (part.start, len(part.targets), part.whole) == (start, length, 5)
 
 
 def test_balanced_sampling_draws_every_class_as_often():
@@ -59,7 +60,7 @@ def test_balanced_sampling_draws_every_class_as_often():
     assert shares[labels == 2].sum() == pytest.approx(0.5)
     pixels = np.zeros((100, 1, 1, 3), np.uint8)
     batches = TrainBatches(pixels, labels, batch=50, chunk=40, seed=0, first=lambda: 0, shares=shares)
-    drawn = torch.cat([part.labels for part in batches])
+    drawn = torch.cat([part.targets for part in batches])
     assert float((drawn == 2).float().mean()) == pytest.approx(0.5, abs=0.05)
 
 

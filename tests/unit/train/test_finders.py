@@ -13,6 +13,7 @@ from torch import nn
 from gossamer.data.augment import Augmentation
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import GossamerError, ModelError
+from gossamer.tasks.classify.objective import OBJECTIVE
 from gossamer.testing.networks import tiny_networks
 from gossamer.train import finders
 from gossamer.train.finders import find_batch, find_learning_rate, steepest
@@ -20,6 +21,7 @@ from gossamer.train.recipe import Recipe
 
 SIDE = 32
 CONTRACT = InputContract.of("imagenet", SIDE)
+HOW = {"objective": OBJECTIVE, "width": 3}
 RECIPE = Recipe("test", learning_rate=1e-3, batch=12, augmentation=Augmentation(degrees=5))
 
 
@@ -33,7 +35,7 @@ def _pictures(count=48):
 
 def _curve(recipe=RECIPE, **options):
     return find_learning_rate(
-        tiny_networks(num_classes=3)["plain"], CONTRACT, recipe, *_pictures(), **options
+        tiny_networks(num_classes=3)["plain"], CONTRACT, recipe, *_pictures(), **HOW, **options
     )
 
 
@@ -57,7 +59,8 @@ def test_it_is_a_function_of_its_arguments_and_touches_nothing():
     before = {key: value.clone() for key, value in network.state_dict().items()}
     state = torch.get_rng_state()
     curves = [
-        find_learning_rate(network, CONTRACT, RECIPE, *_pictures(), steps=10, seed=s) for s in (3, 3, 4)
+        find_learning_rate(network, CONTRACT, RECIPE, *_pictures(), **HOW, steps=10, seed=s)
+        for s in (3, 3, 4)
     ]
     assert curves[0] == curves[1] != curves[2]
     assert torch.equal(torch.get_rng_state(), state)
@@ -115,7 +118,7 @@ def test_where_the_loss_never_falls_the_recipes_rate_is_suggested():
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.fill_(float("nan"))
-    curve = find_learning_rate(network, CONTRACT, RECIPE, pictures, labels)
+    curve = find_learning_rate(network, CONTRACT, RECIPE, pictures, labels, **HOW)
     assert curve.rates == curve.losses == ()
     assert curve.suggestion == RECIPE.learning_rate
 

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from gossamer.data.augment import Augmentation
+from gossamer.data.augment import Augmentation, Moved
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError, RunFolderError
 from gossamer.nn.blocks import InvertedResidual
 from gossamer.nn.layers import ConvNormAct, init_convolutional
 from gossamer.nn.network import Network, Stage, classifier
+from gossamer.tasks.classify.objective import OBJECTIVE
 from gossamer.train import loop, module
 from gossamer.train.loop import steps_of, train_until
-from gossamer.train.module import ClassifierModule
+from gossamer.train.module import TrainingModule
 from gossamer.train.pace import Listener
 from gossamer.train.recipe import Distillation, Recipe
 from gossamer.train.teachers import Teaching
@@ -107,8 +108,8 @@ def test_it_learns_is_stopped_and_goes_on(training):
     assert second.points[: len(first.points)] == first.points
     steps = [round(p.passes * 48 / 12) for p in second.points]
     assert steps == sorted(set(steps)), "no step is trained twice"
-    assert second.best_accuracy >= 0.9, "three colours are easy"
-    assert second.best_accuracy == max(p.val_accuracy for p in second.points)
+    assert second.best_score >= 0.9, "three colours are easy"
+    assert second.best_score == max(p.val_score for p in second.points)
 
     again = train_until(training, 2.0)
     assert again == second, "what was trained that long is not trained again"
@@ -118,10 +119,10 @@ def test_the_best_weights_are_the_networks(training):
     result = train_until(training, 1.5)
     network = _network(7)
     network.load_state_dict(read_checkpoint(training.folder / "best.safetensors"))
-    pixels, labels = training.pictures.val, training.pictures.val_labels
+    pixels, labels = training.pictures.val, training.pictures.val_targets
     with torch.no_grad():
         predicted = network.eval()(torch.from_numpy(training.contract.normalise(pixels))).argmax(1).numpy()
-    assert (predicted == labels).mean() == pytest.approx(result.best_accuracy, abs=1 / len(labels))
+    assert (predicted == labels).mean() == pytest.approx(result.best_score, abs=1 / len(labels))
 
 
 def test_a_training_killed_before_its_first_validation_begins_anew(training):
@@ -148,9 +149,10 @@ def test_a_plateau_skips_to_the_end_of_the_decay(training, monkeypatch):
         running.log("val_loss", 1.0)
         running.log("val_accuracy", 1 / (1 + running.updates))
         running.log("val_balanced", 0.0)
+        running.figures = ("accuracy", "balanced")
 
     rates = []
-    monkeypatch.setattr(ClassifierModule, "on_validation_epoch_end", worse)
+    monkeypatch.setattr(TrainingModule, "on_validation_epoch_end", worse)
     still = replace(training, recipe=replace(training.recipe, patience=2), length=Steps(400))
     monkeypatch.setattr(loop, "_MOST_VALIDATIONS", 100)
     result = train_until(still, 400)
@@ -164,7 +166,9 @@ def test_a_plateau_skips_to_the_end_of_the_decay(training, monkeypatch):
 
 
 def _teaching(training, network, teacher, **how):
-    return Teaching(teacher, network, Distillation(**how), num_classes=3, contract=training.contract)
+    return Teaching(
+        teacher, network, Distillation(**how), width=3, objective=OBJECTIVE, contract=training.contract
+    )
 
 
 def test_a_teacher_is_followed_and_stays_as_it_is(training):
@@ -218,7 +222,7 @@ def test_steps_of_epochs():
 
 def test_accumulated_gradients_are_those_of_the_larger_batch(training, tmp_path, monkeypatch):
     """Nothing random, no norms in training mode: four batches of 12 in one step are one batch of 48."""
-    monkeypatch.setattr(module, "augment", lambda pictures, *_, **__: pictures)
+    monkeypatch.setattr(module, "augment_raw", lambda pictures, *_, **__: Moved(pictures, None))
     recipe = replace(
         training.recipe, optimiser="sgd", momentum=0.0, freeze_norm=True, clip_norm=0.0, ema_decay=0.0,
         start_resolution=1.0, warmup=0.0, schedule="constant", label_smoothing=0.0,
@@ -255,27 +259,27 @@ def test_a_rare_class_is_learned_when_balanced(training, balance):
     keep = np.concatenate([np.flatnonzero(labels != 2), np.flatnonzero(labels == 2)[:1]])
     rare = replace(
         training,
-        pictures=replace(training.pictures, train=pixels[keep], train_labels=labels[keep]),
+        pictures=replace(training.pictures, train=pixels[keep], train_targets=labels[keep]),
         recipe=replace(training.recipe, balance=balance, optimiser="sgd", learning_rate=0.05),
         length=Steps(60),
         metric="balanced",
     )
     result = train_until(rare, 60)
-    assert result.best.val_balanced > 0.6
+    assert result.best.figures["balanced"] > 0.6
     assert result.best.worth("balanced") == max(point.worth("balanced") for point in result.points)
 
 
 def test_when_memory_runs_out_the_batch_is_halved(training, monkeypatch):
     sizes = []
-    real = ClassifierModule.training_step
+    real = TrainingModule.training_step
 
     def small(running, batch, batch_index):
-        sizes.append(len(batch.labels))
-        if len(batch.labels) > 4:
+        sizes.append(len(batch.targets))
+        if len(batch.targets) > 4:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return real(running, batch, batch_index)
 
-    monkeypatch.setattr(ClassifierModule, "training_step", small)
+    monkeypatch.setattr(TrainingModule, "training_step", small)
     result = train_until(replace(training, length=Steps(4)), 4)
     assert result.halvings == 2
     assert sizes == [12, 6] + [3] * 16
@@ -288,13 +292,13 @@ def test_no_memory_for_one_picture_is_an_error(training, monkeypatch):
             "[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"
         )
 
-    monkeypatch.setattr(ClassifierModule, "training_step", never)
+    monkeypatch.setattr(TrainingModule, "training_step", never)
     with pytest.raises(ModelError, match=r"^a batch of 1 does not fit into memory; take a smaller"):
         train_until(replace(training, length=Steps(4)), 4)
 
 
 def test_labels_out_of_range_are_an_error(training):
-    wrong = replace(training.pictures, train_labels=training.pictures.train_labels + 1)
+    wrong = replace(training.pictures, train_targets=training.pictures.train_targets + 1)
     with pytest.raises(
         ModelError, match=r"^labels are 0 to 2 for 3 classes, the training split has 3; check"
     ):
@@ -303,7 +307,7 @@ def test_labels_out_of_range_are_an_error(training):
 
 def test_an_empty_split_is_an_error(training):
     data = training.pictures
-    empty = replace(data, val=data.val[:0], val_labels=data.val_labels[:0])
+    empty = replace(data, val=data.val[:0], val_targets=data.val_targets[:0])
     with pytest.raises(
         ModelError, match=r"^training needs pictures in both splits, the validation split is empty"
     ):
@@ -320,7 +324,7 @@ def test_a_checkpoint_of_another_network_is_an_error(training):
 def test_batches_of_one_class_and_of_one_picture(training):
     pixels, labels = _pictures(48, 0)
     order = np.argsort(labels)[:17]
-    one_class = replace(training.pictures, train=pixels[order], train_labels=labels[order])
+    one_class = replace(training.pictures, train=pixels[order], train_targets=labels[order])
     for batch in (8, 1):
         small = replace(
             training, network=_network(), pictures=one_class, length=Steps(6), folder=training.folder / str(batch),

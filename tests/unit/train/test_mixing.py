@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossamer.data.draws import Draws
-from gossamer.train.mixing import class_weights, mix, soft_cross_entropy
+from gossamer.tasks.classify.objective import OBJECTIVE, class_weights
+from gossamer.train.mixing import mix
 
-NOTHING = {"mixup": 0.0, "cutmix": 0.0, "smoothing": 0.0}
+NOTHING = {"mixup": 0.0, "cutmix": 0.0}
 
 
 def _batch(count=6, classes=5, side=12, seed=0):
@@ -20,9 +21,10 @@ def _batch(count=6, classes=5, side=12, seed=0):
     return inputs, torch.randint(classes, (count,), generator=generator)
 
 
-def _mix(inputs, labels, seed=0, classes=5, **how):
+def _mix(inputs, labels, seed=0, classes=5, smoothing=0.0, **how):
+    encoded = OBJECTIVE.encode(labels, classes, smoothing)
     draws = Draws.whole_batch(torch.Generator().manual_seed(seed), len(labels))
-    return mix(inputs, labels, classes, draws=draws, **{**NOTHING, **how})
+    return mix(inputs, encoded, draws=draws, **{**NOTHING, **how})
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -107,7 +109,7 @@ def test_even_parts_put_together_are_the_whole_bit_for_bit(how):
     for seed in range(8):
         parts = [
             mix(
-                inputs[part], labels[part], 5, **{**NOTHING, **how},
+                inputs[part], OBJECTIVE.encode(labels[part], 5), **{**NOTHING, **how},
                 draws=Draws(torch.Generator().manual_seed(seed), 10, part),
             )
             for part in (slice(0, 4), slice(4, 10))
@@ -124,15 +126,15 @@ def test_losses_are_torchs(smoothing, weighed):
     weights = torch.tensor([0.5, 2.0, 1.0, 0.0, 3.0]) if weighed else None
     _, targets = _mix(inputs, labels, smoothing=smoothing)
     expected = F.cross_entropy(scores, labels, weights, reduction="none", label_smoothing=smoothing)
-    assert torch.allclose(soft_cross_entropy(scores, targets, weights), expected, atol=1e-6)
+    assert torch.allclose(OBJECTIVE.losses(scores, targets, weights), expected, atol=1e-6)
 
 
 def test_losses_of_mixed_targets_are_mixed_losses():
     scores = torch.tensor([[2.0, -1.0, 0.5]])
     losses = [F.cross_entropy(scores, torch.tensor([k])) for k in (0, 2)]
-    found = soft_cross_entropy(scores, torch.tensor([[0.3, 0.0, 0.7]]))
+    found = OBJECTIVE.losses(scores, torch.tensor([[0.3, 0.0, 0.7]]), None)
     assert found.tolist() == pytest.approx([float(0.3 * losses[0] + 0.7 * losses[1])])
-    assert soft_cross_entropy(scores.bfloat16(), torch.tensor([[1.0, 0, 0]])).dtype == torch.float32
+    assert OBJECTIVE.losses(scores.bfloat16(), torch.tensor([[1.0, 0, 0]]), None).dtype == torch.float32
 
 
 def test_class_weights_by_hand():

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from gossamer.deploy.contract import InputContract
-from gossamer.train.module import ClassifierModule
+from gossamer.tasks import get_task
+from gossamer.tasks.classify.objective import OBJECTIVE
+from gossamer.train.module import TrainingModule
 from gossamer.train.recipe import Recipe
 
 
@@ -15,11 +17,13 @@ from gossamer.train.recipe import Recipe
 def test_the_average_follows_fast_at_first_and_slowly_later(decay):
     """After n updates it keeps min(decay, (1 + n) / (10 + n)) of what it was."""
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
-    module = ClassifierModule(
+    module = TrainingModule(
         network,
         InputContract.of("imagenet", 8),
         Recipe("test", learning_rate=0.1, ema_decay=decay),
-        num_classes=2,
+        task=get_task("classify"),
+        objective=OBJECTIVE,
+        labels=("a", "b"),
     )
     expected = {name: tensor.clone() for name, tensor in module.average.state_dict().items()}
     for update in range(1, 120):

@@ -13,6 +13,8 @@ from torch import nn
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
 from gossamer.nn.network import last_layer
+from gossamer.tasks import get_task
+from gossamer.tasks.classify.objective import OBJECTIVE
 from gossamer.testing.networks import tiny_networks
 from gossamer.train import probe
 from gossamer.train.probe import RIDGES, fit_ridge, linear_probe
@@ -42,7 +44,7 @@ def _direct(features, labels, classes, ridge, mean, scale):
 @pytest.mark.parametrize(("count", "dimensions"), [(40, 6), (12, 12), (10, 25)])
 def test_it_solves_the_normal_equations(count, dimensions):
     features, labels = _set(count, dimensions)
-    fitted = fit_ridge(features, labels, 3)
+    fitted = fit_ridge(features, OBJECTIVE.encode(labels, 3))
     mean, deviation = features.double().mean(0), features.double().std(0, correction=0)
     assert torch.allclose(fitted.mean, mean)
     assert torch.allclose(fitted.scale, 1 / deviation)
@@ -56,7 +58,7 @@ def test_it_solves_the_normal_equations(count, dimensions):
 @pytest.mark.parametrize(("count", "dimensions"), [(18, 4), (9, 9), (9, 14)])
 def test_the_leave_one_out_error_is_that_of_leaving_one_out(count, dimensions):
     features, labels = _set(count, dimensions, seed=2)
-    fitted = fit_ridge(features, labels, 3)
+    fitted = fit_ridge(features, OBJECTIVE.encode(labels, 3))
     targets = F.one_hot(labels, 3).double()
     for ridge, error in zip(RIDGES, fitted.errors, strict=True):
         squares = 0.0
@@ -73,16 +75,16 @@ def test_the_leave_one_out_error_is_that_of_leaving_one_out(count, dimensions):
 def test_noise_wants_a_large_ridge_and_a_clean_signal_a_small_one():
     noise, labels = _set(60, 50)
     signal = F.one_hot(labels, 3).float() + 0.01 * noise[:, :3]
-    assert fit_ridge(noise, labels.flip(0), 3).ridge >= 0.1
-    assert fit_ridge(signal, labels, 3).ridge <= 1e-2
+    assert fit_ridge(noise, OBJECTIVE.encode(labels.flip(0), 3)).ridge >= 0.1
+    assert fit_ridge(signal, OBJECTIVE.encode(labels, 3)).ridge <= 1e-2
 
 
 def test_constant_features_change_nothing():
     features, labels = _set(30, 4)
     constant = torch.tensor([0.0, 7.5, 1e4]).expand(30, 3).clone()
     constant[:, 2] += torch.linspace(-1e-3, 1e-3, 30)
-    with_constants = fit_ridge(torch.cat([constant, features], 1), labels, 3)
-    plain = fit_ridge(features, labels, 3)
+    with_constants = fit_ridge(torch.cat([constant, features], 1), OBJECTIVE.encode(labels, 3))
+    plain = fit_ridge(features, OBJECTIVE.encode(labels, 3))
     assert with_constants.scale[:3].tolist() == [0, 0, 0]
     assert torch.equal(with_constants.weights[:3], torch.zeros(3, 3, dtype=torch.float64))
     assert torch.allclose(with_constants.weights[3:], plain.weights, atol=1e-12)
@@ -90,16 +92,19 @@ def test_constant_features_change_nothing():
 
 
 def test_features_that_are_all_constant_say_the_most_frequent_class():
-    fitted = fit_ridge(torch.full((5, 4), 2.0), torch.tensor([1, 1, 0, 1, 2]), 3)
+    fitted = fit_ridge(torch.full((5, 4), 2.0), OBJECTIVE.encode(torch.tensor([1, 1, 0, 1, 2]), 3))
     assert fitted.scores(torch.randn(6, 4)).argmax(1).tolist() == [1] * 6
 
 
 @given(st.integers(2, 20), st.integers(1, 20), st.integers(0, 50))
 def test_scores_sum_to_one_and_errors_are_finite(count, dimensions, seed):
     features, labels = _set(count, dimensions, seed=seed)
-    fitted = fit_ridge(features, labels, 4)
+    fitted = fit_ridge(features, OBJECTIVE.encode(labels, 4))
     assert torch.allclose(fitted.scores(features).sum(1), torch.ones(count, dtype=torch.float64))
     assert np.isfinite(fitted.errors).all()
+
+
+HOW = {"task": get_task("classify"), "objective": OBJECTIVE, "labels": ("red", "green", "blue")}
 
 
 def _pictures(count, seed):
@@ -112,14 +117,14 @@ def _pictures(count, seed):
 
 
 def _probe(network, count=90, **options):
-    return linear_probe(network, CONTRACT, *_pictures(count, 0), *_pictures(70, 1), num_classes=3, **options)
+    return linear_probe(network, CONTRACT, *_pictures(count, 0), *_pictures(70, 1), **HOW, **options)
 
 
 @pytest.mark.parametrize("name", sorted(tiny_networks()))
 def test_colours_are_told_apart_from_features_of_random_networks(name):
     network = tiny_networks()[name]
     found = _probe(network)
-    assert found.accuracy > 0.9
+    assert found.score > 0.9
     assert found.seconds > 0
     last = last_layer(network)[1]
     assert found.dimensions == (last.in_features if isinstance(last, nn.Linear) else last.in_channels)
@@ -137,10 +142,10 @@ def test_the_features_are_what_the_last_layer_is_given():
             before(network.features(torch.from_numpy(CONTRACT.normalise(p)))[-1])
             for p in (pixels, val_pixels)
         )
-    fitted = fit_ridge(train, torch.from_numpy(labels), 3)
+    fitted = fit_ridge(train, OBJECTIVE.encode(torch.from_numpy(labels), 3))
     found = _probe(network)
     assert found.ridge == fitted.ridge
-    assert found.accuracy == (fitted.scores(val).argmax(1).numpy() == val_labels).mean()
+    assert found.score == (fitted.scores(val).argmax(1).numpy() == val_labels).mean()
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,7 @@ def test_of_a_module_that_is_not_ours_it_takes_what_the_last_layer_takes(head):
     before = {key: value.clone() for key, value in foreign.state_dict().items()}
     found = _probe(foreign)
     assert found.dimensions == 6
-    assert found.accuracy > 0.9
+    assert found.score > 0.9
     assert all(torch.equal(before[key], value) for key, value in foreign.state_dict().items())
     assert [module.training for module in foreign[:3]] == [True, False, True]
     assert not any(module._forward_pre_hooks for module in foreign.modules())
@@ -184,4 +189,4 @@ def test_too_few_pictures():
         DataError,
         match=r"^a linear probe needs two training pictures and one to validate on, got 1 and 2; give it more pictures$",
     ):
-        linear_probe(network, CONTRACT, pixels[:1], labels[:1], pixels, labels, num_classes=3)
+        linear_probe(network, CONTRACT, pixels[:1], labels[:1], pixels, labels, **HOW)

@@ -14,7 +14,7 @@ CLASSES = 3
 
 
 def _cache(path, key="a", *, batch=4, **rest):
-    return ScoreCache(path / "scores.f16", steps=3, batch=batch, num_classes=CLASSES, key=key, **rest)
+    return ScoreCache(path / "scores.f16", steps=3, batch=batch, width=CLASSES, key=key, **rest)
 
 
 def test_scores_within_float16(tmp_path):
@@ -84,7 +84,7 @@ def test_pictures_beyond_the_cache_are_computed(tmp_path, step, start, count):
 def test_what_a_cache_is_of_lies_beside_it(tmp_path):
     _cache(tmp_path, key="resnet18 seed 3")
     about = json.loads((tmp_path / "scores.f16.json").read_text())
-    assert about == {"key": "resnet18 seed 3", "steps": 3, "batch": 4, "num_classes": CLASSES}
+    assert about == {"key": "resnet18 seed 3", "steps": 3, "batch": 4, "width": CLASSES}
 
 
 def test_room_is_made_by_what_was_used_longest_ago(tmp_path):

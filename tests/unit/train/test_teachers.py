@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.compress import distill
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
 from gossamer.nn.blocks import InvertedResidual
 from gossamer.nn.layers import ConvNormAct
 from gossamer.nn.network import Network, Stage, classifier
+from gossamer.tasks.classify.objective import OBJECTIVE
+from gossamer.train import distill
 from gossamer.train.recipe import Distillation
 from gossamer.train.teachers import Ensemble, ScoreCache, Teaching
 from gossamer.types import Size
@@ -62,8 +63,17 @@ class _Counting(nn.Module):
         return self.network(x)
 
 
+def _encoded(labels):
+    return OBJECTIVE.encode(labels, CLASSES)
+
+
+def _encoded_inputs(**how):
+    inputs, labels = _inputs(**how)
+    return inputs, _encoded(labels)
+
+
 def _teaching(how, *, teacher=None, student=None, **rest):
-    given = {"num_classes": CLASSES, "contract": CONTRACT, **rest}
+    given = {"width": CLASSES, "objective": OBJECTIVE, "contract": CONTRACT, **rest}
     student = _network().train() if student is None else student
     return Teaching(_network(12, 1) if teacher is None else teacher, student, how, **given), student
 
@@ -81,7 +91,7 @@ def test_scores_are_followed_as_the_weights_say():
     how = Distillation(logits=0.5, temperature=3.0, dkd=0.25, dkd_beta=2.0, dist=0.125)
     teaching, student = _teaching(how)
     inputs, labels = _inputs()
-    scores, follow = teaching.follow(student.eval(), inputs, labels, 0, 0)
+    scores, follow = teaching.follow(student.eval(), inputs, _encoded(labels), 0, 0)
     theirs = teaching.teacher(inputs)
     wanted = (
         0.5 * distill.soft_scores(scores, theirs, 3.0)
@@ -96,7 +106,7 @@ def test_maps_are_followed_as_the_weights_say():
     how = Distillation(logits=0.0, temperature=2.0, hints=0.5, attention=0.25, relational=0.125, channel=2.0)
     teaching, student = _teaching(how)
     inputs, labels = _inputs()
-    _, follow = teaching.follow(student.eval(), inputs, labels, 0, 0)
+    _, follow = teaching.follow(student.eval(), inputs, _encoded(labels), 0, 0)
     ours, theirs = student.features(inputs), teaching.teacher.features(inputs)
     adapted = teaching.adaptors["last"](ours[-1])
     wanted = (
@@ -112,7 +122,7 @@ def test_channels_that_agree_need_no_adaptor():
     teaching, student = _teaching(Distillation(logits=0.0, channel=1.0), teacher=_network(8, 1))
     assert len(teaching.adaptors) == 0
     inputs, labels = _inputs()
-    _, follow = teaching.follow(student.eval(), inputs, labels, 0, 0)
+    _, follow = teaching.follow(student.eval(), inputs, _encoded(labels), 0, 0)
     wanted = distill.channel_wise(student.features(inputs)[-1], teaching.teacher.features(inputs)[-1], 2.0)
     torch.testing.assert_close(follow, wanted)
 
@@ -120,7 +130,7 @@ def test_channels_that_agree_need_no_adaptor():
 def test_a_foreign_student_is_followed_by_its_maps():
     how = Distillation(logits=0.0, hints=1.0, attention=1.0)
     teaching, student = _teaching(how, student=_foreign())
-    _, follow = teaching.follow(student, *_inputs(), 0, 0)
+    _, follow = teaching.follow(student, *_encoded_inputs(), 0, 0)
     assert follow.shape == (4,)
     assert (follow > 0).all()
 
@@ -128,7 +138,9 @@ def test_a_foreign_student_is_followed_by_its_maps():
 def test_nothing_is_tapped_for_scores_alone():
     seen = []
     teaching, student = _teaching(Distillation())
-    teaching.follow(lambda x: seen.append(_hooks(student, teaching.teacher)) or student(x), *_inputs(), 0, 0)
+    teaching.follow(
+        lambda x: seen.append(_hooks(student, teaching.teacher)) or student(x), *_encoded_inputs(), 0, 0
+    )
     assert seen == [0]
     assert len(teaching.adaptors) == 0
 
@@ -142,7 +154,7 @@ def test_hooks_are_gone_after_a_step_that_fails_too():
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        teaching.follow(run, *_inputs(), 0, 0)
+        teaching.follow(run, *_encoded_inputs(), 0, 0)
     assert seen == [1]
     assert _hooks(student, teaching.teacher) == 0
 
@@ -155,7 +167,7 @@ def test_the_student_and_the_adaptor_learn_and_the_teacher_does_not():
     optimiser = torch.optim.Adam([*student.parameters(), *teaching.adaptors.parameters()], 1e-2)
     losses = []
     for step in range(30):
-        _, follow = teaching.follow(student, inputs, labels, step, 0)
+        _, follow = teaching.follow(student, inputs, _encoded(labels), step, 0)
         optimiser.zero_grad()
         follow.mean().backward()
         optimiser.step()
@@ -194,8 +206,8 @@ def test_a_compiled_student_is_tapped_at_every_step_and_compiled_once():
     counters.clear()
     for step in range(3):
         inputs, labels = _inputs(seed=step)
-        found = teaching.follow(run, inputs, labels, step, 0)
-        wanted = teaching.follow(student, inputs, labels, step, 0)
+        found = teaching.follow(run, inputs, _encoded(labels), step, 0)
+        wanted = teaching.follow(student, inputs, _encoded(labels), step, 0)
         torch.testing.assert_close(found, wanted)
     assert counters["stats"]["unique_graphs"] == 1
     torch._dynamo.reset()
@@ -210,7 +222,7 @@ def test_a_network_without_maps_cannot_be_followed_by_maps():
     with pytest.raises(ModelError, match=r"^attention follow maps .* the teacher Sequential has none"):
         _teaching(Distillation(attention=1.0), teacher=flat)
     teaching, student = _teaching(Distillation(), teacher=flat)
-    assert teaching.follow(student, *_inputs(), 0, 0)[1].shape == (4,)
+    assert teaching.follow(student, *_encoded_inputs(), 0, 0)[1].shape == (4,)
 
 
 def test_a_teacher_of_other_classes_is_refused():
@@ -242,7 +254,7 @@ def test_pictures_are_normalised_as_the_teacher_wants_them():
     )
     teaching, student = _teaching(Distillation(), teacher=Looking(), teacher_contract=wanted)
     raw = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3)).astype(np.uint8)
-    teaching.follow(student, torch.from_numpy(CONTRACT.normalise(raw)), torch.tensor([0, 1]), 0, 0)
+    teaching.follow(student, torch.from_numpy(CONTRACT.normalise(raw)), _encoded(torch.tensor([0, 1])), 0, 0)
     np.testing.assert_allclose(seen[-1], wanted.normalise(raw[..., [2, 0]]), rtol=1e-4, atol=1e-4)
     infrared = InputContract(Size(SIDE, SIDE), bands=("red", "nir"), mean=(0.0, 0.0), std=(1.0, 1.0))
     with pytest.raises(ModelError, match="this one also wants nir beside red, green, blue; train one"):
@@ -257,12 +269,12 @@ def test_pictures_are_enlarged_only_below_the_teachers_least():
         Distillation(), teacher=teacher, teacher_contract=InputContract.of("imagenet", 64)
     )
     for side in (32, 24, 16):
-        teaching.follow(student, *_inputs(side=side), 0, 0)
+        teaching.follow(student, *_encoded_inputs(side=side), 0, 0)
     assert seen[1:] == [(32, 32), (24, 24), (64, 64)]
 
 
 def _cache(path):
-    return ScoreCache(path / "scores.f16", steps=3, batch=4, num_classes=CLASSES, key="a")
+    return ScoreCache(path / "scores.f16", steps=3, batch=4, width=CLASSES, key="a")
 
 
 def test_kept_scores_stand_in_for_the_teacher(tmp_path):
@@ -272,19 +284,24 @@ def test_kept_scores_stand_in_for_the_teacher(tmp_path):
     plain, _ = _teaching(Distillation())
     at_start = teaching.teacher.count
     inputs, labels = _inputs()
-    first = teaching.follow(student, inputs, labels, 1, 0)
-    again = teaching.follow(student, inputs, labels, 1, 0)
+    first = teaching.follow(student, inputs, _encoded(labels), 1, 0)
+    again = teaching.follow(student, inputs, _encoded(labels), 1, 0)
     assert teaching.teacher.count == at_start + 1
     assert torch.equal(first[1], again[1])  # a resumed run is told the same, to the bit
-    torch.testing.assert_close(first[1], plain.follow(student, inputs, labels, 1, 0)[1], rtol=1e-2, atol=1e-4)
+    torch.testing.assert_close(
+        first[1],
+        plain.follow(student, inputs, _encoded(labels), 1, 0)[1],
+        rtol=1e-2,
+        atol=1e-4,
+    )
 
     second = _Counting(_network(12, 2))  # another network: what it says is not asked for
     later, _ = _teaching(Distillation(), teacher=second, cache=_cache(tmp_path))
     at_start = later.teacher.count
-    assert torch.equal(later.follow(student, inputs, labels, 1, 0)[1], first[1])
-    assert torch.equal(later.follow(student, inputs[2:], labels[2:], 1, 2)[1], first[1][2:])
+    assert torch.equal(later.follow(student, inputs, _encoded(labels), 1, 0)[1], first[1])
+    assert torch.equal(later.follow(student, inputs[2:], _encoded(labels[2:]), 1, 2)[1], first[1][2:])
     assert later.teacher.count == at_start
-    later.follow(student, inputs, labels, 2, 0)
+    later.follow(student, inputs, _encoded(labels), 2, 0)
     assert later.teacher.count == at_start + 1
 
 
@@ -294,21 +311,21 @@ def test_no_cache_where_maps_are_followed(tmp_path):
     teaching, student = _teaching(how, teacher=teacher, cache=_cache(tmp_path))
     at_start = teaching.teacher.count
     for _ in range(2):
-        teaching.follow(student, *_inputs(), 0, 0)
+        teaching.follow(student, *_encoded_inputs(), 0, 0)
     assert teaching.teacher.count == at_start + 2
 
 
 def test_an_ensemble_says_the_mean_of_what_its_teachers_say():
     other = InputContract.of("inception", SIDE)
     networks = [_network(12, 1).eval(), _network(8, 2).eval()]
-    ensemble = Ensemble([(networks[0], CONTRACT), (networks[1], other)]).eval()
+    ensemble = Ensemble([(networks[0], CONTRACT), (networks[1], other)], OBJECTIVE).eval()
     raw = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3)).astype(np.uint8)
     pictures = [torch.from_numpy(contract.normalise(raw)) for contract in (CONTRACT, other)]
     wanted = sum(network(x).softmax(1) for network, x in zip(networks, pictures, strict=True)) / 2
     found = ensemble(pictures[0])
     torch.testing.assert_close(found.exp(), wanted, rtol=1e-4, atol=1e-5)
     teaching, student = _teaching(Distillation(dist=1.0), teacher=ensemble)
-    assert teaching.follow(student, *_inputs(), 0, 0)[1].shape == (4,)
+    assert teaching.follow(student, *_encoded_inputs(), 0, 0)[1].shape == (4,)
     with pytest.raises(
         ModelError, match=r"^hints follow the maps of one teacher, got 2 teachers; set them to 0"
     ):
@@ -316,7 +333,7 @@ def test_an_ensemble_says_the_mean_of_what_its_teachers_say():
 
 
 def test_an_ensemble_knows_the_same_classes():
-    ensemble = Ensemble([(_network(), CONTRACT), (_network(classes=7), CONTRACT)])
+    ensemble = Ensemble([(_network(), CONTRACT), (_network(classes=7), CONTRACT)], OBJECTIVE)
     with pytest.raises(ModelError, match=r"know the same classes, got \[3, 7\] of them"):
         ensemble(_inputs()[0])
 

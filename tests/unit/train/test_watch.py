@@ -8,6 +8,7 @@ from subprocess import run
 
 import pytest
 
+from gossamer.tasks import get_task
 from gossamer.train.watch import Problem, Seen, Watch
 
 LABELS = ("a", "b", "c", "d")
@@ -19,7 +20,7 @@ def _seen(passes, *, train=0.5, val=0.5, accuracy=None, predicted=(5, 5, 5, 5), 
 
 
 def _watch(labels=LABELS, classes_seen=range(4)):
-    return Watch(labels, classes_seen=classes_seen)
+    return Watch(get_task("classify"), labels, seen=classes_seen, guess=math.log(len(labels)))
 
 
 def _said(points, **options):

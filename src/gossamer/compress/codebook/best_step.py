@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.compress.codebook.feedback import MOST_STEPS, Feedback, Rounded, expected_loss
-from gossamer.compress.codebook.integers import run_bits
+from gossamer.deploy.runtimes.packed.integers import run_bits
 
 __all__ = ["BestStep"]
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from gossamer.compress.codebook.steps import LayerMoments, Loss
 from gossamer.errors import DataError
 from gossamer.nn.modes import taken_off
+from gossamer.nn.objective import CLASS_SCORES, Objective
 
 __all__ = ["bias_names", "divergence_from", "measure_moments", "network_tensors"]
 
@@ -39,7 +40,12 @@ def bias_names(network: nn.Module) -> dict[str, str]:
 
 
 def measure_moments(
-    network: nn.Module, batches: Sequence[Tensor], *, seed: int = 0, most_columns: int | None = None
+    network: nn.Module,
+    batches: Sequence[Tensor],
+    *,
+    seed: int = 0,
+    most_columns: int | None = None,
+    objective: Objective = CLASS_SCORES,
 ) -> dict[str, LayerMoments]:
     """Weight tensor -> moments, of convolutions without groups and linear layers; batches are (B, C, H, W).
 
@@ -63,9 +69,7 @@ def measure_moments(
                 raise DataError(
                     "the network gives NaN for calibration pictures; check their size and the weights"
                 )
-            shares = scores.detach().softmax(1)
-            labels = torch.multinomial(shares, 1, generator=generator)[:, 0]
-            taken = functional.cross_entropy(scores, labels, reduction="sum")
+            taken = objective.loss_sum(scores, objective.drawn(scores, generator))
             calls = [(each, *call) for each in sums.values() for call in each.calls]
             gradients = torch.autograd.grad(
                 taken, [output for _, _, output in calls], allow_unused=True, materialize_grads=True
@@ -172,8 +176,10 @@ def _in_eval(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def divergence_from(network: nn.Module, batches: Sequence[Tensor]) -> Loss:
-    """Mean Kullback-Leibler divergence (nats a picture) of a network with other tensors from the one given.
+def divergence_from(
+    network: nn.Module, batches: Sequence[Tensor], objective: Objective = CLASS_SCORES
+) -> Loss:
+    """Mean divergence a picture (of class scores in nats) of a network with other tensors from the one given.
 
     The network is used in turn with its own tensors and with others, and left with its own.
 
@@ -183,20 +189,20 @@ def divergence_from(network: nn.Module, batches: Sequence[Tensor]) -> Loss:
     if not sum(len(batch) for batch in batches):
         raise DataError("calibration needs pictures, got none; give some of the kind the network will see")
     own = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    scores = _log_shares(network, batches)
+    before = _outputs(network, batches)
 
     def loss(tensors: Mapping[str, NDArray[Any]]) -> float:
         try:
             network.load_state_dict({name: torch.from_numpy(np.array(t)) for name, t in tensors.items()})
-            found = _log_shares(network, batches)
+            after = _outputs(network, batches)
         finally:
             network.load_state_dict(own)
-        return float(functional.kl_div(found, scores, log_target=True, reduction="sum")) / len(scores)
+        return float(objective.divergence(before, after)) / len(before)
 
     return loss
 
 
-def _log_shares(network: nn.Module, batches: Sequence[Tensor]) -> Tensor:
+def _outputs(network: nn.Module, batches: Sequence[Tensor]) -> Tensor:
     run: Callable[[Tensor], Tensor] = network
     with torch.no_grad(), _in_eval(network):
-        return torch.cat([run(batch).log_softmax(1) for batch in batches])
+        return torch.cat([run(batch) for batch in batches])

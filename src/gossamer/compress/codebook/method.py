@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gossamer.compress.codebook.calibrate import network_tensors
-from gossamer.compress.codebook.integers import Coder
 from gossamer.compress.codebook.network_file import contract_of, folded, network_file, split_network
 from gossamer.compress.codebook.network_plan import (
     HALF,
@@ -27,11 +26,12 @@ from gossamer.compress.codebook.network_plan import (
     plan_codebooks,
     plan_products,
 )
-from gossamer.compress.codebook.packed import pack
-from gossamer.compress.codebook.settings import PackPlan, TensorPlan
 from gossamer.compress.codebook.sized import calibrated, choose_steps, coarsest_steps
 from gossamer.compress.codebook.steps import StepChoice
 from gossamer.compress.method import Plan, Proposal, Work
+from gossamer.deploy.runtimes.packed.integers import Coder
+from gossamer.deploy.runtimes.packed.settings import PackPlan, TensorPlan
+from gossamer.deploy.runtimes.packed.tensors import pack
 from gossamer.errors import GossamerError
 
 __all__ = ["Pack", "PackWork"]
@@ -90,6 +90,9 @@ class Pack:
             raise GossamerError(
                 f"pack takes one of bits, size and pq, got {' and '.join(given)}; leave one out"
             )
+        self._check_values()
+
+    def _check_values(self) -> None:
         if self.bits is not None and not 1 <= self.bits <= 16:
             raise GossamerError(f"pack: bits is from 1 to 16, got {self.bits}; write e.g. pack:bits=6")
         if self.size is not None and self.size < LEAST_BYTES:
@@ -121,14 +124,16 @@ class Pack:
     ) -> tuple[NetworkPackPlan, list[str]]:
         """Steps by price until the real file, graph and metadata included, has the size."""
         metadata = dict(work.metadata) if isinstance(work, PackWork) else {}
-        if (spec := getattr(whole, "spec", None)) is not None and "spec" in metadata:
-            metadata["spec"] = spec.summary()
+        if (spec := getattr(whole, "spec", None)) is not None and "model" in metadata:
+            metadata["model"] = spec.summary()
         contract = contract_of(work.shape)
         split = split_network(whole, contract)
         stored = {tensor.tobytes() for tensor in split.tensors.values()}
         used = {name: tensor for name, tensor in tensors.items() if tensor.tobytes() in stored}
         weights = {name: used[name] for layer in layers if (name := f"{layer}.weight") in used}
-        known = calibrated(whole, weights, [pictures for pictures, _ in work.batches], work.seed)
+        known = calibrated(
+            whole, weights, [pictures for pictures, _ in work.batches], work.seed, work.objective
+        )
         halves = _halved(used, layers, known.biases.values())
         aim = target - (
             len(network_file(whole, contract, PackPlan(), metadata)) - _packed_bytes(used, metadata)

@@ -10,14 +10,14 @@ from typing import Any
 from torch import nn
 
 from gossamer.compress.codebook.calibrate import network_tensors
-from gossamer.compress.codebook.graph import SplitGraph, split_graph
 from gossamer.compress.codebook.network_plan import file_plan
-from gossamer.compress.codebook.packed import pack
-from gossamer.compress.codebook.settings import PackPlan
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.packed.graph import SplitGraph, split_graph
+from gossamer.deploy.runtimes.packed.settings import PackPlan
+from gossamer.deploy.runtimes.packed.tensors import pack
 from gossamer.nn.blocks.reparameterised import RepConv
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.types import Size
 
 __all__ = ["contract_of", "folded", "network_file", "split_network"]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.compress.codebook.codecs import distinct_values
-from gossamer.compress.codebook.packed import pack, unpack
-from gossamer.compress.codebook.settings import PackPlan, TensorPlan
+from gossamer.deploy.runtimes.packed.codecs import distinct_values
+from gossamer.deploy.runtimes.packed.settings import PackPlan, TensorPlan
+from gossamer.deploy.runtimes.packed.tensors import pack, unpack
 from gossamer.errors import ModelError
 
 __all__ = ["HALF", "NetworkPackPlan", "as_decoded", "file_plan", "plan_codebooks", "plan_products"]

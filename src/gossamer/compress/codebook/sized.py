@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.compress.codebook.calibrate import bias_names, divergence_from, measure_moments
-from gossamer.compress.codebook.integers import Coder
 from gossamer.compress.codebook.steps import (
     LayerMoments,
     Loss,
@@ -25,6 +24,8 @@ from gossamer.compress.codebook.steps import (
     measured_sensitivities,
     plan_steps,
 )
+from gossamer.deploy.runtimes.packed.integers import Coder
+from gossamer.nn.objective import CLASS_SCORES, Objective
 
 __all__ = ["Calibrated", "calibrated", "choose_steps", "coarsest_steps"]
 
@@ -45,18 +46,28 @@ class Calibrated(NamedTuple):
 
 
 def calibrated(
-    network: nn.Module, weights: Mapping[str, Array], batches: Sequence[Tensor], seed: int
+    network: nn.Module,
+    weights: Mapping[str, Array],
+    batches: Sequence[Tensor],
+    seed: int,
+    objective: Objective = CLASS_SCORES,
 ) -> Calibrated:
     """Sensitivities of the named weight tensors; `batches` are prepared pictures (B, C, H, W), or none."""
     if not batches:
         return Calibrated({name: _relative(tensor) for name, tensor in weights.items()}, {}, None)
     pictures = torch.cat(list(batches))
     moments = measure_moments(
-        network, pictures[:MOMENT_PICTURES].split(_BATCH), seed=seed, most_columns=MOST_COLUMNS
+        network,
+        pictures[:MOMENT_PICTURES].split(_BATCH),
+        seed=seed,
+        most_columns=MOST_COLUMNS,
+        objective=objective,
     )
     moments = {name: each for name, each in moments.items() if name in weights}
     biases = {name: bias for name, bias in bias_names(network).items() if name in moments}
-    loss = divergence_from(network, pictures[:: max(1, len(pictures) // LOSS_PICTURES)].split(_BATCH))
+    loss = divergence_from(
+        network, pictures[:: max(1, len(pictures) // LOSS_PICTURES)].split(_BATCH), objective
+    )
     own = {name: tensor.detach().numpy().copy() for name, tensor in network.state_dict().items()}
     others = [name for name in weights if name not in moments]
     moments |= measured_sensitivities(weights, others, lambda each: loss({**own, **each}), seed=seed)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from gossamer.compress.codebook.best_step import BestStep
 from gossamer.compress.codebook.feedback import Rounded, expected_loss
-from gossamer.compress.codebook.integers import Coder
-from gossamer.compress.codebook.packed import pack
-from gossamer.compress.codebook.settings import PackPlan, TensorPlan
+from gossamer.deploy.runtimes.packed.integers import Coder
+from gossamer.deploy.runtimes.packed.settings import PackPlan, TensorPlan
+from gossamer.deploy.runtimes.packed.tensors import pack
 from gossamer.errors import GoalNotMetError, ModelError
 
 __all__ = [

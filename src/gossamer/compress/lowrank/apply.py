@@ -13,7 +13,7 @@ from gossamer.compress.lowrank.factors import composed, cp, low_rank, refit, spa
 from gossamer.compress.lowrank.moments import Moment, second_moments
 from gossamer.compress.lowrank.plan import FactorChoices, FactorPlan, Factors, plan_factors
 from gossamer.errors import ModelError
-from gossamer.nn.factorise import Layer, factor_layers
+from gossamer.nn.edits.factorise import Layer, factor_layers
 from gossamer.nn.modes import in_eval
 
 __all__ = ["apply_factors", "check_factorised", "factorise"]
@@ -99,6 +99,10 @@ def _decomposed(
     return first[ends], last[ends]
 
 
+def _tensors(answer: object) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(answer) if isinstance(leaf, Tensor)]
+
+
 def check_factorised(network: nn.Module, factored: nn.Module, shape: Sequence[int]) -> None:
     """Run both on the same random numbers.
 
@@ -109,10 +113,7 @@ def check_factorised(network: nn.Module, factored: nn.Module, shape: Sequence[in
     picture = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0)).to(device)
     try:
         with torch.no_grad(), in_eval(factored), in_eval(network):
-            ours, theirs = (
-                [t for t in tree_leaves(each(picture)) if isinstance(t, Tensor)]
-                for each in (factored, network)
-            )
+            ours, theirs = _tensors(factored(picture)), _tensors(network(picture))
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from gossamer.errors import ModelError
 from gossamer.nn.blocks.reparameterised import RepConv
-from gossamer.nn.factorise import Layer
+from gossamer.nn.edits.factorise import Layer
 
 __all__ = ["Found", "find_layers"]
 
@@ -112,9 +112,13 @@ def _inside(network: nn.Module, kind: type[nn.Module]) -> tuple[str, ...]:
     )
 
 
+def _has_own_forward(module: Layer) -> bool:
+    plain, kind = nn.Conv2d if isinstance(module, nn.Conv2d) else nn.Linear, type(module)
+    names = ("forward", "_conv_forward", "__call__")
+    return "forward" in vars(module) or any(getattr(kind, n, 0) != getattr(plain, n, 0) for n in names)
+
+
 def _why_not(module: Layer) -> str:
-    plain = nn.Conv2d if isinstance(module, nn.Conv2d) else nn.Linear
-    kind = type(module)
     if parametrize.is_parametrized(module):
         return "its weight is parametrized"
     hooks = (
@@ -127,9 +131,8 @@ def _why_not(module: Layer) -> str:
         return "it has hooks (weight or spectral norm, or your own)"
     if not isinstance(module._parameters.get("weight"), nn.Parameter):
         return "its weight is not a parameter of its own"
-    own = [n for n in ("forward", "_conv_forward", "__call__") if getattr(kind, n, 0) != getattr(plain, n, 0)]
-    if own or "forward" in vars(module):
-        return f"{kind.__name__} has a forward of its own"
+    if _has_own_forward(module):
+        return f"{type(module).__name__} has a forward of its own"
     if isinstance(module, nn.Conv2d) and module.groups > 1:
         return "depthwise" if module.groups == module.in_channels else f"it has {module.groups} groups"
     return ""

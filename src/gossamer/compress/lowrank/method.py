@@ -14,7 +14,7 @@ from gossamer.compress.lowrank.plan import FactorPlan, plan_factors
 from gossamer.compress.lowrank.timing import runtime_timer
 from gossamer.compress.method import Plan, Proposal, Work
 from gossamer.errors import GossamerError
-from gossamer.nn.factorise import KINDS
+from gossamer.nn.edits.factorise import KINDS
 
 __all__ = ["Factorise"]
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.errors import GossamerError, ModelError
-from gossamer.nn.factorise import Layer
+from gossamer.nn.edits.factorise import Layer
 from gossamer.nn.modes import in_eval, taken_off
 
 __all__ = ["EXACT_UP_TO", "LARGEST", "Moment", "second_moments"]

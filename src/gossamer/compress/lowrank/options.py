@@ -13,7 +13,7 @@ from gossamer.compress.lowrank.factors import columns_of, cp, moment_root, spect
 from gossamer.compress.lowrank.layers import Found
 from gossamer.compress.lowrank.moments import Moment
 from gossamer.errors import ModelError
-from gossamer.nn.factorise import Kind, full_ranks, suits
+from gossamer.nn.edits.factorise import Kind, full_ranks, suits
 
 __all__ = ["Option", "dense_costs", "factor_costs", "options_of"]
 

@@ -21,7 +21,7 @@ from gossamer.compress.lowrank.options import Option, dense_costs, options_of
 from gossamer.compress.lowrank.timing import LayerTimer
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError, ModelError
-from gossamer.nn.factorise import KINDS, Kind, make_factors, read_layers
+from gossamer.nn.edits.factorise import KINDS, Kind, make_factors, read_layers
 
 __all__ = ["FactorChoices", "FactorPlan", "Factors", "plan_factors"]
 
@@ -193,6 +193,10 @@ def _check(
         raise GossamerError(
             f"a target is a share above 0 and at most 1 of what stays, got {given[0]:g}; give e.g. 0.5"
         )
+    _check_settings(kinds, multiple, cp_error)
+
+
+def _check_settings(kinds: Sequence[str], multiple: int, cp_error: float) -> None:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise GossamerError(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import nn
 
-from gossamer.cost.block_times import Job, Timer, time_jobs
-from gossamer.cost.blocks_of import whole
-from gossamer.cost.latency_table import Platform
+from gossamer.timing.table.block_times import Job, Timer, time_jobs
+from gossamer.timing.table.blocks_of import whole
+from gossamer.timing.table.latency_table import Platform
 
 __all__ = ["LayerTimer", "runtime_timer"]
 

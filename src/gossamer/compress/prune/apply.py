@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.errors import ModelError
-from gossamer.nn.channels import keep_channels
+from gossamer.nn.edits.channels import keep_channels
 from gossamer.nn.modes import in_eval
 
 __all__ = ["apply_pruning", "check_pruned", "masked"]

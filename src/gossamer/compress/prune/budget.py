@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gossamer.compress.channels import Channels
+from gossamer.compress.trace.channels import Channels
 
 __all__ = ["Budget", "Quantity"]
 
@@ -32,12 +32,8 @@ class Budget:
             terms = _macs_terms(channels, None if what == "macs" else layer_ms or {})
         self._factors = [factor for factor, _ in terms]
         self._sizes = [[len(labels) for labels in parts] for _, parts in terms]
-        self._places: dict[int, list[tuple[int, int, int]]] = {}
+        self._places = _places([parts for _, parts in terms])
         """Set -> (term, part, how many of its places)."""
-        for term, (_, parts) in enumerate(terms):
-            for part, labels in enumerate(parts):
-                for which, count in zip(*np.unique(labels[labels >= 0], return_counts=True), strict=True):
-                    self._places.setdefault(int(which), []).append((term, part, int(count)))
         self.total = sum(self._value(term) for term in range(len(terms)))
 
     def _value(self, term: int) -> float:
@@ -71,6 +67,15 @@ class Budget:
 
 
 _Terms = list[tuple[float, list[NDArray[np.int64]]]]
+
+
+def _places(terms: Sequence[Sequence[NDArray[np.int64]]]) -> dict[int, list[tuple[int, int, int]]]:
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    for term, parts in enumerate(terms):
+        for part, labels in enumerate(parts):
+            for which, count in zip(*np.unique(labels[labels >= 0], return_counts=True), strict=True):
+                found.setdefault(int(which), []).append((term, part, int(count)))
+    return found
 
 
 def _macs_terms(channels: Channels, layer_ms: Mapping[str, float] | None) -> _Terms:

@@ -1,7 +1,7 @@
 """Pruning to a measured latency: each try is exported and timed beside the whole network.
 
 Channels are ranked by importance per millisecond, told from a profile of the whole network; the ranking is followed
-until the file is fast enough. (NetAdapt, 1804.03230, goes by measurements layer by layer: `compress.auto`.)
+until the file is fast enough. (NetAdapt, 1804.03230, goes by measurements layer by layer: `compress.ratios`.)
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from torch import nn
 from gossamer.compress.prune.apply import apply_pruning
 from gossamer.compress.prune.budget import Quantity
 from gossamer.compress.prune.prunable import Kept, Prunable, Scope
-from gossamer.cost.latency import compare, measure_latency
-from gossamer.cost.profile import profile_file
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes import get_runtime, onnxruntime
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.onnxruntime import export as onnxruntime
+from gossamer.deploy.runtimes.onnxruntime.profile import profile_file
 from gossamer.errors import GossamerError, ModelError
+from gossamer.timing.latency import compare, measure_latency
 from gossamer.types import Size
 
 __all__ = ["LatencyTry", "plan_latency"]

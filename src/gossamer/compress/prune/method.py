@@ -19,8 +19,9 @@ from gossamer.compress.prune.prunable import Kept, Prunable, Scope, quantity_of
 from gossamer.compress.prune.repair import reestimate_norms, repair
 from gossamer.compress.prune.scores import FROM_PICTURES, Importance
 from gossamer.compress.prune.targets import one_target
-from gossamer.cost.latency_table import Platform
 from gossamer.errors import GossamerError, ModelError
+from gossamer.timing.table.latency_table import Platform
+from gossamer.types import within
 
 __all__ = ["Prune"]
 
@@ -63,6 +64,7 @@ class Prune:
             multiple=self.multiple or start,
             floor=self.floor,
             keep=self.keep,
+            objective=work.objective,
             seed=work.seed,
         )
 
@@ -158,7 +160,7 @@ class Prune:
                 continue
             found = work.metric(self.apply(network, prunable.plan(kept), work))
             work.tell(f"{share:.0%} of the macs: {100 * (base - found):+.1f} points lost")
-            if base - found <= drop + 1e-9:
+            if within(base - found, drop):
                 best, high, score = kept, share, found
             else:
                 low = share

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gossamer.errors import ModelError
-from gossamer.nn.channels import read_kept, written_kept
+from gossamer.nn.edits.channels import read_kept, written_kept
 
 __all__ = ["PrunePlan"]
 

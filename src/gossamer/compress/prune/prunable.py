@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gossamer.compress.channels import Channels, find_channels
 from gossamer.compress.prune.budget import Budget, Quantity
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.scores import COMPARABLE, Batches, Importance, scores_of
+from gossamer.compress.trace.channels import Channels, find_channels
 from gossamer.errors import GossamerError, ModelError
+from gossamer.nn.objective import CLASS_SCORES, Objective
 
 __all__ = ["Prunable", "PrunableLayer", "Scope", "quantity_of"]
 
@@ -79,6 +80,7 @@ class Prunable:
         multiple: int = 1,
         floor: float = 0.1,
         keep: Sequence[str] = (),
+        objective: Objective = CLASS_SCORES,
         seed: int = 0,
     ) -> None:
         """Follow the network once and score its channels; `keep` are layers, or patterns of names, to leave whole.
@@ -93,7 +95,7 @@ class Prunable:
             )
         self.channels = find_channels(network, example)
         self.comparable = importance in COMPARABLE
-        self.scores = self._scored(network, importance, batches, seed)
+        self.scores = self._scored(network, importance, batches, objective, seed)
         self._floor = floor
         self.layers = self._layers(multiple)
         self.layer_ms: Mapping[str, float] | None = None
@@ -132,7 +134,7 @@ class Prunable:
         return block
 
     def _scored(
-        self, network: nn.Module, importance: Importance, batches: Batches, seed: int
+        self, network: nn.Module, importance: Importance, batches: Batches, objective: Objective, seed: int
     ) -> NDArray[np.float64]:
         if self.channels.count == 0:
             frozen = [f"{count} {reason}" for reason, count in self.channels.frozen.items()]
@@ -140,7 +142,7 @@ class Prunable:
                 f"{type(network).__name__} has no channel that may go ({', '.join(frozen) or 'it has no convolutions'}); "
                 "prune another network"
             )
-        return scores_of(network, self.channels, importance, batches=batches, seed=seed)
+        return scores_of(network, self.channels, importance, batches=batches, objective=objective, seed=seed)
 
     def _leave(self, keep: Sequence[str]) -> None:
         for pattern in keep:

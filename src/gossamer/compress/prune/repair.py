@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.compress.channels import Channels, Product, find_channels
 from gossamer.compress.prune.plan import PrunePlan
 from gossamer.compress.prune.scores import Batches
-from gossamer.nn.channels import open_attention
+from gossamer.compress.trace.channels import Channels, Product, find_channels
+from gossamer.nn.edits.channels import open_attention
 from gossamer.nn.modes import in_eval, taken_off
 
 __all__ = ["absorb_means", "reconstruct", "reestimate_norms", "repair"]

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gossamer.compress.channels import Channels
+from gossamer.compress.trace.channels import Channels
 from gossamer.errors import GossamerError
-from gossamer.nn.channels import open_attention
+from gossamer.nn.edits.channels import open_attention
 from gossamer.nn.modes import in_eval, taken_off
+from gossamer.nn.objective import CLASS_SCORES, Objective
 
 __all__ = ["COMPARABLE", "FROM_PICTURES", "Batches", "Importance", "scores_of"]
 
@@ -33,28 +34,12 @@ COMPARABLE: frozenset[str] = frozenset({"taylor", "reconstruction"})
 """Importances in one unit for all layers (the loss, the share of what a layer gets): not divided by their layer's mean."""
 
 Batches = Sequence[tuple[Tensor, Tensor | None]]
-"""Normalised pictures (B, bands, H, W) with class numbers (B), or None where nobody knows them."""
+"""Normalised pictures (B, bands, H, W) with targets (B, ...) as the objective takes them, or None where nobody knows them."""
 
 Scores = NDArray[np.float64]
 
 
-def scores_of(
-    network: nn.Module,
-    channels: Channels,
-    importance: Importance,
-    *,
-    batches: Batches = (),
-    seed: int = 0,
-) -> Scores:
-    """One number from 0 a set; comparable within a layer, and between layers after dividing by the layer's mean.
-
-    Those of `COMPARABLE` are comparable between layers as they are.
-
-    Without class numbers `taylor` takes the network's own answers.
-
-    Raises:
-        GossamerError: an unknown importance, or one that needs pictures without any.
-    """
+def _check(importance: str, batches: Batches) -> None:
     if importance not in get_args(Importance):
         raise GossamerError(
             f"importance is one of {', '.join(get_args(Importance))}; got {importance!r}, take l2 without pictures"
@@ -63,6 +48,27 @@ def scores_of(
         raise GossamerError(
             f"importance {importance!r} is told from pictures and none were given; give some with --data, or take l2"
         )
+
+
+def scores_of(
+    network: nn.Module,
+    channels: Channels,
+    importance: Importance,
+    *,
+    batches: Batches = (),
+    objective: Objective = CLASS_SCORES,
+    seed: int = 0,
+) -> Scores:
+    """One number from 0 a set; comparable within a layer, and between layers after dividing by the layer's mean.
+
+    Those of `COMPARABLE` are comparable between layers as they are.
+
+    Without targets `taylor` takes the network's own answers, as `objective` says what they stand for.
+
+    Raises:
+        GossamerError: an unknown importance, or one that needs pictures without any.
+    """
+    _check(importance, batches)
     if importance == "random":
         return np.random.default_rng(seed).random(channels.count) + 1e-9
     if importance in ("activation", "apoz"):
@@ -70,7 +76,7 @@ def scores_of(
     if importance == "reconstruction":
         return _missed(network, channels, batches)
     if importance == "taylor":
-        return _changes(network, channels, batches, seed)
+        return _changes(network, channels, batches, objective, seed)
     tensors = {name: parameter.detach() for name, parameter in network.named_parameters()}
     if importance == "norm-scale":
         found = _by_slices(channels, tensors, lambda scale, _: scale.abs(), axes="norms")
@@ -120,25 +126,26 @@ def _distances(weight: Tensor, axis: int) -> Tensor:
     return torch.cdist(flat, flat).sum(1)
 
 
-def _changes(network: nn.Module, channels: Channels, batches: Batches, seed: int) -> Scores:
+def _changes(
+    network: nn.Module, channels: Channels, batches: Batches, objective: Objective, seed: int
+) -> Scores:
     """The mean over batches of (sum over a set of weight times gradient)^2: what the loss would change by, first order.
 
-    Unknown class numbers are drawn from the network's own answers, as for its Fisher information.
+    Unknown targets are drawn from the network's own answers, as for its Fisher information.
     """
     draws = torch.Generator().manual_seed(seed)
     parameters = dict(network.named_parameters())
     before = {name: (p.grad, p.requires_grad) for name, p in parameters.items()}
     scores = np.zeros(channels.count)
     try:
-        for pictures, labels in batches:
+        for pictures, targets in batches:
             for parameter in parameters.values():
                 parameter.grad = None
                 parameter.requires_grad_(True)
             with in_eval(network), torch.enable_grad():
                 answers = network(pictures)
-                drawn = torch.multinomial(answers.detach().softmax(1).cpu(), 1, generator=draws)[:, 0]
-                target = drawn.to(answers.device) if labels is None else labels
-                torch.autograd.backward([nn.functional.cross_entropy(answers, target)])
+                drawn = objective.drawn(answers, draws) if targets is None else targets
+                torch.autograd.backward([objective.loss_sum(answers, drawn) / len(pictures)])
             scores += _by_slices(channels, parameters, _change, axes="all") ** 2 / len(batches)
     finally:
         for name, parameter in parameters.items():

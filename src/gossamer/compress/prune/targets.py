@@ -13,6 +13,7 @@ from gossamer.compress.prune.prunable import Prunable, Scope, quantity_of
 from gossamer.compress.prune.repair import repair
 from gossamer.compress.prune.scores import Batches, Importance
 from gossamer.errors import GossamerError
+from gossamer.nn.objective import CLASS_SCORES, Objective
 
 __all__ = ["Choices", "one_target", "plan_pruning", "prune"]
 
@@ -42,6 +43,7 @@ def plan_pruning(
     floor: float = 0.1,
     keep: Sequence[str] = (),
     batches: Batches = (),
+    objective: Objective = CLASS_SCORES,
     seed: int = 0,
 ) -> PrunePlan:
     """Choose channels to keep so that macs, params or bytes of weights are at most the target, and close to it.
@@ -49,7 +51,7 @@ def plan_pruning(
     A target up to 1 is a share of what there was, from 1000 on a number. `scope` "global" compares all layers' channels,
     "layer" takes the same share of each, "auto" does what the importance is fit for. Layers keep a `multiple` of channels (where they have that many), and a share
     of at least `floor`; `keep` names layers (or patterns of names) to leave whole. `batches` are pictures for the
-    importances that need them.
+    importances that need them, `objective` says what outputs stand for.
 
     Raises:
         GossamerError: not exactly one target, or a value out of its range.
@@ -65,6 +67,7 @@ def plan_pruning(
         multiple=multiple,
         floor=floor,
         keep=keep,
+        objective=objective,
         seed=seed,
     )
     share = prunable.share_of(what, value, network)

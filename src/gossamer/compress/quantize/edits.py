@@ -14,6 +14,7 @@ from gossamer.compress.quantize.bias import correct_biases
 from gossamer.compress.quantize.equalize import equalize, relax_relu6
 from gossamer.compress.quantize.pictures import check_pictures
 from gossamer.compress.quantize.sweep import INT8, Rounding
+from gossamer.nn.objective import CLASS_SCORES, Objective
 
 __all__ = ["QUICK", "Edits", "edit_for_int8"]
 
@@ -50,6 +51,7 @@ def edit_for_int8(
     *,
     rounding: Rounding = INT8,
     settings: AdaRoundSettings = USUAL,
+    objective: Objective = CLASS_SCORES,
     seed: int = 0,
 ) -> nn.Module:
     """A new fp32 network to export and quantize in place of this one; without edits the network itself.
@@ -63,7 +65,7 @@ def edit_for_int8(
     check_pictures(pictures)
     ours = network
     if edits.equalize:
-        ours = equalize(relax_relu6(ours, pictures), tuple(pictures.shape))
+        ours = equalize(relax_relu6(ours, pictures, objective=objective), tuple(pictures.shape))
     if edits.round:
         return adaround(ours, pictures, rounding=rounding, settings=settings, seed=seed)
     return correct_biases(ours, pictures, rounding=rounding) if edits.correct else ours

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from gossamer.compress.quantize.flow import Flow, Reader, follow, heavy_layers
 from gossamer.compress.quantize.pictures import check_network, check_pictures, run_on
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.modes import taken_off
+from gossamer.nn.objective import CLASS_SCORES, Objective
 
 __all__ = ["equalize", "relax_relu6"]
 
@@ -114,10 +115,16 @@ def _check_same(network: nn.Module, edited: nn.Module, shape: Sequence[int]) -> 
         )
 
 
-def relax_relu6(network: nn.Module, pictures: Tensor, *, min_agreement: float = 0.99) -> nn.Module:
+def relax_relu6(
+    network: nn.Module,
+    pictures: Tensor,
+    *,
+    min_agreement: float = 0.99,
+    objective: Objective = CLASS_SCORES,
+) -> nn.Module:
     """A new network with ReLU in the place of ReLU6, so that scales pass: where the clip is not reached, or all.
 
-    All of them where the network then names for at least `min_agreement` of the pictures what it named before (Nagel et
+    All of them where its answers are then the same by at least `min_agreement`, as `objective` says (Nagel et
     al. replace them unasked); otherwise those whose clip no calibration picture reaches. `pictures` (N, C, H, W).
 
     Raises:
@@ -141,7 +148,7 @@ def relax_relu6(network: nn.Module, pictures: Tensor, *, min_agreement: float = 
     with taken_off(handles):
         before = run_on(ours, pictures)
     free = _with_relu(ours, clips)
-    agreement = float((run_on(free, pictures).argmax(1) == before.argmax(1)).float().mean())
+    agreement = objective.agreement(before, run_on(free, pictures))
     return free if agreement >= min_agreement else _with_relu(ours, [n for n in clips if highest[n] <= 6])
 
 

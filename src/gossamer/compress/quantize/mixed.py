@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gossamer.compress.quantize.onnx_post_training import MINMAX, Calibration, prepared_graph
-from gossamer.compress.quantize.sensitivity import Inputs, Sensitivity
-from gossamer.cost.latency import measure_latency
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.onnxruntime.post_training import MINMAX, Calibration, prepared_graph
+from gossamer.deploy.runtimes.onnxruntime.sensitivity import Inputs, Sensitivity
 from gossamer.errors import BudgetError
+from gossamer.timing.latency import measure_latency
 
 __all__ = ["bit_operations", "choose_fp32", "keep_within", "milliseconds"]
 

@@ -25,9 +25,9 @@ from gossamer.compress.quantize.qat_plan import BitPlan
 from gossamer.compress.quantize.ranges import find_range
 from gossamer.compress.quantize.simulate import asymmetric_grid
 from gossamer.errors import DataError, ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
+from gossamer.nn.edits.quantize import quantize_layers, quantized_layers
 from gossamer.nn.layer_bits import LayerBits
-from gossamer.nn.quantize import quantize_layers, quantized_layers
 from gossamer.nn.quantized import QuantizedLayer, code_values
 from gossamer.nn.quantizers import apot_codes, spread
 

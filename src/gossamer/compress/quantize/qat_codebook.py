@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from gossamer.compress.codebook.kmeans import cluster_values, nearest_values
 from gossamer.compress.prune.repair import reestimate_norms
 from gossamer.compress.prune.scores import Batches
 from gossamer.compress.quantize.pictures import check_network
+from gossamer.deploy.runtimes.packed.kmeans import cluster_values, nearest_values
 from gossamer.errors import DataError, ModelError
 
 __all__ = ["better_norms", "share_weights"]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
+from gossamer.nn.edits.quantize import quantized_layers
 from gossamer.nn.layer_bits import LayerBits
 from gossamer.nn.layers import SamePadConv2d
-from gossamer.nn.quantize import quantized_layers
 from gossamer.nn.quantized import QuantizedConv2d, QuantizedLayer, code_values
 
 __all__ = ["bake", "codes", "decode"]

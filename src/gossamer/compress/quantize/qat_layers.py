@@ -12,9 +12,9 @@ from torch.nn.utils import parametrize
 from gossamer.cost.meter import measure
 from gossamer.errors import ModelError
 from gossamer.nn.blocks.reparameterised import RepConv
+from gossamer.nn.edits.quantize import quantized_layers
 from gossamer.nn.layers import MixedConv2d, SamePadConv2d
 from gossamer.nn.network import Network
-from gossamer.nn.quantize import quantized_layers
 
 __all__ = ["Layer", "LayerSize", "Layers", "find_quantizable"]
 

@@ -16,9 +16,9 @@ from torch import nn
 from gossamer.compress.quantize.pictures import check_network
 from gossamer.compress.quantize.qat_layers import Layers, LayerSize, find_quantizable
 from gossamer.errors import ModelError, nearest
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
+from gossamer.nn.edits.quantize import read_bits, written_bits
 from gossamer.nn.layer_bits import Kind, LayerBits
-from gossamer.nn.quantize import read_bits, written_bits
 from gossamer.nn.quantizers import apot_terms
 from gossamer.nn.shortcut import why_no_shortcut
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import GossamerError
+from gossamer.nn.edits.quantize import quantized_layers
 from gossamer.nn.layer_bits import LayerBits
-from gossamer.nn.quantize import quantized_layers
 from gossamer.nn.quantized import FREE, ROUND, QuantizedLayer
 from gossamer.nn.quantizers import pot_codes, pot_values
 from gossamer.nn.shaping import Shaping, Together

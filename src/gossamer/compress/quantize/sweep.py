@@ -20,7 +20,7 @@ from gossamer.compress.quantize.pictures import check_network, check_pictures, r
 from gossamer.compress.quantize.ranges import RangeMethod, find_range
 from gossamer.compress.quantize.simulate import Grid, asymmetric_grid, fake_quantize, symmetric_grid
 from gossamer.errors import ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.modes import taken_off
 
 __all__ = ["INT8", "Exact", "Rounding", "Settle", "Visit", "channel_means", "sweep"]

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gossamer.compress.channels import find_channels
 from gossamer.compress.method import Plan, Proposal, Work
 from gossamer.compress.prune.repair import reestimate_norms
 from gossamer.compress.prune.scores import Batches
 from gossamer.compress.sparse.plan import SparsePlan, parse_pattern, plan_zeros, weight_scores, zero_mask
 from gossamer.compress.sparse.shaping import Gradual, Shrink
+from gossamer.compress.trace.channels import find_channels
 from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.shaping import Shaping
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.compress.channels import Channels
 from gossamer.compress.sparse.plan import LayerZeros, zero_mask
+from gossamer.compress.trace.channels import Channels
 
 __all__ = ["Gradual", "Shrink"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gossamer.compress.codebook.best_step import BestStep
-from gossamer.compress.codebook.codecs import multiples
 from gossamer.compress.codebook.feedback import round_with_feedback
-from gossamer.compress.codebook.integers import run_bits
+from gossamer.deploy.runtimes.packed.codecs import multiples
+from gossamer.deploy.runtimes.packed.integers import run_bits
 
 PRICES = (1e-8, 1e-5, 1e-3, 0.03, 0.3, 1.0)
 """Of what the weights are worth."""

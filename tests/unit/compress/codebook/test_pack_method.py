@@ -13,9 +13,9 @@ from gossamer.compress.codebook.calibrate import divergence_from
 from gossamer.compress.codebook.method import Pack, PackWork
 from gossamer.compress.codebook.network_file import contract_of, folded, network_file
 from gossamer.compress.codebook.network_plan import NetworkPackPlan
-from gossamer.compress.codebook.packed import parse
 from gossamer.compress.codebook.sized import choose_steps
 from gossamer.compress.methods import parse_method, read_plan
+from gossamer.deploy.runtimes.packed.tensors import parse
 from gossamer.errors import GossamerError, ModelError
 from gossamer.testing.networks import noise, scores, tiny_networks
 
@@ -128,8 +128,8 @@ def test_noise_of_rounding_in_what_is_measured_moves_no_file_past_its_size(netwo
     for seed in range(2):
         rng = np.random.default_rng(seed)
 
-        def noisy(network, batches, rng=rng):
-            loss = divergence_from(network, batches)
+        def noisy(network, batches, objective, rng=rng):
+            loss = divergence_from(network, batches, objective)
             return lambda found: (
                 loss(found) * (1 + 1e-6 * rng.standard_normal()) + 1e-8 * rng.standard_normal()
             )

@@ -7,8 +7,8 @@ import pytest
 
 from gossamer.compress.codebook.calibrate import network_tensors
 from gossamer.compress.codebook.network_file import folded
-from gossamer.compress.codebook.packed import pack
 from gossamer.compress.codebook.sized import calibrated, choose_steps, coarsest_steps
+from gossamer.deploy.runtimes.packed.tensors import pack
 from gossamer.testing.networks import tiny_networks
 
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from gossamer.compress.codebook.packed import pack, unpack
 from gossamer.compress.codebook.steps import (
     LayerMoments,
     coarsest,
@@ -15,6 +14,7 @@ from gossamer.compress.codebook.steps import (
     plan_steps,
     quantize_at,
 )
+from gossamer.deploy.runtimes.packed.tensors import pack, unpack
 from gossamer.errors import GoalNotMetError, ModelError
 
 

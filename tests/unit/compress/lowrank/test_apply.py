@@ -12,13 +12,13 @@ from torch import nn
 
 from gossamer.compress.lowrank.apply import apply_factors, check_factorised, factorise
 from gossamer.compress.lowrank.plan import FactorPlan, Factors, plan_factors
-from gossamer.cost.blocks_of import whole
 from gossamer.cost.meter import measure
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import ModelError
-from gossamer.nn.factorise import full_ranks, suits
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.factorise import full_ranks, suits
+from gossamer.nn.edits.fuse import fuse
 from gossamer.testing.networks import enliven
+from gossamer.timing.table.blocks_of import whole
 from gossamer.zoo.build import build
 
 SHAPE = (1, 3, 64, 64)
@@ -65,7 +65,7 @@ def test_it_is_exported(case, tmp_path):
     _, _, factored = case
     file = tmp_path / "factored.onnx"
     file.write_bytes(whole(factored, SHAPE, "factored").model)
-    scores = get_runtime("onnxruntime").load(file, threads=1).run(PICTURE.numpy())
+    scores = get_runtime("onnxruntime").load(file, threads=1).run(PICTURE.numpy())[0]
     expected = _scores(factored).numpy()
     assert np.abs(scores - expected).max() <= 1e-4 * np.abs(expected).max()
 

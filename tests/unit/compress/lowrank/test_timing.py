@@ -6,8 +6,8 @@ import pytest
 from torch import nn
 
 from gossamer.compress.lowrank.timing import runtime_timer
-from gossamer.cost.block_times import Timing
-from gossamer.nn.factorise import make_factors
+from gossamer.nn.edits.factorise import make_factors
+from gossamer.timing.table.block_times import Timing
 
 
 @pytest.mark.parametrize(

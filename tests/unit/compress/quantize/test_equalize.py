@@ -11,7 +11,7 @@ from torch import nn
 from gossamer.compress.quantize.equalize import equalize, relax_relu6
 from gossamer.compress.quantize.flow import Reader, follow
 from gossamer.errors import DataError, ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 
 SHAPE = (1, 3, 24, 24)
 

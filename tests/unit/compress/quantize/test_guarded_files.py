@@ -10,14 +10,15 @@ import torch
 
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.mixed import bit_operations, choose_fp32, keep_within, milliseconds
-from gossamer.compress.quantize.onnx_floats import float_operators
-from gossamer.compress.quantize.onnx_post_training import Calibration, to_int8
-from gossamer.compress.quantize.sensitivity import Sensitivity, keep_worst, measure_sensitivity
-from gossamer.compress.quantize.verdict import decide, judge_int8
 from gossamer.cost.meter import measure
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export, load
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.floats import float_operators
+from gossamer.deploy.runtimes.onnxruntime.post_training import Calibration, to_int8
+from gossamer.deploy.runtimes.onnxruntime.run import load
+from gossamer.deploy.runtimes.onnxruntime.sensitivity import Sensitivity, keep_worst, measure_sensitivity
 from gossamer.errors import BudgetError, GossamerError, ModelError, RunFolderError
+from gossamer.runs.choice import decide, judge_files
 
 CONTRACT = InputContract.of("inception", 24)
 
@@ -34,7 +35,7 @@ def _file(network, path):
 
 def _scores(path, inputs):
     session = load(path, threads=1)
-    return np.concatenate([session.run(value) for value in inputs])
+    return np.concatenate([session.run(value)[0] for value in inputs])
 
 
 def _likeness(path, exact, inputs):
@@ -147,7 +148,7 @@ def test_float_operators_are_those_of_hard_swish(with_act, inputs, tmp_path):
         found[name] = float_operators(tmp_path / f"{name}-int8.onnx")
     assert not {"Conv", "HardSwish", "HardSigmoid", "FusedConv"} & set(found["relu"])
     assert sum(found["swish"].values()) >= sum(found["relu"].values()) + 5
-    verdict = judge_int8(tmp_path / "relu.onnx", tmp_path / "relu-int8.onnx", seconds=0.02)
+    verdict = judge_files(tmp_path / "relu.onnx", tmp_path / "relu-int8.onnx", seconds=0.02)
     assert verdict.latency_ratio > 0
     assert verdict.size_ratio == pytest.approx(
         (tmp_path / "relu-int8.onnx").stat().st_size / (tmp_path / "relu.onnx").stat().st_size

@@ -9,8 +9,8 @@ from torch import nn
 from gossamer.compress.quantize.qat_apply import apply_bits, best_step
 from gossamer.compress.quantize.qat_plan import plan_bits
 from gossamer.errors import DataError, ModelError
+from gossamer.nn.edits.quantize import quantized_layers
 from gossamer.nn.layer_bits import LayerBits
-from gossamer.nn.quantize import quantized_layers
 from gossamer.nn.quantizers import apot_codes, apot_values
 from gossamer.testing.networks import enliven, noise, tiny_networks
 from gossamer.zoo.build import build

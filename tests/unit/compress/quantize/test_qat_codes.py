@@ -12,10 +12,11 @@ from gossamer.compress.quantize.qat_apply import apply_bits
 from gossamer.compress.quantize.qat_codes import bake, codes, decode
 from gossamer.compress.quantize.qat_plan import plan_bits
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export, load
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.run import load
 from gossamer.errors import ModelError
+from gossamer.nn.edits.quantize import quantized_layers
 from gossamer.nn.layer_bits import KINDS
-from gossamer.nn.quantize import quantized_layers
 from gossamer.testing.networks import enliven, noise, scores, tiny_networks
 from gossamer.zoo.build import build
 
@@ -85,7 +86,7 @@ def test_the_file_computes_what_torch_does(kind, bits, activation_bits, tmp_path
     export(changed, contract, tmp_path / "net.onnx")
     session = load(tmp_path / "net.onnx", threads=1)
     inputs = noise(40, SHAPE[1:], seed=11)
-    ours = np.concatenate([session.run(each[None]) for each in inputs])
+    ours = np.concatenate([session.run(each[None])[0] for each in inputs])
     theirs = scores(changed, inputs).numpy()
     assert theirs.std(0).max() > 0.03
     off = np.abs(ours - theirs).max(1)
@@ -102,7 +103,7 @@ def test_a_scale_for_the_whole_weight_is_exported_too(tmp_path):
     changed = _quantized("uniform", 8, bits=4, per_channel=False)
     export(changed, InputContract.of("imagenet", SHAPE[-1]), tmp_path / "net.onnx")
     session, inputs = load(tmp_path / "net.onnx", threads=1), noise(20, SHAPE[1:], seed=11)
-    ours = np.concatenate([session.run(each[None]) for each in inputs])
+    ours = np.concatenate([session.run(each[None])[0] for each in inputs])
     off = np.abs(ours - scores(changed, inputs).numpy()).max(1)
     assert np.mean(off <= 1e-4 * np.abs(ours).max()) >= 0.8
 
@@ -111,7 +112,7 @@ def test_a_folded_file_names_what_torch_does(tmp_path):
     changed = _quantized("uniform", 8, bits=8, fold=True)
     export(changed, InputContract.of("imagenet", SHAPE[-1]), tmp_path / "net.onnx")
     session, inputs = load(tmp_path / "net.onnx", threads=1), noise(40, SHAPE[1:], seed=11)
-    ours = np.concatenate([session.run(each[None]) for each in inputs])
+    ours = np.concatenate([session.run(each[None])[0] for each in inputs])
     theirs = scores(changed, inputs).numpy()
     assert np.mean(ours.argmax(1) == theirs.argmax(1)) >= 0.95
     # the runtime rounds biases to int32 too, which moves numbers near the middle of two codes

@@ -12,8 +12,8 @@ from torch import nn
 from gossamer.compress.quantize.qat_layers import LayerSize
 from gossamer.compress.quantize.qat_plan import BitPlan, plan_bits
 from gossamer.errors import ModelError
+from gossamer.nn.edits.quantize import quantize_layers
 from gossamer.nn.layer_bits import LayerBits
-from gossamer.nn.quantize import quantize_layers
 from gossamer.testing.networks import tiny_networks
 from gossamer.zoo.build import build
 

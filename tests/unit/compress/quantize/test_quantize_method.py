@@ -13,7 +13,7 @@ from gossamer.compress.prune.targets import plan_pruning
 from gossamer.compress.quantize.method import Quantize
 from gossamer.compress.quantize.schedule import Incremental
 from gossamer.errors import DataError, GossamerError
-from gossamer.nn.quantize import quantized_layers
+from gossamer.nn.edits.quantize import quantized_layers
 from gossamer.nn.shortcut import ShortcutConv2d
 from gossamer.testing.networks import enliven, noise
 from gossamer.zoo.build import build

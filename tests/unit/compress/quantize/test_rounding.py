@@ -12,14 +12,14 @@ from gossamer.compress.quantize.adaround import AdaRoundSettings, adaround
 from gossamer.compress.quantize.bias import correct_bias, correct_biases
 from gossamer.compress.quantize.edits import Edits, edit_for_int8
 from gossamer.compress.quantize.flow import heavy_layers
-from gossamer.compress.quantize.onnx_post_training import to_int8
 from gossamer.compress.quantize.ranges import find_range
 from gossamer.compress.quantize.simulate import asymmetric_grid, fake_quantize, symmetric_grid
 from gossamer.compress.quantize.sweep import Rounding, channel_means, sweep
 from gossamer.deploy.contract import InputContract
-from gossamer.deploy.runtimes.onnxruntime import export
+from gossamer.deploy.runtimes.onnxruntime.export import export
+from gossamer.deploy.runtimes.onnxruntime.post_training import to_int8
 from gossamer.errors import DataError, ModelError
-from gossamer.nn.fuse import fuse
+from gossamer.nn.edits.fuse import fuse
 
 COARSE = Rounding(bits=4)
 QUICK = AdaRoundSettings(steps=120, samples=512, batch=128)

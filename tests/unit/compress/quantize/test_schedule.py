@@ -14,8 +14,8 @@ from gossamer.compress.quantize.qat_plan import plan_bits
 from gossamer.compress.quantize.schedule import BinaryStages, Incremental, shaping_of
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import GossamerError
+from gossamer.nn.edits.quantize import quantized_layers
 from gossamer.nn.layer_bits import LayerBits
-from gossamer.nn.quantize import quantized_layers
 from gossamer.nn.quantized import FREE, ROUND
 from gossamer.nn.shaping import Together
 from gossamer.testing.networks import enliven, noise

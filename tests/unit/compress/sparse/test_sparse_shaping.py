@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.compress.channels import find_channels
 from gossamer.compress.sparse.plan import plan_zeros
 from gossamer.compress.sparse.shaping import Gradual, Shrink
+from gossamer.compress.trace.channels import find_channels
 from gossamer.data.augment import Augmentation
 from gossamer.deploy.contract import InputContract
 from gossamer.train.loop import train_until

@@ -1,1 +1,0 @@
-"""Automatic pruning ratios: how much of each layer to keep, searched within an exact budget of macs."""

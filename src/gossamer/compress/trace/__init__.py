@@ -1,0 +1,1 @@
+"""Which channels belong together: labels follow the data through a network, rules say how operators move them."""

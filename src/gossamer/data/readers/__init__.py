@@ -1,0 +1,1 @@
+"""Ways in which pictures and targets lie on disk, one module a layout."""

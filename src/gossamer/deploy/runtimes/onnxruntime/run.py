@@ -1,0 +1,84 @@
+"""ONNX Runtime on the CPU: fp32, fp16 (weights stored in halves) and int8 files."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer.errors import BundleError
+from gossamer.types import Precision
+
+__all__ = ["engine", "load", "missing", "precisions", "suffix", "write_metadata"]
+
+precisions: Sequence[Precision] = ("fp32", "fp16", "int8")
+suffix = ".onnx"
+
+
+def missing(*, making: bool = False) -> tuple[str, str] | None:
+    """(package, extra) that is not installed, or None; what runs files makes them as well."""
+    return None if importlib.util.find_spec("onnxruntime") else ("onnxruntime", "all")
+
+
+def engine() -> Any:
+    """The package that runs the files."""
+    import onnxruntime
+
+    return onnxruntime
+
+
+def write_metadata(path: Path, document: Mapping[str, Any]) -> None:
+    """Write contract, labels and provenance into the file's metadata_props, in place of those it holds."""
+    from gossamer.files.onnx import write_file_metadata
+
+    write_file_metadata(path, document)
+
+
+class OrtSession:
+    """An ONNX file on ONNX Runtime, sequential execution on a fixed number of threads."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        if not path.is_file():
+            raise BundleError(f"no such model file: {path}; check the path")
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own exception types differ by version
+            reason = str(error).splitlines()[0][:160]
+            raise BundleError(
+                f"{path} is no ONNX file that can be run ({reason}); export it again"
+            ) from error
+        self._input = self._session.get_inputs()[0].name
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(side if isinstance(side, int) else 1 for side in self._session.get_inputs()[0].shape)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(port.name for port in self._session.get_outputs())
+
+    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        return tuple(self._session.run(None, {self._input: batch}))
+
+
+def load(path: Path, *, threads: int) -> OrtSession:
+    """Open an ONNX file.
+
+    Raises:
+        BundleError: it is missing or damaged.
+    """
+    return OrtSession(path, threads)

@@ -1,0 +1,143 @@
+"""gossamer bench: networks, bundles and files side by side, timed in the same rounds on their runtime."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gossamer.cost.file_count import count_file
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.errors import GossamerError
+from gossamer.runs.bench_config import SORTS, BenchConfig
+from gossamer.runs.needs import need_torch
+from gossamer.runs.reporter import Quiet, Reporter
+from gossamer.timing.latency import Latency, compare, measure_latency
+
+__all__ = ["BenchResult", "bench_models"]
+
+
+class BenchResult(NamedTuple):
+    """A row a file and thread count, and ratios to the first model where they were asked for."""
+
+    rows: list[dict[str, Any]]
+    ratios: list[dict[str, Any]]
+
+    def to_json(self, *, compare: bool = False) -> Any:
+        """The rows, or both where ratios were asked for."""
+        return {"rows": self.rows, "ratios": self.ratios} if compare else self.rows
+
+
+class _File(NamedTuple):
+    """One file to time."""
+
+    model: str
+    precision: str
+    path: Path
+
+
+def bench_models(config: BenchConfig, *, reporter: Reporter | None = None) -> BenchResult:
+    """Time several models side by side: all of them take turns in every round, so that their ratios hold on a busy machine.
+
+    Raises:
+        GossamerError and its children: bad arguments or models.
+        MissingExtraError: the runtime, or torch for a network, is not installed.
+    """
+    config.check()
+    told = reporter or Quiet()
+    with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as folder:
+        files = [
+            file
+            for i, model in enumerate(config.models)
+            for file in _files(model, config, Path(folder, str(i)), told)
+        ]
+        timed = {count: _timed(files, config, count, told) for count in config.counts}
+        rows = [
+            _row(file, config.on, count, timed[count][i])
+            for count in config.counts
+            for i, file in enumerate(files)
+        ]
+    ratios = [r for count in config.counts for r in _ratios(files, timed[count], count)]
+    rows.sort(key=lambda row: (row["threads"], row[SORTS[config.sort]]))
+    return BenchResult(rows, ratios if config.compare else [])
+
+
+def _files(model: str, config: BenchConfig, folder: Path, told: Reporter) -> list[_File]:
+    """The files of a model: its own, those of a bundle for this runtime, or an export made in the folder."""
+    runtime = get_runtime(config.on)
+    path = Path(model)
+    if path.suffix == runtime.suffix:
+        if not path.is_file():
+            raise GossamerError(
+                f"a model is a name, a bundle or a file, got {model}, which does not exist; check the path"
+            )
+        return [_File(model, "as stored", path)]
+    if (path / "model.json").is_file():
+        found = sorted((path / "deploy").glob(f"{config.on}-*/*{runtime.suffix}"))
+        if not found:
+            raise GossamerError(f"bundle {model} has no file for {config.on}; name another runtime with --on")
+        return [_File(model, file.parent.name.removeprefix(f"{config.on}-"), file) for file in found]
+    return [_File(model, "fp32", _exported(model, config, folder, told))]
+
+
+def _exported(model: str, config: BenchConfig, folder: Path, told: Reporter) -> Path:
+    need_torch()
+    from gossamer.runs.plain import load_network, plain_contract
+
+    runtime = get_runtime(config.on, making=True)
+    network, shape = load_network(model, config.input, config.seed)
+    folder.mkdir()
+    path = folder / f"model{runtime.suffix}"
+    told.line(f"exporting {model} at {'x'.join(map(str, shape))}")
+    runtime.export(network, plain_contract(shape), path)
+    return path
+
+
+def _timed(files: Sequence[_File], config: BenchConfig, threads: int, told: Reporter) -> list[Latency]:
+    runtime = get_runtime(config.on)
+    runs = {}
+    for index, file in enumerate(files):
+        session = runtime.load(file.path, threads=threads)
+        runs[str(index)] = functools.partial(session.run, np.zeros(session.shape, np.float32))
+    told.line(
+        f"timing {len(files)} files in turns on {threads} thread(s), about {config.seconds * len(files):.0f} s"
+    )
+    found = measure_latency(runs, seconds=config.seconds, rounds=20, threads=threads)
+    return [found[str(index)] for index in range(len(files))]
+
+
+def _row(file: _File, on: str, threads: int, latency: Latency) -> dict[str, Any]:
+    cost = count_file(file.path)
+    return {
+        "model": file.model,
+        "input": list(cost.input[1:]),
+        "runtime": on,
+        "precision": file.precision,
+        "threads": threads,
+        "params": cost.params,
+        "macs": cost.macs,
+        "uncounted": list(cost.uncounted),
+        "size_bytes": file.path.stat().st_size,
+        **latency.to_json(),
+    }
+
+
+def _ratios(files: Sequence[_File], timed: Sequence[Latency], threads: int) -> list[dict[str, Any]]:
+    rows = []
+    for file, latency in zip(files[1:], timed[1:], strict=True):
+        ratio = compare(latency, timed[0])
+        rows.append(
+            {
+                "model": f"{file.model} {file.precision}",
+                "to": f"{files[0].model} {files[0].precision}",
+                "threads": threads,
+                "ratio": ratio.ratio,
+                "low": ratio.low,
+                "high": ratio.high,
+            }
+        )
+    return rows

@@ -1,0 +1,51 @@
+"""The options of `gossamer bench`."""
+
+from __future__ import annotations
+
+from gossamer.errors import GossamerError
+from gossamer.runs.model_config import parse_input
+from gossamer.runs.options import Config, config, option
+
+__all__ = ["SORTS", "BenchConfig"]
+
+SORTS = {"latency": "p50_ms", "macs": "macs", "params": "params", "size": "size_bytes", "name": "model"}
+
+
+@config
+class BenchConfig(Config):
+    """What is timed."""
+
+    models: tuple[str, ...] = option(
+        ..., "Catalogue names, timm:NAME, bundle folders or files of the runtime.", positional=True
+    )
+    on: str = option("onnxruntime", "Runtime.")
+    threads: str = option("1", "Thread counts, e.g. 1,2.")
+    input: str | None = option(None, "BANDSxHEIGHTxWIDTH of networks, e.g. 3x224x224.")
+    seconds: float = option(2.0, "Time spent on each file and thread count.", least=0.001, most=3600)
+    sort: str = option("latency", "latency, macs, params, size or name.", choices=tuple(SORTS))
+    compare: bool = option(False, "Ratios to the first model, with their interval.")
+    seed: int = option(0, "Seed of the weights of networks by name.", least=0)
+
+    @property
+    def counts(self) -> list[int]:
+        """Of threads."""
+        parts = self.threads.split(",")
+        counts = [int(part) for part in parts if part.strip().isdigit() and part.isascii()]
+        if len(counts) < len(parts) or not all(1 <= count <= 1024 for count in counts):
+            raise GossamerError(
+                f"--threads is a list of whole numbers from 1, got {self.threads!r}; write e.g. 1,2"
+            )
+        return list(dict.fromkeys(counts))
+
+    def check(self) -> None:
+        """As of every config; threads and input can be understood.
+
+        Raises:
+            GossamerError: one line for a person.
+        """
+        super().check()
+        _ = self.counts
+        if self.input is not None:
+            parse_input(self.input)
+        if not self.models:
+            raise GossamerError("bench times models, got none; name a network, a bundle or a file")

@@ -1,0 +1,103 @@
+"""The first stage of every run: the data doctor, and the split."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel
+
+from gossamer.data.check import CheckReport, check
+from gossamer.deploy.bundle import Bundle
+from gossamer.errors import ModelError, RunFolderError
+from gossamer.runs.config import DataConfig
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.reporter import Reporter
+from gossamer.tasks import get_task
+
+__all__ = ["check_split", "checked_data", "view_of"]
+
+
+View = Literal["ground", "aerial"]
+
+
+class _Checked(BaseModel):
+    """What the check stage leaves: enough to see that a resumed run has the same data."""
+
+    fingerprint: str
+    report: dict[str, Any]
+
+
+def check_split(bundle: Bundle, report: CheckReport, split_seed: int) -> None:
+    """A network that was trained on these data has seen what another split holds back.
+
+    Raises:
+        ModelError: it was trained on another split of the same pictures.
+    """
+    told = bundle.provenance
+    theirs = str(told.get("split seed", told.get("seed", split_seed)))  # one seed drew both before
+    given = {sample.split for sample in report.dataset.samples}
+    same = told.get("data fingerprint") == report.fingerprint
+    if not same or theirs == str(split_seed) or None not in given:
+        return
+    raise ModelError(
+        f"{bundle.folder} was trained on these pictures as split seed {theirs} parts them, and has seen some that split seed "
+        f"{split_seed} holds back to validate and test; use --split-seed {theirs}"
+    )
+
+
+def labels_told(report: CheckReport) -> str:
+    """How many labels there are of which kind, in words."""
+    task, labels = get_task(report.dataset.task), report.dataset.labels
+    return f"{len(labels)} {task.nouns}" if task.nouns else f"{task.noun} {', '.join(labels)}"
+
+
+def view_of(view: str, report: CheckReport) -> View:
+    """Whether the pictures have an up: as asked for, else as the check found."""
+    for known in get_args(View):
+        if view == known:
+            return known  # type: ignore[no-any-return]
+    return "aerial" if 0.7 <= report.upright <= 1.4 else "ground"
+
+
+def checked_data(
+    data: str, config: DataConfig, run: RunFolder, reporter: Reporter, *, heading: str
+) -> CheckReport:
+    """Opened again at every start: seconds, and the only way to know that a resumed run has the same data.
+
+    Raises:
+        DataError, RunFolderError: the data cannot be used, or changed since the run began.
+    """
+    reporter.heading(heading)
+    with reporter.bar("reading", 1.0) as bar:
+        report = check(
+            data,
+            on_bad=config.on_bad,
+            groups=config.groups,
+            bands=config.bands,
+            split_seed=config.split_seed,
+            tick=lambda done, total: bar.update(done / total),
+        )
+    kept = run.stage(
+        "1-check", _Checked, lambda: _Checked(fingerprint=report.fingerprint, report=report.to_json())
+    )
+    if kept.fingerprint != report.fingerprint:
+        raise RunFolderError(
+            f"--resume needs the same data, the pictures in {data} changed since {run.path} began; start a new run with another --out"
+        )
+    counts = {name: len(report.split.of(name)) for name in ("train", "val", "test")}
+    reporter.line(
+        f"{len(report.dataset.samples)} pictures, {labels_told(report)}; "
+        + ", ".join(f"{name} {count}" for name, count in counts.items())
+        + (f"; {len(report.skipped)} skipped" if report.skipped else "")
+    )
+    for finding in report.findings[:8]:
+        reporter.line(
+            f"{finding.severity}: {finding.message}",
+            style="yellow" if finding.severity != "note" else "dim",
+        )
+    if len(report.findings) > 8:
+        reporter.line(
+            f"and {len(report.findings) - 8} more, in the report and in `gossamer check {data}`",
+            style="dim",
+        )
+    return report

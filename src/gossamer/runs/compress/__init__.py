@@ -1,0 +1,1 @@
+"""gossamer compress: methods one after the other under a guard."""

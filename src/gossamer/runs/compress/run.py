@@ -1,0 +1,341 @@
+"""gossamer compress: methods one after the other under a guard, then export, judge the file, publish. With --resume."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from torch import nn
+
+from gossamer._files import sha256, write_json, write_text
+from gossamer.compress.method import Work
+from gossamer.compress.methods import parse_method
+from gossamer.compress.order import check_order
+from gossamer.cost.meter import measure
+from gossamer.data.check import CheckReport
+from gossamer.deploy import bundle
+from gossamer.deploy.file_metadata import file_metadata
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.errors import GossamerError
+from gossamer.report.kept_channels import kept_channels
+from gossamer.report.table import table_page
+from gossamer.runs.checking import checked_data
+from gossamer.runs.choice import measure_together
+from gossamer.runs.compress.config import CompressConfig
+from gossamer.runs.compress.packing import PackedFile, write_packed_network
+from gossamer.runs.compress.steps import Step, Steps, network_after
+from gossamer.runs.folder import RunFolder, name_after, open_run
+from gossamer.runs.judge import Judge
+from gossamer.runs.model import Model, at_input, open_model
+from gossamer.runs.needs import need_torch
+from gossamer.runs.pictures import split_pictures, together
+from gossamer.runs.provenance import provenance
+from gossamer.runs.reporter import Quiet, Reporter
+from gossamer.tasks import Outputs
+from gossamer.timing.latency import compare
+from gossamer.zoo.spec import ModelSpec
+
+__all__ = ["CompressRun", "compress_model", "propose"]
+
+
+@dataclass(frozen=True)
+class CompressRun:
+    """The bundle, what each method came to, and whether everything asked for was done within the guard."""
+
+    bundle: bundle.Bundle
+    steps: tuple[Step, ...]
+    measured: dict[str, Any]
+    headline: str
+    run: Path
+    met: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        return {
+            "headline": self.headline,
+            "met": self.met,
+            "run": str(self.run),
+            "bundle": str(self.bundle.folder),
+            "model": self.bundle.spec.label,
+            "measured": self.measured,
+            "steps": [step.model_dump(exclude={"spec"}) for step in self.steps],
+        }
+
+
+def propose(config: CompressConfig, *, reporter: Reporter | None = None) -> dict[str, Any]:
+    """The first method's plan as a JSON object, without pictures; nothing is changed.
+
+    Further methods depend on what it does, and a plan that looks at pictures is in the folder of a run.
+
+    Raises:
+        GossamerError, ModelError: bad arguments.
+    """
+    need_torch()
+    _check(config)
+    if not config.method:
+        raise GossamerError("a plan is made by a method, got none; add e.g. --method prune:macs=50%")
+    if config.data:
+        raise GossamerError(
+            f"--plan goes by the weights alone and would not look at {config.data}; leave out --data, or run the method: the "
+            "plan that it applies is in steps/*/plan.json"
+        )
+    model = at_input(open_model(config.model, seed=config.seed), config.input)
+    work = Work(shape=model.contract.shape, on=config.on, threads=config.threads, seed=config.seed)
+    proposal = parse_method(config.method[0]).propose(model.network, work)
+    for note in proposal.notes:
+        (reporter or Quiet()).line(note)
+    return proposal.plan(proposal.parts).to_json()
+
+
+def _check(config: CompressConfig) -> None:
+    """What the config itself cannot know without torch: the methods, and their order."""
+    config.check()
+    check_order([parse_method(text).name for text in config.method])
+
+
+def compress_model(
+    config: CompressConfig,
+    *,
+    model: Model | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> CompressRun:
+    """Apply methods, or plans, to a network; the bundle holds the smaller one and a file for `config.on`.
+
+    `model` is the network where it has no name that `config.model` could tell.
+
+    Raises:
+        GossamerError and its children: bad arguments, data or network.
+        MissingExtraError: torch is not installed.
+    """
+    need_torch()
+    _check(config)
+    get_runtime(config.on, making=True)
+    model = at_input(model or open_model(config.model, seed=config.seed), config.input)
+    with open_run(config, name_after(config.model, "compressed"), out, resume=resume) as run:
+        return _Run(config, model, run, reporter or Quiet()).go()
+
+
+class _Measured(BaseModel):
+    """What the exported files measured."""
+
+    file: str
+    sha256: str
+    figures: dict[str, Any]
+    packed: PackedFile | None = None
+
+
+class _Run:
+    """One run, stage by stage."""
+
+    def __init__(self, config: CompressConfig, model: Model, run: RunFolder, reporter: Reporter) -> None:
+        self.config, self.model, self.run, self.reporter = config, model, run, reporter
+
+    def go(self) -> CompressRun:
+        config, run, reporter = self.config, self.run, self.reporter
+        report: CheckReport | None = None
+        try:
+            if config.data:
+                report = checked_data(config.data, config, run, reporter, heading=f"check: {config.data}")
+            judge = None if report is None else Judge(self.model, report, config, run, reporter)
+            steps = Steps(config, self.model, judge, run, reporter).all()
+        except GossamerError:
+            if not run.resumed and not any((run.path / "stages").glob("2-step-*.json")):
+                run.discard()
+            raise
+        last = network_after(run.path, steps[-1])
+        reporter.heading("export and measure the file")
+        found = run.stage("3-measure", _Measured, lambda: self._measured(steps[-1], last, judge, report))
+        met = all(step.met for step in steps) and (found.packed is None or found.packed.met)
+        headline = self._headline(steps, found, judge)
+        labels = self.model.labels if judge is None else judge.labels
+        saved = self._publish(steps, last, found, headline, labels, met=met)
+        shutil.rmtree(run.path / "cache", ignore_errors=True)
+        run.event("done", met=met)
+        return CompressRun(saved, tuple(steps), found.figures, headline, run.path, met)
+
+    def _measured(
+        self, step: Step, network: nn.Module, judge: Judge | None, report: CheckReport | None
+    ) -> _Measured:
+        runtime, contract = get_runtime(self.config.on), self.model.contract
+        labels = self.model.labels if judge is None else judge.labels
+        folder = self.run.path / "export"
+        folder.mkdir(exist_ok=True)
+        paths = {
+            "after": folder / f"model{runtime.suffix}",
+            "before": folder / f"uncompressed{runtime.suffix}",
+        }
+        task = self.model.task
+        runtime.export(network, contract, paths["after"], outputs=task.outputs)
+        runtime.export(self.model.network, contract, paths["before"], outputs=task.outputs)
+        spec: ModelSpec = network.spec  # type: ignore[assignment]
+        runtime.write_metadata(paths["after"], self._metadata(spec, labels, "fp32"))
+        sessions = {k: runtime.load(path, threads=self.config.threads) for k, path in paths.items()}
+        timed = measure_together(paths, on=self.config.on, threads=self.config.threads, seconds=2.0)
+        figures: dict[str, Any] = {
+            "latency": timed["after"].to_json(),
+            "latency_before": timed["before"].to_json(),
+            "latency_share": round(compare(timed["after"], timed["before"]).ratio, 4),
+            "size_bytes": paths["after"].stat().st_size,
+            "size_bytes_before": paths["before"].stat().st_size,
+        }
+        if judge is not None and report is not None:
+            figures |= self._judged(sessions, judge, report)
+        packed = write_packed_network(
+            self.run.path,
+            network,
+            step.method,
+            self.run.path / step.plan,
+            contract,
+            self._metadata(ModelSpec.from_json(step.spec), labels, ""),
+            sessions["after"],
+            threads=self.config.threads,
+        )
+        if packed is not None:
+            figures["packed"] = packed.model_dump()
+        return _Measured(
+            file=paths["after"].relative_to(self.run.path).as_posix(),
+            sha256=sha256(paths["after"]),
+            figures=figures,
+            packed=packed,
+        )
+
+    def _metadata(self, spec: ModelSpec, labels: Sequence[str], precision: str) -> dict[str, Any]:
+        task = self.model.task
+        return file_metadata(
+            spec, self.model.contract, labels, precision, task=task.name, outputs=task.outputs
+        )
+
+    def _judged(self, sessions: dict[str, Any], judge: Judge, report: CheckReport) -> dict[str, Any]:
+        """The task's figures of both files on the test split, or how far they agree."""
+        contract, task = self.model.contract, judge.task
+        pixels, targets, *_ = split_pictures(report, "test", contract, self.run, self.reporter)
+        rows: dict[str, list[Outputs]] = {name: [] for name in sessions}
+        with self.reporter.bar("testing the files", len(pixels)) as bar:
+            for i in range(len(pixels)):
+                picture = contract.normalise(pixels[i : i + 1])
+                for name, session in sessions.items():
+                    rows[name].append(session.run(picture))
+                bar.update(i + 1)
+        outputs = {name: together(each) for name, each in rows.items()}
+        same = task.agreement(outputs["after"], outputs["before"], judge.labels)
+        figures: dict[str, Any] = {"agreement": same, "test_pictures": len(pixels)}
+        if judge.labelled:
+            for name, ending in (("after", ""), ("before", "_before")):
+                score = task.score(judge.labels)
+                score.update(outputs[name], targets)
+                known = score.figures()
+                figures |= {f"{each.name}{ending}": known[each.name] for each in task.criteria}
+                if name == "after":
+                    figures["interval"] = score.intervals()[task.headline.name]
+        return figures
+
+    def _headline(self, steps: Sequence[Step], found: _Measured, judge: Judge | None) -> str:
+        figures = found.figures
+        told = (
+            f"{self.config.model}: {steps[-1].macs[0] / steps[0].macs[1]:.1%} of the macs, "
+            f"{steps[-1].params[0] / steps[0].params[1]:.1%} of the params, {figures['latency_share']:.0%} of the latency "
+            f"({figures['latency']['p50_ms']:.2f} ms on {self.config.on}, {self.config.threads} threads), "
+            f"{figures['size_bytes'] / 1e6:.2f} MB"
+        ) + ("" if found.packed is None else f", {found.packed.told}")
+        headline, count = self.model.task.headline, figures.get("test_pictures", 0)
+        if headline.name in figures:
+            now, was = (figures[f"{headline.name}{each}"] for each in ("", "_before"))
+            told += f"; {self.model.task.told(now, count)}, {headline.shown(was)} before"
+        elif "agreement" in figures:
+            told += (
+                f"; agrees with what it said before by {100 * figures['agreement']:.1f} % on {count} pictures"
+            )
+        return told
+
+    def _publish(
+        self,
+        steps: Sequence[Step],
+        last: nn.Module,
+        found: _Measured,
+        headline: str,
+        labels: Sequence[str],
+        *,
+        met: bool,
+    ) -> bundle.Bundle:
+        rows = _layer_rows(self.model.network, last, self.model.contract.shape)
+        page = table_page(
+            headline,
+            list(rows[0]),
+            rows,
+            {"channels", "channels_before", "macs", "macs_before", "params", "params_before"},
+            _shown,
+        )
+        write_text(self.run.path / "report.html", page)
+        write_text(self.run.path / "channels.svg", kept_channels(self.config.model, rows))
+        threads = self.config.threads
+        files = [(self.config.on, "fp32", threads, self.run.path / found.file)]
+        if found.packed is not None:
+            files.append(("packed", "", threads, self.run.path / found.packed.file))
+        saved = bundle.save(
+            self.run.path / "bundle",
+            spec=ModelSpec.from_json(steps[-1].spec),
+            weights=self.run.path / steps[-1].weights,
+            task=self.model.task.name,
+            labels=labels,
+            contract=self.model.contract,
+            files=files,
+            measured={**found.figures, "met": met},
+            provenance={
+                **provenance(
+                    self.config,
+                    self.run.path,
+                    more={"from": self.config.model, "methods": " then ".join(step.method for step in steps)},
+                ),
+                **self.model.seen,
+            },
+            texts={"MODEL_CARD.md": _card(headline, steps), "report.html": page},
+        )
+        write_json(
+            self.run.path / "report.json", {"headline": headline, "met": met, "layers": rows, **found.figures}
+        )
+        return saved
+
+
+def _layer_rows(before: nn.Module, after: nn.Module, shape: Sequence[int]) -> list[dict[str, Any]]:
+    """A row a layer that multiplies: channels, macs, params, after and before; what one of them lacks is empty."""
+    costs = [
+        {layer.name: layer for layer in measure(each, shape).layers if layer.macs} for each in (after, before)
+    ]
+    rows = []
+    for name in dict.fromkeys([*costs[1], *costs[0]]):
+        now, was = (found.get(name) for found in costs)
+        rows.append(
+            {
+                "layer": name,
+                "channels": _channels(now),
+                "channels_before": _channels(was),
+                "macs": None if now is None else now.macs,
+                "macs_before": None if was is None else was.macs,
+                "params": None if now is None else now.params,
+                "params_before": None if was is None else was.params,
+            }
+        )
+    return rows
+
+
+def _channels(layer: Any) -> int | None:
+    return None if layer is None or len(layer.output) < 2 else int(layer.output[1])
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _card(headline: str, steps: Sequence[Step]) -> str:
+    lines = [f"# Compressed network\n\n{headline}\n"]
+    for step in steps:
+        lines.append(f"\n## {step.method}\n")
+        lines += [f"- {note}" for note in step.notes]
+        lines += [f"- left as it was: {each.part}: {each.reason}" for each in step.refused]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""gossamer export: one network as files for several runtimes."""

@@ -1,0 +1,173 @@
+"""gossamer export: one network as files for several runtimes and precisions, in one bundle. With --resume, file by file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gossamer._files import write_json, write_text
+from gossamer.deploy import bundle
+from gossamer.errors import GossamerError
+from gossamer.report.table import table_page
+from gossamer.runs.checking import checked_data
+from gossamer.runs.export.config import ExportConfig
+from gossamer.runs.export.file import Exported, FileJudge, Files
+from gossamer.runs.folder import RunFolder, name_after, open_run
+from gossamer.runs.judge import Judge
+from gossamer.runs.model import Model, at_input, open_model
+from gossamer.runs.needs import need_torch
+from gossamer.runs.provenance import provenance
+from gossamer.runs.reporter import Quiet, Reporter
+from gossamer.train.pace import save_average
+
+__all__ = ["ExportRun", "export_model"]
+
+
+@dataclass(frozen=True)
+class ExportRun:
+    """The bundle with all files, what each of them measured, and whether all are as they should be."""
+
+    bundle: bundle.Bundle
+    files: tuple[Exported, ...]
+    headline: str
+    run: Path
+
+    @property
+    def met(self) -> bool:
+        """Whether every lossy file keeps the guard and every fp32 file gives the network's scores."""
+        return all(file.met for file in self.files)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        return {
+            "headline": self.headline,
+            "met": self.met,
+            "run": str(self.run),
+            "bundle": str(self.bundle.folder),
+            "model": self.bundle.spec.label,
+            "files": [file.model_dump() for file in self.files],
+        }
+
+    def _repr_html_(self) -> str:
+        return (self.run / "report.html").read_text(encoding="utf-8")
+
+
+def export_model(
+    config: ExportConfig,
+    *,
+    model: Model | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> ExportRun:
+    """Write a network for every runtime and precision that `config.to` names; the bundle runs on the first.
+
+    `model` is the network where it has no name that `config.model` could tell.
+
+    Raises:
+        GossamerError and its children: bad arguments, data or network.
+        MissingExtraError: torch or a runtime is not installed.
+    """
+    need_torch()
+    config.check()
+    model = at_input(model or open_model(config.model, seed=config.seed), config.input)
+    with open_run(config, name_after(config.model, "exported"), out, resume=resume) as run:
+        return _exported(config, model, run, reporter or Quiet())
+
+
+def _exported(config: ExportConfig, model: Model, run: RunFolder, reporter: Reporter) -> ExportRun:
+    targets = config.targets
+    labels, judge = model.labels, None
+    try:
+        if config.data:
+            report = checked_data(config.data, config, run, reporter, heading=f"check: {config.data}")
+            known = Judge(model, report, config, run, reporter)
+            labels, judge = known.labels, FileJudge(known, report, config, run, reporter)
+        makes = Files(config, model, labels, judge, run, reporter)
+        files = []
+        for number, target in enumerate(targets, 1):
+            reporter.heading(f"{number} of {len(targets)}  {target}")
+            name = f"2-file-{target.runtime}-{target.precision}"
+            files.append(run.stage(name, Exported, lambda target=target: makes.make(target)))  # type: ignore[misc]
+            reporter.line(files[-1].verdict, style="" if files[-1].met else "yellow")
+    except GossamerError:
+        if not run.resumed and not any((run.path / "stages").glob("2-file-*.json")):
+            run.discard()
+        raise
+    headline = _headline(config, model, files, "" if judge is None else judge.what)
+    saved = _published(config, model, labels, files, headline, run)
+    for folder in ("cache", "work"):
+        shutil.rmtree(run.path / folder, ignore_errors=True)
+    done = ExportRun(saved, tuple(files), headline, run.path)
+    run.event("done", met=done.met)
+    return done
+
+
+def _headline(config: ExportConfig, model: Model, files: Sequence[Exported], what: str) -> str:
+    told = []
+    for file in files:
+        shown = "" if file.test is None else f", {model.task.headline.shown(file.test)} test {what}"
+        told.append(
+            f"{file.runtime} {file.precision} {file.size_bytes / 1e6:.2f} MB, {file.latency['p50_ms']:.2f} ms{shown}"
+        )
+    return f"{model.spec.label}: {'; '.join(told)} (threads: {config.threads})"
+
+
+def _published(
+    config: ExportConfig,
+    model: Model,
+    labels: Sequence[str],
+    files: Sequence[Exported],
+    headline: str,
+    run: RunFolder,
+) -> bundle.Bundle:
+    rows = [_row(file) for file in files]
+    numbers = {"bytes", "of_fp32", "p50_ms", "time_of_fp32", "points_lost", "test"}
+    title = f"{model.spec.label} as files for {len(files)} targets, threads: {config.threads}"
+    page = table_page(title, list(rows[0]), rows, numbers, lambda value: "" if value is None else str(value))
+    write_text(run.path / "report.html", page)
+    weights = run.path / "weights.safetensors"
+    save_average(weights, model.network)
+    met = all(file.met for file in files)
+    saved = bundle.save(
+        run.path / "bundle",
+        spec=model.spec,
+        weights=weights,
+        task=model.task.name,
+        labels=labels,
+        contract=model.contract,
+        files=[(f.runtime, f.precision, config.threads, run.path / f.file) for f in files],
+        measured={"files": [file.model_dump() for file in files], "met": met},
+        provenance={**provenance(config, run.path, more={"from": config.model}), **model.seen},
+        texts={"MODEL_CARD.md": _card(headline, files), "report.html": page},
+    )
+    write_json(
+        run.path / "report.json", {"headline": headline, "met": met, "files": [f.model_dump() for f in files]}
+    )
+    return saved
+
+
+def _row(file: Exported) -> dict[str, Any]:
+    return {
+        "runtime": file.runtime,
+        "precision": file.precision,
+        "how": file.setting,
+        "bytes": f"{file.size_bytes:,}",
+        "of_fp32": f"{file.size_ratio:.2f}",
+        "p50_ms": f"{file.latency['p50_ms']:.3f}",
+        "time_of_fp32": f"{file.latency_ratio:.2f}",
+        "points_lost": None if file.drop is None else f"{100 * file.drop:.1f}",
+        "test": None if file.test is None else f"{100 * file.test:.1f} %",
+        "verdict": file.verdict,
+    }
+
+
+def _card(headline: str, files: Sequence[Exported]) -> str:
+    lines = [f"# Exported network\n\n{headline}\n"]
+    for file in files:
+        lines.append(f"\n## {file.runtime} {file.precision}\n\n- {file.verdict}\n- made by: {file.setting}")
+        lines += [f"- tried: {each.setting}, {100 * each.drop:.1f} points lost" for each in file.tried]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,39 @@
+"""A network that is only counted or timed, and the input it is looked at with (torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from gossamer.deploy.contract import InputContract
+from gossamer.runs.model import is_bundle, open_model
+from gossamer.runs.model_config import parse_input
+from gossamer.types import Size
+from gossamer.zoo.build import build
+from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.spec import parse_model
+
+__all__ = ["load_network", "plain_contract"]
+
+
+def load_network(model: str, input: str | None, seed: int) -> tuple[nn.Module, tuple[int, int, int]]:
+    """The network of MODEL, and the shape (bands, H, W) it is looked at with: its own, or that of `input`.
+
+    Raises:
+        GossamerError and its children: there is none of that name, or `input` reads otherwise.
+    """
+    if is_bundle(model):
+        opened = open_model(model)
+        bands, height, width = opened.contract.shape[1:]
+        return opened.network, (bands, height, width) if input is None else parse_input(input)
+    spec, _ = parse_model(model)
+    side = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
+    shape = (3, side, side) if input is None else parse_input(input)
+    return build(model, seed=seed, in_channels=None if shape[0] == 3 else shape[0]), shape
+
+
+def plain_contract(shape: Sequence[int]) -> InputContract:
+    """A contract that leaves its values as they are, for a network that is only timed."""
+    bands = tuple(f"band {i + 1}" for i in range(shape[0]))
+    return InputContract(Size(shape[1], shape[2]), bands, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])

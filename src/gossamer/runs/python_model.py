@@ -1,0 +1,48 @@
+"""MODEL given in Python: a text, a path, a bundle, or a module (torch)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gossamer.deploy.bundle import Bundle
+from gossamer.errors import ModelError
+from gossamer.runs.model import Model, width_of
+from gossamer.runs.model_config import parse_input
+from gossamer.runs.plain import plain_contract
+from gossamer.tasks import get_task
+from gossamer.zoo.spec import ModelSpec
+
+__all__ = ["named_model"]
+
+
+def named_model(model: Any, input: str | None, *, rebuilt: bool = False) -> tuple[str, Model | None]:
+    """(MODEL as a text, the opened network where no text tells it).
+
+    `input` is what a module takes, BANDSxHEIGHTxWIDTH, 3x224x224 without; its values go in as they are. With `rebuilt` it must
+    be one that a spec rebuilds.
+
+    Raises:
+        ModelError: it is nothing of these, or a module without a spec where one is needed.
+    """
+    if isinstance(model, str | Path):
+        return str(model), None
+    if isinstance(model, Bundle):
+        return str(model.folder), None
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"a model is a name, a bundle or a torch module, got {type(model).__name__}")
+    spec: ModelSpec | None = getattr(model, "spec", None)
+    name = type(model).__name__
+    if spec is None and rebuilt:
+        raise ModelError(
+            f"a network is compressed that its spec rebuilds, {name} has none; build it with gossamer.build, or name it "
+            "timm:NAME or torchvision:NAME"
+        )
+    contract = plain_contract(parse_input(input or "3x224x224"))
+    network = model.eval()
+    width = width_of(network, contract, name)
+    labels = tuple(map(str, range(width)))
+    made = spec or ModelSpec(f"python:{name}")
+    return name.lower(), Model(network, made, contract, get_task("classify"), labels, None)

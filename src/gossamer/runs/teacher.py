@@ -1,0 +1,72 @@
+"""A teacher from its name: a bundle's folder, NAME@WEIGHTS, or several joined by + (torch)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from gossamer.deploy.bundle import load
+from gossamer.deploy.contract import InputContract
+from gossamer.errors import ModelError
+from gossamer.runs.model import Model, is_bundle, open_model, published_width, resized
+from gossamer.train.objective import objective_of
+from gossamer.train.teachers import Ensemble, other_width
+from gossamer.types import Size
+from gossamer.zoo.spec import parse_model
+from gossamer.zoo.weights import find_source
+
+__all__ = ["load_teacher"]
+
+
+def load_teacher(
+    text: str, *, task: str, width: int, size: Size, online: bool = False
+) -> tuple[nn.Module, InputContract]:
+    """A teacher of `width` numbers and its contract; joined by + an `Ensemble`, at the first one's contract.
+
+    A named network's contract has the given `size`. Weights that lie on a hub are fetched only `online`.
+
+    Raises:
+        ModelError: other classes, an untrained network, weights on a hub, or what `zoo.build` raises.
+        BundleError: the folder is no whole bundle.
+    """
+    parts = [text] if Path(text).is_dir() else text.split("+")
+    members = [_load_one(part.strip(), width, size, online=online) for part in parts]
+    if len(members) == 1:
+        return members[0]
+    return Ensemble(members, objective_of(task)), members[0][1]
+
+
+def _of_folder(text: str) -> Model:
+    load(text)  # a folder that is no bundle says so
+    return open_model(text)
+
+
+def _load_one(text: str, width: int, size: Size, *, online: bool) -> tuple[nn.Module, InputContract]:
+    if is_bundle(text) or Path(text).is_dir():
+        model = _of_folder(text)
+        if len(model.labels) != width:
+            raise ModelError(other_width(f"the bundle {text}", len(model.labels), width))
+        return model.network, model.contract
+    spec, weights = parse_model(text)
+    if weights is None or spec.edits:
+        lacks = "a cut network without a trained head" if spec.edits else "a name without weights"
+        raise ModelError(
+            f"a teacher has been trained, {text!r} is {lacks}; give NAME@WEIGHTS, or train it first, "
+            "`gossamer train DATA --model NAME`, and give its bundle"
+        )
+    classes = published_width(text)
+    if classes != width:
+        raise ModelError(other_width(text, classes, width))
+    source, known = find_source(spec.name, weights)
+    if known is not None and source in ("timm", "torchvision") and not online:
+        raise ModelError(
+            f"the weights {text} lie on a public hub; allow it with --online or give a file, NAME@PATH"
+        )
+    model = open_model(text)
+    contract = resized(model.contract, size)
+    if known is not None:
+        return model.network, contract
+    trained = getattr(model.network, "pretrained_cfg", None) or {}  # timm says what it trained with
+    mean, std = trained.get("mean", contract.mean), trained.get("std", contract.std)
+    return model.network, InputContract(size, scale=contract.scale, mean=tuple(mean), std=tuple(std))

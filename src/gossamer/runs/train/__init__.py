@@ -1,0 +1,1 @@
+"""gossamer train: one network by one recipe."""

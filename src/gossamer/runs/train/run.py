@@ -1,0 +1,369 @@
+"""One network by one recipe: check, linear probe, train, verify the exported file, publish. With --resume."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from gossamer._files import cache_folder, sha256, write_text
+from gossamer.data.check import CheckReport, check
+from gossamer.data.dataset import open_dataset
+from gossamer.deploy.bundle import Bundle, load
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.errors import GossamerError, RunFolderError
+from gossamer.runs.checking import checked_data
+from gossamer.runs.folder import RunFolder, open_run
+from gossamer.runs.needs import need_torch
+from gossamer.runs.options import command_line
+from gossamer.runs.page import document_of
+from gossamer.runs.pictures import split_pictures
+from gossamer.runs.provenance import provenance
+from gossamer.runs.publish import Published, measured_answer, metadata_of, publish
+from gossamer.runs.reporter import Quiet, Reporter
+from gossamer.runs.train.config import TrainConfig
+from gossamer.runs.train.start import Start, recipe_name, recipe_of
+from gossamer.runs.train.watch import Watcher
+from gossamer.runs.trained import CurvePoint, Trained, TrainedNetwork
+from gossamer.runs.verify import Verified, verify
+from gossamer.tasks import get_task
+from gossamer.train.loop import steps_of, train_until
+from gossamer.train.objective import objective_of
+from gossamer.train.probe import linear_probe
+from gossamer.train.processes import Processes, rank_here
+from gossamer.train.recipe import Recipe
+from gossamer.train.score_cache import ScoreCache, make_room
+from gossamer.train.teachers import Teaching
+from gossamer.train.training import Pictures, Seconds, Training, TrainResult
+
+__all__ = ["TrainRun", "train_network"]
+
+_RUN_VARIABLE = "GOSSAMER_RUN"  # tells the processes that Lightning starts which folder the first one opened
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """The bundle, what it reached on the test split, and where the run lies."""
+
+    bundle: Bundle
+    headline: str
+    run: Path
+    report: Path
+    probe: float | None
+    """Score of the linear probe on the validation split; None for a network without weights."""
+    problems: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        return {
+            "headline": self.headline,
+            "run": str(self.run),
+            "bundle": str(self.bundle.folder),
+            "report": str(self.report),
+            "model": self.bundle.spec.label,
+            "input": list(self.bundle.contract.shape[1:]),
+            f"probe_{get_task(self.bundle.task).headline.name}": self.probe,
+            "problems": list(self.problems),
+            "measured": measured_answer(self.bundle),
+        }
+
+    def _repr_html_(self) -> str:
+        return self.report.read_text(encoding="utf-8")
+
+
+def train_network(
+    config: TrainConfig,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> TrainRun | None:
+    """Train one network on labelled pictures and publish it as a bundle with an fp32 file for `config.on`.
+
+    Returns None in all processes but the first of several.
+
+    Raises:
+        DataError, ModelError, RunFolderError, GossamerError: bad arguments or data.
+        MissingExtraError: torch or lightning is not installed.
+    """
+    need_torch()
+    config.check()
+    recipe_of(config.model, config.recipe, config.set)
+    several = config.devices * config.nodes > 1
+    config = replace(
+        config,
+        recipe=recipe_name(config.model, config.recipe),
+        strategy="ddp" if several else config.strategy,
+    )
+    get_runtime(config.on, making=True)
+    if rank_here() > 0:
+        _follow(config, out)
+        return None
+    with open_run(config, open_dataset(config.data).name, out, resume=resume) as run:
+        os.environ[_RUN_VARIABLE] = str(run.path.resolve())
+        return _Run(config, run, reporter or Quiet()).go()
+
+
+def _follow(config: TrainConfig, out: str | Path | None) -> None:
+    """What every process but the first does: the same training, and nothing else."""
+    folder = os.environ.get(_RUN_VARIABLE) or out
+    if folder is None:
+        raise RunFolderError(
+            "several processes that were started from outside need one folder; name it with --out"
+        )
+    report = check(
+        config.data,
+        on_bad=config.on_bad,
+        groups=config.groups,
+        bands=config.bands,
+        split_seed=config.split_seed,
+    )
+    start = Start(config, report)
+    shared = _Mapped(Path(folder))
+    pictures = _pictures(report, start.contract, shared, Quiet())
+    training = _training(config, report, start, pictures, shared.path)
+    train_until(training, training.length.count)
+
+
+class _Mapped:
+    """The first process's folder, for those that only read its pictures."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+
+def _pictures(
+    report: CheckReport, contract: InputContract, run: RunFolder | _Mapped, reporter: Reporter
+) -> Pictures:
+    train, val = (split_pictures(report, name, contract, run, reporter) for name in ("train", "val"))
+    return Pictures(train.pixels, train.targets, val.pixels, val.targets, train.bands)
+
+
+def _training(
+    config: TrainConfig, report: CheckReport, start: Start, pictures: Pictures, folder: Path
+) -> Training:
+    recipe, width = start.recipe, len(report.dataset.labels)
+    epochs = config.epochs if config.epochs is not None else recipe.epochs
+    steps = steps_of(len(pictures.train_targets), batch=recipe.batch, epochs=epochs)
+    length = steps if config.minutes is None else Seconds(60 * config.minutes)
+    teaching = None
+    if start.teacher is not None:
+        teacher, contract = start.teacher
+        cache = None
+        if config.minutes is None and config.devices * config.nodes == 1:
+            seen = f"{config.seed} {config.split_seed} {report.fingerprint} {start.contract.to_json()} {steps.count}"
+            key = f"{_teacher_digest(config.teacher or '')} {recipe.of_pictures()} {seen}"
+            make_room(cache_folder() / "teachers")
+            cache = ScoreCache(
+                cache_folder() / "teachers" / _digest(key),
+                steps=steps.count,
+                batch=recipe.batch,
+                width=width,
+                key=key,
+            )
+        teaching = Teaching(
+            teacher,
+            start.network,
+            recipe.distillation,
+            width=width,
+            objective=objective_of(start.task.name),
+            contract=start.contract,
+            teacher_contract=contract,
+            cache=cache,
+        )
+    return Training(
+        network=start.network,
+        contract=start.contract,
+        recipe=recipe,
+        pictures=pictures,
+        folder=folder / "train",
+        length=length,
+        seed=config.seed,
+        task=start.task,
+        labels=tuple(report.dataset.labels),
+        teaching=teaching,
+        threads=torch.get_num_threads(),
+        metric=start.metric,
+        processes=Processes(config.strategy, config.devices, config.nodes),
+    )
+
+
+def _teacher_digest(text: str) -> str:
+    """What the teachers are, not only what they are called: a bundle may be trained again under its name."""
+    found = []
+    for part in [text] if Path(text).is_dir() else text.split("+"):
+        name = part.strip()
+        files = (Path(name, "weights.safetensors"), Path(name.partition("@")[2] or "."))
+        found.append(f"{name} {next((sha256(file) for file in files if file.is_file()), '')}")
+    return " + ".join(found)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+class _Probed(BaseModel):
+    """What the linear probe reached, or why there is none."""
+
+    score: float | None
+    seconds: float = 0.0
+    note: str
+
+
+class _Exported(BaseModel):
+    """The fp32 file, before the contract is written into it."""
+
+    file: str
+    """Below the run folder."""
+    sha256: str
+
+
+class _Run:
+    """One run of the first process, stage by stage."""
+
+    def __init__(self, config: TrainConfig, run: RunFolder, reporter: Reporter) -> None:
+        self.config, self.run, self.reporter = config, run, reporter
+
+    def go(self) -> TrainRun:
+        config, run, reporter = self.config, self.run, self.reporter
+        try:
+            report = checked_data(config.data, config, run, reporter, heading=f"1 of 5  check: {config.data}")
+            start = Start(config, report)
+        except GossamerError:
+            if not run.resumed:
+                run.discard()
+            raise
+        self._write_recipe(start.recipe)
+        pictures = _pictures(report, start.contract, run, reporter)
+        reporter.heading("2 of 5  linear probe: what the features give before any training")
+        probed = run.stage("2-probe", _Probed, lambda: self._probe(start, pictures, report))
+        reporter.line(probed.note)
+        training = _training(config, report, start, pictures, run.path)
+        told = "epochs" if config.minutes is None else "minutes"
+        count = (config.epochs or start.recipe.epochs) if config.minutes is None else config.minutes
+        reporter.heading(f"3 of 5  train: {start.value.key} by {start.recipe.name}, {count:g} {told}")
+        trained = run.stage("3-train", Trained, lambda: self._train(training, start, probed))
+        network = trained.networks[0]
+        reporter.heading("4 of 5  verify: the test pictures, on the file that ships")
+        exported = run.stage("4-export", _Exported, lambda: self._export(network, start))
+        verified = run.stage("4-verify", Verified, lambda: self._verify(network, exported, report))
+        reporter.heading("5 of 5  publish: bundle and report")
+        published = run.stage(
+            "5-publish", Published, lambda: self._publish(report, trained, network, verified)
+        )
+        shutil.rmtree(run.path / "cache", ignore_errors=True)
+        run.event("done")
+        return TrainRun(
+            load(run.path / published.bundle),
+            published.headline,
+            run.path,
+            run.path / published.report,
+            probed.score,
+            tuple(note for note in trained.notes if note.startswith("while training: ")),
+        )
+
+    def _write_recipe(self, recipe: Recipe) -> None:
+        write_text(self.run.path / "recipe.yaml", recipe.to_yaml())
+
+    def _probe(self, start: Start, pictures: Pictures, report: CheckReport) -> _Probed:
+        if not start.pretrained:
+            return _Probed(score=None, note="no linear probe: the network starts without trained weights")
+        found = linear_probe(
+            start.network,
+            start.contract,
+            pictures.train,
+            pictures.train_targets,
+            pictures.val,
+            pictures.val_targets,
+            task=start.task,
+            objective=objective_of(start.task.name),
+            labels=report.dataset.labels,
+            seed=self.config.seed,
+        )
+        note = (
+            f"linear probe on {found.dimensions} features: {start.task.headline.shown(found.score)} of validation "
+            f"in {found.seconds:.1f} s; training has to beat it"
+        )
+        return _Probed(score=found.score, seconds=found.seconds, note=note)
+
+    def _train(self, training: Training, start: Start, probed: _Probed) -> Trained:
+        total = training.length.count
+        with self.reporter.bar(start.value.key, total) as bar:
+            watcher = Watcher(self.config.model, training, self.run, self.reporter, bar)
+            result = train_until(training, total, listener=watcher)
+        best = result.best
+        self.reporter.line(
+            f"best on validation: {start.task.headline.shown(best.val_score)} after {best.passes:.1f} passes; "
+            f"{result.seconds:.0f} s, {watcher.speed:.0f} pictures/s"
+            + (f" over {world} processes" if (world := training.processes.world) > 1 else "")
+        )
+        notes = [probed.note, *(f"while training: {problem}" for problem in watcher.problems)]
+        if result.halvings:
+            notes.append(
+                f"memory ran out: the batch was halved {result.halvings} times, gradients of as many batches summed"
+            )
+        return Trained(
+            networks=[_summary(start, training, result)],
+            teacher_used=training.teaching is not None,
+            notes=notes,
+            lost=[],
+            view=start.recipe.augmentation.view,
+            pictures_per_second=round(watcher.speed, 1),
+        )
+
+    def _export(self, network: TrainedNetwork, start: Start) -> _Exported:
+        runtime = get_runtime(self.config.on)
+        folder = self.run.path / "export"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"fp32{runtime.suffix}"
+        module = network.load(self.run.path)
+        runtime.export(module, network.network.input_contract, path, outputs=start.task.outputs)
+        return _Exported(file=path.relative_to(self.run.path).as_posix(), sha256=sha256(path))
+
+    def _verify(self, network: TrainedNetwork, exported: _Exported, report: CheckReport) -> Verified:
+        return verify(
+            self.config,
+            report,
+            network.load(self.run.path),
+            network.network.input_contract,
+            self.run.path / exported.file,
+            metadata_of(report, network.network, "fp32"),
+            self.run,
+            self.reporter,
+        )
+
+    def _publish(
+        self, report: CheckReport, trained: Trained, network: TrainedNetwork, verified: Verified
+    ) -> Published:
+        document = document_of(
+            self.config,
+            report,
+            trained,
+            network,
+            verified,
+            precision="fp32",
+            verdicts=[],
+            met=True,
+            command=command_line("train", self.config),
+            provenance=provenance(self.config, self.run.path, report=report),
+        )
+        return publish(self.config, report, network, verified, document, self.run, precision="fp32")
+
+
+def _summary(start: Start, training: Training, result: TrainResult) -> TrainedNetwork:
+    return TrainedNetwork(
+        network=start.value,
+        folder="train",
+        score=result.best_score,
+        seconds=round(result.seconds, 1),
+        rungs=1,
+        points=[CurvePoint.of(point) for point in result.points],
+        recipe=training.recipe.to_json(),
+    )

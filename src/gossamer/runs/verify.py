@@ -1,0 +1,220 @@
+"""The file that ships, judged in the real runtime: the test split once, latency, size, memory, parity."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from torch import nn
+
+from gossamer._files import sha256
+from gossamer.data.bands import open_view
+from gossamer.data.check import CheckReport
+from gossamer.deploy.contract import InputContract
+from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.parts import Session
+from gossamer.errors import DataError
+from gossamer.runs.config import RuntimeConfig
+from gossamer.runs.folder import RunFolder
+from gossamer.runs.pictures import together
+from gossamer.runs.reporter import Reporter
+from gossamer.tasks import Outputs, Task, get_task
+from gossamer.timing.latency import measure_latency
+from gossamer.timing.memory import measure_memory
+
+__all__ = ["Verified", "Worst", "verify"]
+
+_WORST = 24
+_PARITY_PICTURES = 16
+_THUMBNAIL = 160
+
+
+class Worst(BaseModel):
+    """A test picture the file gets wrong, worst first."""
+
+    file: str
+    label: str
+    predicted: str
+    score: float
+    jpeg_base64: str
+
+
+class Verified(BaseModel):
+    """What was measured on the file that ships."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+    figures: dict[str, float]
+    """Every criterion of the task on the test split."""
+    intervals: dict[str, tuple[float, float]]
+    """95 % intervals of them, from the number of test pictures alone."""
+    headline: str
+    """Which of them networks are compared by."""
+    pictures: int
+    details: dict[str, Any]
+    """What the task's page shows: confusion, classes, points."""
+    worst: list[Worst]
+    latency: dict[str, Any]
+    latency_flags: list[str]
+    memory_bytes: int
+    model_memory_bytes: int
+    parity_max_difference: float
+    """Largest difference between torch's outputs and the file's, over some validation pictures."""
+    parity_agreement: float
+    """How far both answer those pictures alike."""
+    lost: list[str]
+
+    @property
+    def score(self) -> float:
+        """The headline figure."""
+        return self.figures[self.headline]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the headline figure."""
+        return self.intervals[self.headline]
+
+    def measured(self) -> dict[str, Any]:
+        """As a bundle keeps it: the figures by their names, `interval` that of the first."""
+        document = self.model_dump(exclude={"worst", "figures", "headline", "details"})
+        return {**self.figures, "interval": self.interval, **document, **self.details}
+
+
+def verify(
+    config: RuntimeConfig,
+    report: CheckReport,
+    module: nn.Module,
+    contract: InputContract,
+    kept: Path,
+    metadata: Mapping[str, Any],
+    run: RunFolder,
+    reporter: Reporter,
+) -> Verified:
+    """Write the contract into the `kept` file and measure that file, as it ships, beside the network it is of."""
+    runtime, task = get_runtime(config.on), get_task(report.dataset.task)
+    shipped = run.path / "export" / f"model{runtime.suffix}"
+    shipped.parent.mkdir(exist_ok=True)
+    shutil.copyfile(kept, shipped)
+    runtime.write_metadata(shipped, metadata)
+    session = runtime.load(shipped, threads=config.threads)
+    tested = _run_split(session, contract, report, task, reporter)
+    labels = report.dataset.labels
+    score = task.score(labels)
+    score.update(tested.outputs, tested.targets)
+    figures = score.figures()
+    example = np.zeros(contract.shape, np.float32)
+    reporter.line("measuring latency and memory of the file")
+    latency = measure_latency(
+        {"file": lambda: session.run(example)}, seconds=2.0, rounds=10, threads=config.threads
+    )["file"]
+    memory = measure_memory(shipped, runtime=config.on, threads=config.threads, shape=contract.shape)
+    difference, agreement = _parity(session, contract, report, task, module)
+    return Verified(
+        file=shipped.relative_to(run.path).as_posix(),
+        sha256=sha256(shipped),
+        size_bytes=shipped.stat().st_size,
+        figures={each.name: figures[each.name] for each in task.criteria},
+        intervals=score.intervals(),
+        headline=task.headline.name,
+        pictures=len(tested.paths),
+        details=score.details(),
+        worst=_worst(report, task, tested),
+        latency=latency.to_json(),
+        latency_flags=list(latency.flags),
+        memory_bytes=memory.process_bytes,
+        model_memory_bytes=memory.model_bytes,
+        parity_max_difference=difference,
+        parity_agreement=agreement,
+        lost=tested.lost,
+    )
+
+
+class _Tested(NamedTuple):
+    """The test pictures that could be read, their targets and what the file said of them."""
+
+    paths: list[Path]
+    targets: NDArray[Any]
+    outputs: Outputs
+    lost: list[str]
+
+
+def _run_split(
+    session: Session, contract: InputContract, report: CheckReport, task: Task, reporter: Reporter
+) -> _Tested:
+    """Every test picture from its file through the contract and the runtime, as a user's pictures will go."""
+    dataset = report.dataset
+    paths: list[Path] = []
+    targets: list[Any] = []
+    rows: list[Outputs] = []
+    lost: list[str] = []
+    indices = report.split.test
+    with reporter.bar("testing the file", len(indices)) as bar:
+        for done, index in enumerate(indices, 1):
+            sample = dataset.samples[index]
+            try:
+                rows.append(session.run(contract.open(sample.path)))
+            except DataError:
+                lost.append(dataset.relative(sample))
+                continue
+            paths.append(sample.path)
+            targets.append(sample.target)
+            bar.update(done)
+    if not rows:
+        raise DataError(
+            f"no picture of the test split can be read any more in {dataset.root}; check the folder"
+        )
+    return _Tested(paths, task.array(targets, dataset.labels), together(rows), lost)
+
+
+def _worst(report: CheckReport, task: Task, tested: _Tested) -> list[Worst]:
+    mistakes = task.mistakes(tested.outputs, tested.targets, report.dataset.labels)
+    mistakes.sort(key=lambda each: (-each.score, tested.paths[each.index]))
+    return [
+        Worst(
+            file=tested.paths[each.index].relative_to(report.dataset.root).as_posix(),
+            label=each.truth,
+            predicted=each.said,
+            score=each.score,
+            jpeg_base64=_thumbnail(tested.paths[each.index], report),
+        )
+        for each in mistakes[:_WORST]
+    ]
+
+
+def _thumbnail(path: Path, report: CheckReport) -> str:
+    image = open_view(path, None if report.bands is None else report.bands.names)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _parity(
+    session: Session, contract: InputContract, report: CheckReport, task: Task, module: nn.Module
+) -> tuple[float, float]:
+    """(largest difference, agreement) of the file and its network on some validation pictures."""
+    ours: list[Outputs] = []
+    theirs: list[Outputs] = []
+    for index in report.split.val[:_PARITY_PICTURES]:
+        try:
+            inputs = contract.open(report.dataset.samples[index].path)
+        except DataError:
+            continue
+        ours.append(session.run(inputs))
+        with torch.no_grad():
+            outputs = module(torch.from_numpy(inputs))
+        theirs.append(tuple(o.numpy() for o in (outputs if isinstance(outputs, tuple) else (outputs,))))
+    if not ours:
+        return 0.0, 0.0
+    file, network = together(ours), together(theirs)
+    largest = max(float(np.abs(a - b).max()) for a, b in zip(file, network, strict=True))
+    return largest, task.agreement(file, network, report.dataset.labels)

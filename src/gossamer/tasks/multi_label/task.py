@@ -1,0 +1,180 @@
+"""Any number of K labels a picture: targets are rows of 0 and 1 (N, K), outputs scores (N, K), each label by itself.
+
+A label is said where its score is above 0, a probability of one half. `map` is the mean over labels of the average
+precision, the area under the steps of precision over recall; `f1` counts the decisions on all labels together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gossamer.errors import DataError
+from gossamer.tasks.classify.task import count_remarks
+from gossamer.tasks.intervals import bootstrap_intervals
+from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Score, Targets, Task
+
+__all__ = ["TASK", "LabelScore", "MultiLabel", "average_precision"]
+
+_NONE = "(none)"
+
+
+def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    """The sum over thresholds of precision times the gain in recall, of scores (N,) against truth (N,); NaN without a
+    true one. Equal scores are one threshold."""
+    positives = int(truth.sum())
+    if not positives:
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(truth[order])
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    gains = np.diff(np.concatenate([[0], hits[last]])) / positives
+    return float((gains * hits[last] / (last + 1)).sum())
+
+
+class LabelScore(Score):
+    """Keeps all scores: precision depends on the order of all pictures."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+        self._scores: list[NDArray[np.float32]] = []
+        self._truth: list[NDArray[np.bool_]] = []
+
+    def update(self, outputs: Outputs, targets: Targets) -> None:
+        self._scores.append(np.asarray(outputs[0], np.float32))
+        self._truth.append(np.asarray(targets) > 0.5)
+
+    def merge(self, other: LabelScore) -> None:
+        self._scores += other._scores
+        self._truth += other._truth
+
+    @property
+    def count(self) -> int:
+        return sum(len(part) for part in self._scores)
+
+    def _all(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        return np.concatenate(self._scores), np.concatenate(self._truth)
+
+    def figures(self) -> dict[str, float]:
+        """`map` and `f1`; labels that no picture bears are left out of the mean."""
+        return _figures(*self._all()) if self._scores else {"map": 0.0, "f1": 0.0}
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        scores, truth = self._all()
+        return bootstrap_intervals(lambda drawn: _figures(scores[drawn], truth[drawn]), len(scores))
+
+    def details(self) -> dict[str, Any]:
+        scores, truth = self._all()
+        rows = []
+        for k, label in enumerate(self.labels):
+            hit, true, said = _counts(scores[:, k : k + 1], truth[:, k : k + 1])
+            rows.append(
+                {
+                    "label": label,
+                    "pictures": true,
+                    "precision": hit / said if said else 0.0,
+                    "recall": hit / true if true else 0.0,
+                    "f1": 2 * hit / (true + said) if true + said else 0.0,
+                }
+            )
+        return {"classes": rows}
+
+
+def _figures(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> dict[str, float]:
+    areas = np.array([average_precision(scores[:, k], truth[:, k]) for k in range(scores.shape[1])])
+    hit, true, said = _counts(scores, truth)
+    there = areas[np.isfinite(areas)]
+    return {
+        "map": float(there.mean()) if len(there) else 0.0,
+        "f1": 2 * hit / (true + said) if true + said else 1.0,
+    }
+
+
+def _counts(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """(rightly said, true, said)."""
+    said = scores > 0
+    return int((said & truth).sum()), int(truth.sum()), int(said.sum())
+
+
+class MultiLabel(Task):
+    """Which of K labels a picture bears."""
+
+    name = "multi-label"
+    outputs = ("scores",)
+    criteria = (Criterion("map", "mean average precision"), Criterion("f1", "F1"))
+    noun, nouns = "label", "labels"
+
+    def array(self, targets: Sequence[Any], labels: Sequence[str]) -> Targets:
+        rows = np.zeros((len(targets), len(labels)), np.float32)
+        for row, target in zip(rows, targets, strict=True):
+            row[list(target)] = 1
+        return rows
+
+    def text(self, target: Any, labels: Sequence[str]) -> str:
+        return ";".join(labels[i] for i in target) or _NONE
+
+    def kinds(self, targets: Sequence[Any], labels: Sequence[str]) -> list[tuple[str, ...]]:
+        return [tuple(labels[i] for i in target) or (_NONE,) for target in targets]
+
+    def kind_names(self, targets: Sequence[Any], labels: Sequence[str]) -> list[str]:
+        return [*labels, *([_NONE] if any(not len(target) for target in targets) else [])]
+
+    def settle(
+        self, targets: Sequence[Any], labels: Sequence[str], where: str
+    ) -> tuple[list[Any], tuple[str, ...]]:
+        present = sorted({i for target in targets for i in target})
+        if not present or len({tuple(target) for target in targets}) < 2:
+            raise DataError(
+                f"labels are learned where some pictures bear them and others do not, {where} has "
+                f"{len(present)} labels on {len(targets)} pictures, all alike; add pictures of other labels"
+            )
+        index = {old: new for new, old in enumerate(present)}
+        moved = [tuple(index[i] for i in target) for target in targets]
+        return moved, tuple(labels[i] for i in present)
+
+    def remarks(self, targets: Sequence[Any], labels: Sequence[str]) -> list[Remark]:
+        return count_remarks(Counter(labels[i] for target in targets for i in target), self.noun)
+
+    def answers(self, outputs: Outputs) -> Targets:
+        return (outputs[0] > 0).astype(np.float32)
+
+    def score(self, labels: Sequence[str]) -> LabelScore:
+        return LabelScore(labels)
+
+    def decode(self, outputs: Outputs, labels: Sequence[str], *, top: int) -> Answer:
+        shares = _sigmoid(outputs[0][0])
+        order = np.argsort(-shares, kind="stable")
+        pairs = [{"label": labels[i], "score": round(float(shares[i]), 6)} for i in order[:top]]
+        said = [i for i in order if shares[i] > 0.5]
+        names = tuple(labels[i] for i in said)
+        row = {"labels": ";".join(names), "scores": ";".join(f"{shares[i]:.6f}" for i in said)}
+        return Answer(
+            names, tuple(float(shares[i]) for i in said), {"labels": list(names), "top": pairs}, row
+        )
+
+    def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:
+        shares, said, truth = _sigmoid(outputs[0]), outputs[0] > 0, targets > 0.5
+        off = np.where(truth, 1 - shares, shares)
+        wrong = [
+            Mistake(
+                int(i),
+                self.text(np.flatnonzero(truth[i]), labels),
+                self.text(np.flatnonzero(said[i]), labels),
+                float(off[i].max()),
+            )
+            for i in np.flatnonzero((said != truth).any(1))
+        ]
+        return sorted(wrong, key=lambda each: -each.score)
+
+
+def _sigmoid(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities, from scores of any size."""
+    shares: NDArray[np.float64] = np.exp(-np.logaddexp(0, -scores.astype(np.float64)))
+    return shares
+
+
+TASK = MultiLabel()

@@ -1,0 +1,1 @@
+"""The time of whole networks from a table of timed blocks."""
