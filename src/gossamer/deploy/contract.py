@@ -105,7 +105,11 @@ class InputContract:
             raise BundleError(
                 f"an input contract needs size, bands, scale, offset, mean, std, resize and nodata, got {dict(document)}"
             ) from error
-        if contract.resize not in RESIZE_RULES or not np.isfinite(ready).all() or min(contract.size) < 1:
+        if (
+            contract.resize not in RESIZE_RULES
+            or not np.isfinite([*ready.flat, *contract.std]).all()
+            or min(contract.size) < 1
+        ):
             raise BundleError(
                 f"this version knows the resize rules {', '.join(RESIZE_RULES)}, sides of 1 pixel or more and finite values, "
                 f"got {dict(document)}; update gossamer"

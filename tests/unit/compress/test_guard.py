@@ -63,6 +63,15 @@ def test_parts_that_only_together_lose_too_much():
     assert found.refused[0].reason == "loses too much together with the parts that were kept"
 
 
+@pytest.mark.parametrize("allowed", range(1, 9))
+def test_as_many_as_fit_are_kept_whichever_number_that_is(allowed):
+    """Nine parts that lose alike: the bisection ends at every number, from above and from below."""
+    losses = {f"layer{i}": 0.001 for i in range(9)}
+    found, metric, _ = _run(0.001 * allowed + 0.0005, losses)
+    assert len(found.parts) == allowed
+    assert len(metric.seen) <= 2 + 9 + 4, "each alone, and four of a bisection"
+
+
 def test_few_evaluations_try_parts_in_groups():
     losses = {f"layer{i}": 0.5 if i == 7 else 0.0 for i in range(40)}
     found, metric, _ = _run(0.01, losses, evaluations=18)

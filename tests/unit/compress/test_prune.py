@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from gossamer.compress.prune.apply import apply_pruning, check_pruned, masked
+from gossamer.compress.prune.budget import Budget
 from gossamer.compress.prune.plan import PrunePlan
+from gossamer.compress.prune.prunable import Prunable, _rank
 from gossamer.compress.prune.targets import plan_pruning, prune
 from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError, ModelError
@@ -89,6 +91,57 @@ def test_channels_come_in_multiples():
     assert 0.48 < plan.macs / plan.macs_before <= 0.5
     widths = Counter(after % 8 for after, before in plan.removed.values() if before >= 8)
     assert set(widths) == {0}
+
+
+def _greedy(prunable, target, scope):
+    """What `choose` is to give, told the slow way: every rank anew before each bundle; (sets kept, gone, budget)."""
+    budget = Budget(prunable.channels, "macs")
+    limit = budget.total * target
+    kept, gone = prunable.whole, []
+    at = [0] * len(prunable.layers)
+    while budget.total > limit:
+        ranks = [
+            (_rank(budget, layer, at[number], scope), number)
+            for number, layer in enumerate(prunable.layers)
+            if at[number] < len(layer.bundles)
+        ]
+        number = min(ranks)[1]
+        bundle = prunable.layers[number].bundles[at[number]]
+        kept[list(bundle)] = False
+        budget.change(bundle, -1)
+        gone.append((number, at[number]))
+        at[number] += 1
+    return kept, gone, budget, limit
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+@pytest.mark.parametrize("name", ["mobilenet_v2_0.25", "resnet20_cifar"])
+def test_channels_go_in_the_order_of_ranks_that_are_up_to_date(name, scope):
+    """A channel saves less once others are gone: a rank from before must not decide."""
+    shape = _shape(name)
+    prunable = Prunable(enliven(build(name), shape[1:]), shape, importance="l2")
+    for target in (0.7, 0.4):
+        kept, gone, budget, limit = _greedy(prunable, target, scope)
+        prunable._fill(budget, limit, gone, kept)
+        assert (prunable.choose(target, scope=scope) == kept).all()
+
+
+@pytest.mark.parametrize("multiple", [1, 4])
+def test_what_still_fits_comes_back(multiple):
+    """The last bundle to go is large: many smaller ones fit into what it leaves, and after the choice none does."""
+    network = enliven(build("mobilenet_v2_0.25"), SHAPE[1:])
+    prunable = Prunable(network, SHAPE, multiple=multiple)
+    for target in (0.7, 0.4):
+        _, _, before, limit = _greedy(prunable, target, "layer")
+        kept = prunable.choose(target, scope="layer")
+        budget = Budget(prunable.channels, "macs")
+        bundles = [
+            bundle for layer in prunable.layers for bundle in layer.bundles if not kept[list(bundle)].any()
+        ]
+        for bundle in bundles:
+            budget.change(bundle, -1)
+        assert before.total < budget.total == pytest.approx(prunable.cost(kept))
+        assert all(budget.total + budget.growth(bundle) > limit for bundle in bundles)
 
 
 def test_the_same_share_of_every_layer():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gossamer.data import cache
 from gossamer.data.cache import load_pictures
 from gossamer.data.geometry import fit_picture
 from gossamer.data.pictures import open_rgb
@@ -45,6 +46,19 @@ def test_the_file_is_mapped_and_reused(paths, tmp_path):
     assert not second.pixels.flags.writeable
     assert np.array_equal(first.pixels, second.pixels)
     assert second.lost == ()
+
+
+def test_other_bands_of_the_same_pictures_are_another_file(paths, tmp_path, monkeypatch):
+    values = {"near": 1.0, "far": 2.0}
+
+    def decode(_path, size, _rule, bands):
+        return np.stack([np.full(size, values[band], np.float32) for band in bands], 2)
+
+    monkeypatch.setattr(cache, "_decode", decode)
+    for bands in (("near", "far"), ("far", "near"), ("far",)):
+        pixels = load_pictures(paths, Size(4, 4), tmp_path / "cache", key="k", bands=bands).pixels
+        assert pixels.shape == (3, 4, 4, len(bands))
+        assert pixels[2, 0, 0].tolist() == [values[band] for band in bands]
 
 
 @pytest.mark.parametrize("change", ["key", "size", "paths"])

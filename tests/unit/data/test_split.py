@@ -131,3 +131,18 @@ def test_groups_in_any_order_give_the_same_split():
         assert {forward.samples[i].path for i in first.of(name)} == {
             backward.samples[i].path for i in second.of(name)
         }
+
+
+def test_large_units_are_placed_first_so_that_small_ones_even_out():
+    samples = [(f"{i:02d}.png", 0, "flight" if i < 10 else None, None) for i in range(20)]
+    for seed in range(8):
+        assert _table(_dataset(*samples), split_dataset(_dataset(*samples), seed=seed)) == [(12, 4, 4)]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, (1, 0)), (2, (1, 1)), (3, (2, 1)), (8, (6, 2))])
+def test_a_class_that_could_have_none_to_validate_has_one(count, expected):
+    """Of two pictures a quarter is none; where the test split is given, one validates all the same."""
+    samples = [(f"0/{i}.png", 0, None, "train") for i in range(count)]
+    samples += [(f"1/{i}.png", 1, None, "train") for i in range(20)]
+    dataset = _dataset(*samples, ("2/0.png", 0, None, "test"), ("2/1.png", 1, None, "test"))
+    assert _table(dataset, split_dataset(dataset))[0] == (*expected, 1)

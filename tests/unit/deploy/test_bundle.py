@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from gossamer._files import sha256
-from gossamer.deploy.bundle import Bundle, load, save
+from gossamer.deploy.bundle import VERSION, Bundle, load, save
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.errors import BundleError, ModelError, RunFolderError
@@ -169,6 +169,16 @@ def test_a_newer_version(bundle):
     _edit(bundle, version=9)
     with pytest.raises(
         BundleError, match=r"is a bundle of version 9, this gossamer reads 1; update gossamer$"
+    ):
+        load(bundle.folder)
+
+
+def test_the_next_version_is_newer_too_and_this_one_is_not(bundle):
+    _edit(bundle, version=VERSION)
+    assert load(bundle.folder).labels == LABELS
+    _edit(bundle, version=VERSION + 1)
+    with pytest.raises(
+        BundleError, match=f"is a bundle of version {VERSION + 1}, this gossamer reads {VERSION}"
     ):
         load(bundle.folder)
 

@@ -81,7 +81,8 @@ def test_the_json_object_is_that_of_the_bundle():
         {"size": 224}, {"size": [224]}, {"size": ["a", "b"]}, {"size": None}, {"bands": 3}, {"bands": None},
         {"mean": [1.0]}, {"std": [1.0, 1.0]}, {"bands": ["red"]},
         {"mean": ["a", "b", "c"]}, {"scale": "wide"},
-        {"unknown": 1}, {"std": 1.0},
+        {"unknown": 1}, {"std": 1.0}, {"bands": ["red"] * 4}, {"mean": [0.0] * 2}, {"std": [1.0] * 4},
+        {"size": [8.5, 8.5]}, {"size": [8.0, 8.0]}, {"size": [True, True]}, {"size": ["8", "8"]}, {"size": [8, 8, 3]},
     ],
     ids=str,
 )  # fmt: skip
@@ -109,6 +110,13 @@ def test_a_missing_key_is_refused_rather_than_guessed(key):
         {"mean": [float("nan")] * 3},
         {"scale": float("inf")},
         {"size": [0, 0]},
+        {"size": [-8, -8]},
+        {"size": [0, 8]},
+        {"size": [8, -1]},
+        {"std": [1.0, float("inf"), 1.0]},
+        {"std": [1.0, 1.0, float("nan")]},
+        {"mean": [0.0, float("-inf"), 0.0]},
+        {"offset": float("nan")},
     ],
     ids=str,
 )

@@ -129,6 +129,14 @@ def test_three_sizes_of_one_network_at_most(world):
     assert [c.key for c in _make("latency<=9ms").chosen if c.name == "n"] == ["n@160", "n@128", "n@96"]
 
 
+@pytest.mark.parametrize(("promise", "chosen"), [(0.51, ["good@64", "fast@64"]), (0.49, ["good@64"])])
+def test_what_promises_far_less_than_the_best_is_not_trained_beside_it(world, promise, chosen):
+    """It is faster, so it is on the front; from 0.4 below the best promise on it is left out."""
+    good, fast = _candidate("good", promise=0.9), _candidate("fast", promise=promise)
+    world([*FOUR, good, fast], CHEAP | {"good@64": (2.0, 200_000), "fast@64": (1.0, 100_000)})
+    assert [c.key for c in _make("latency<=5ms", minutes=600).chosen] == chosen
+
+
 def test_where_the_cheapest_fail_nothing_else_is_measured(world):
     pool = [_candidate(f"n{i}", promise=0.9) for i in range(20)]
     asked = world([*FOUR, *pool], {c.key: (3.0 + i, 10_000) for i, c in enumerate(FOUR)})

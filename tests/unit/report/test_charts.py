@@ -177,6 +177,24 @@ class TestConfusion:
         assert cells == sum(count > 0 for row in table for count in row)
         assert len(chart) < 60_000
 
+    def test_shades_of_many_classes_are_tenths_begun(self):
+        """Of 100 pictures 89 are the ninth tenth, 11 the second; one of 1,000 is the first and is seen."""
+        table = [[0] * 21 for _ in range(21)]
+        table[0][0], table[0][1] = 89, 11
+        table[1][1], table[1][5] = 999, 1
+        root = parse(charts.confusion_matrix([f"c{i}" for i in range(21)], table))
+        shades = {
+            path.get("d"): (path.get("class"), path.get("fill-opacity"))
+            for path in root.iter("path")
+            if "h1v1" in (path.get("d") or "")
+        }
+        assert shades == {
+            "M0 0h1v1h-1z": ("hit", "0.91"),
+            "M1 0h1v1h-1z": ("miss", "0.28"),
+            "M1 1h1v1h-1z": ("hit", "1.00"),
+            "M5 1h1v1h-1z": ("miss", "0.19"),
+        }
+
     def test_names_are_thinned_at_a_hundred(self):
         chart = charts.confusion_matrix([f"name {i}" for i in range(100)], samples.confusion(100))
         assert len(with_class(parse(chart), "tick")) < 150

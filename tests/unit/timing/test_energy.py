@@ -63,6 +63,21 @@ def test_joules_of_a_run_and_above_the_rest(tmp_path, clock):
     }  # fmt: skip
 
 
+def test_what_rest_would_have_used_is_of_the_time_that_the_runs_took(tmp_path, clock):
+    """Three runs of 0.75 s pass the 2 s that were asked for: rest is taken off for all 2.25 of them."""
+    file = counter(tmp_path, "intel-rapl:0", "package-0")
+    clock.at_rest = [(file, 2.0)]
+
+    def run():
+        clock.now += 0.75
+        use(file, 4_000_000)
+
+    found = measure_energy(run, 2.0, 3.0, root=tmp_path)
+    assert (found.runs, found.seconds) == (3, 2.25)
+    assert found.joules_above_idle == pytest.approx(4.0 - 2.0 * 0.75)
+    assert found.watts == pytest.approx(12 / 2.25)
+
+
 def test_a_counter_that_starts_again(tmp_path, clock):
     highest = 9_999_999
     file = counter(tmp_path, "intel-rapl:0", "package-0", start=6_500_000, highest=highest)

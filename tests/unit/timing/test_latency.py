@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from dataclasses import replace
 
 import pytest
 
 from gossamer._machine import MachineState, ProcessorTimes
+from gossamer.errors import GossamerError
 from gossamer.timing import latency
-from gossamer.timing.latency import Latency, measure_latency
+from gossamer.timing.latency import Latency, compare, measure_latency
 
 
 def state(clock=None, highest=None, governor=None, others=0.0, steal=None):
@@ -170,3 +173,33 @@ def test_an_error_of_the_callable_is_not_swallowed():
 
     with pytest.raises(ValueError, match="broken"):
         measure_latency({"a": fail}, seconds=0.0)
+
+
+def _rounds(*times):
+    return replace(latency._figure([1.0], [1.0], state(), state(), 1), by_round=times)
+
+
+def test_a_ratio_is_the_median_of_the_rounds():
+    found = compare(_rounds(2.0, 9.0, 3.0), _rounds(1.0, 3.0, 3.0))
+    assert (found.ratio, found.low, found.high) == (2.0, 1.0, 3.0)
+
+
+@pytest.mark.parametrize("count", range(6, 41))
+def test_the_median_lies_in_the_interval_in_at_least_95_of_100_cases(count):
+    """Each round is above the median or below it: all must not be on one side of the interval (binomial)."""
+    ones = _rounds(*[1.0] * count)
+    found = compare(_rounds(*[float(i) for i in range(count)]), ones)
+    outside = 2 * sum(math.comb(count, k) for k in range(int(found.low) + 1)) / 2**count
+    assert 0.001 < outside <= 0.05
+    assert found.low + found.high == count - 1, "as far from either end"
+
+
+def test_few_rounds_give_all_of_their_range():
+    found = compare(_rounds(1.0, 2.0, 3.0, 4.0, 5.0), _rounds(*[1.0] * 5))
+    assert (found.low, found.high) == (1.0, 5.0)
+
+
+@pytest.mark.parametrize("rounds", [(), (1.0,)])
+def test_other_rounds_have_no_ratio(rounds):
+    with pytest.raises(GossamerError, match=f"figures of the same rounds, got {len(rounds)} and 2"):
+        compare(_rounds(*rounds), _rounds(1.0, 2.0))

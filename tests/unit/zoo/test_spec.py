@@ -64,6 +64,20 @@ def test_json_round_trip():
     assert spec.label == "squeezenet_1.1[:2]"
 
 
+def test_a_summary_leaves_out_what_is_listed_place_by_place():
+    edits = (
+        {"edit": "truncate", "stages": 2},
+        {"edit": "prune", "places": [[0, 1], [2]], "layers": {"a": 1}, "share": 0.5, "how": "l2"},
+    )
+    spec = ModelSpec("squeezenet_1.1", {"num_classes": 3}, edits)
+    assert spec.summary() == {
+        "name": "squeezenet_1.1",
+        "arguments": {"num_classes": 3},
+        "edits": [{"edit": "truncate", "stages": 2}, {"edit": "prune", "share": 0.5, "how": "l2"}],
+    }
+    assert spec.to_json()["edits"][1]["places"] == [[0, 1], [2]]
+
+
 @pytest.mark.parametrize(
     "document",
     [

@@ -132,8 +132,21 @@ def plan_zeros(
         raise GossamerError(
             f"{share:g} of {len(every)} weights would be {zeros} zeros, 1 to {most} are possible; give another share"
         )
-    limit = every.kthvalue(zeros).values
-    return SparsePlan({k: LayerZeros(int((v <= limit).sum()), v.numel()) for k, v in sizes.items()}, left)
+    counts = _shared_out(sizes, zeros, every.kthvalue(zeros).values)
+    return SparsePlan({k: LayerZeros(counts[k], v.numel()) for k, v in sizes.items()}, left)
+
+
+def _shared_out(sizes: Mapping[str, Tensor], zeros: int, limit: Tensor) -> dict[str, int]:
+    """How many zeros each layer gets: all below the limit; of those at it (shared weights are many) its part of the rest."""
+    counts = {name: int((each < limit).sum()) for name, each in sizes.items()}
+    ties = {name: int((each == limit).sum()) for name, each in sizes.items()}
+    rest, seen, given = zeros - sum(counts.values()), 0, 0
+    for name, count in ties.items():
+        seen += count
+        due = rest * seen // sum(ties.values())
+        counts[name] += due - given
+        given = due
+    return counts
 
 
 def _with_the_largest_kept(sizes: Tensor) -> Tensor:

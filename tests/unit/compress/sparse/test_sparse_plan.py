@@ -40,6 +40,20 @@ class TestPlanZeros:
         weights = sum(each.weights for each in plan.layers.values())
         assert plan.zeros == round(share * weights)
 
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+    def test_takes_the_share_where_many_weights_are_of_one_size(self, share):
+        """Weights of few bits tie: all ties going would be nearly all weights, none of them none."""
+        network = nn.Sequential(*(nn.Conv2d(16, 16, 1, bias=False) for _ in range(3)))
+        with torch.no_grad():
+            for layer, sizes in zip(network, ([1.0, 1.0], [1.0, 2.0], [2.0, 3.0]), strict=True):
+                layer.weight.copy_(torch.tensor(sizes).repeat(128).view(16, 16, 1, 1))
+        plan = plan_zeros(network, share=share, everywhere=True)
+        assert plan.zeros == round(share * 768)
+        zeros = [each.zeros for each in plan.layers.values()]
+        if share == 0.1:
+            assert zeros[2] == 0
+            assert zeros[0] == pytest.approx(2 * zeros[1], abs=4), "ties are shared by how many a layer has"
+
     def test_leaves_depthwise_first_and_last(self, network):
         plan = plan_zeros(network, share=0.5)
         reasons = set(plan.left.values())
@@ -97,6 +111,12 @@ class TestZeroMask:
         kept = torch.where(keep, scores, 0.0).view(6, 8 // m, m, 9).sum(2)
         assert torch.allclose(kept, scores.view(6, 8 // m, m, 9).topk(n, dim=2).values.sum(2))
 
+    @pytest.mark.parametrize(("done", "due"), [(0.0, 0), (0.01, 1), (0.34, 2), (0.5, 2), (0.9, 3), (1.0, 3)])
+    def test_a_pattern_begins_with_its_first_zero(self, done, due):
+        """Of three zeros in four, any progress asks for one, a third and more for two."""
+        keep = zero_mask(torch.rand(6, 8, 1, 1), 0, (1, 4), done=done)
+        assert (keep.view(6, 2, 4).sum(2) == 4 - due).all()
+
     @pytest.mark.parametrize("text", ["4", "4:2", "2:2", "0:4", "a:b", "-1:4"])
     def test_refuses_what_is_no_pattern(self, text):
         with pytest.raises(GossamerError, match="N:M"):
@@ -110,6 +130,17 @@ def test_scores_with_pictures_count_what_a_weight_gives():
     pictures = torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 4, 1, 1).expand(2, 4, 5, 5)
     found = weight_scores(nn.Sequential(layer), {"0": layer}, [(pictures, None)])["0"]
     assert torch.allclose(found.flatten(), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+
+def test_scores_are_of_the_mean_over_pictures_however_many_there_are():
+    layer = nn.Conv2d(2, 1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    batches = [(torch.full((1, 2, 3, 3), value), None) for value in (1.0, 7.0)]
+    one = weight_scores(nn.Sequential(layer), {"0": layer}, batches[1:])["0"]
+    both = weight_scores(nn.Sequential(layer), {"0": layer}, batches)["0"]
+    assert torch.allclose(one, torch.full_like(one, 7.0))
+    assert torch.allclose(both, torch.full_like(both, 5.0)), "the root of the mean of 1 and 49"
 
 
 class TestSparsify:

@@ -1,0 +1,56 @@
+"""Which seeds a network may be judged with: not one that holds back pictures it has seen."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from gossamer.errors import ModelError
+from gossamer.runs.checking import check_split
+
+
+def _bundle(**provenance):
+    return SimpleNamespace(folder="bundle", provenance=provenance)
+
+
+def _report(*splits):
+    samples = [SimpleNamespace(split=split) for split in splits]
+    return SimpleNamespace(fingerprint="these", dataset=SimpleNamespace(samples=samples))
+
+
+SEEN = {"data fingerprint": "these", "split seed": 3, "seed": 4}
+
+
+def test_another_split_of_the_same_pictures_is_refused():
+    with pytest.raises(
+        ModelError,
+        match=r"^bundle was trained on these pictures as split seed 3 parts .* use --split-seed 3$",
+    ):
+        check_split(_bundle(**SEEN), _report(None, None), 4)
+
+
+@pytest.mark.parametrize("splits", [("train", None), (None, "test")])
+def test_where_a_part_of_the_split_is_ours_the_seed_counts(splits):
+    with pytest.raises(ModelError, match="use --split-seed 3"):
+        check_split(_bundle(**SEEN), _report(*splits), 4)
+
+
+def test_splits_that_all_come_with_the_data_are_those_of_every_seed():
+    assert check_split(_bundle(**SEEN), _report("train", "val", "test"), 4) is None
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [SEEN, {**SEEN, "split seed": "3"}, {"data fingerprint": "these"}, {"split seed": 9}, {}],
+    ids=str,
+)
+def test_the_same_seed_and_other_pictures_pass(provenance):
+    assert check_split(_bundle(**provenance), _report(None), 3) is None
+
+
+def test_bundles_from_when_one_seed_drew_both_are_told_by_it():
+    old = {"data fingerprint": "these", "seed": 3}
+    assert check_split(_bundle(**old), _report(None), 3) is None
+    with pytest.raises(ModelError, match="use --split-seed 3"):
+        check_split(_bundle(**old), _report(None), 4)
