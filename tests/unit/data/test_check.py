@@ -348,7 +348,13 @@ def test_group_tables_must_name_every_picture(tmp_path, root):
 
 def test_the_same_folder_gives_the_same_report(root):
     assert check(root).to_json() == check(root).to_json()
-    assert check(root, split_seed=1).fingerprint == check(root, split_seed=2).fingerprint
+
+
+def test_another_seed_is_another_split_of_the_same_data(root):
+    first, second = check(root, split_seed=1), check(root, split_seed=2)
+    assert first.fingerprint == second.fingerprint
+    assert first.split != second.split
+    assert check(root).split == check(root, split_seed=0).split
 
 
 def test_a_copy_elsewhere_has_the_same_fingerprint_and_split(root, tmp_path):
