@@ -58,6 +58,20 @@ def test_the_whole_of_a_wide_picture_in_a_square(rule, box):
     assert transform.boxes_to_input(np.array([[0, 0, 200, 100]])).tolist() == [list(box)]
 
 
+@pytest.mark.parametrize(
+    ("rule", "box"),
+    [
+        ("short-side-centre-crop", (0, -40, 80, 120)),
+        ("squash", (0, 0, 80, 80)),
+        ("letterbox", (20, 0, 60, 80)),
+    ],
+)
+def test_the_whole_of_a_tall_picture_in_a_square(rule, box):
+    """A picture of 200 x 100 in an input of 80 x 80."""
+    transform = transform_of(rule, Size(200, 100), Size(80, 80))
+    assert transform.boxes_to_input(np.array([[0, 0, 100, 200]])).tolist() == [list(box)]
+
+
 @pytest.mark.parametrize("rule", ["short-side-centre-crop", "squash", "letterbox"])
 def test_a_mark_in_the_picture_lands_where_the_transform_says(rule):
     picture = Image.new("RGB", (120, 60), (0, 0, 0))
@@ -101,3 +115,8 @@ def test_a_square_takes_the_middle_square(height, width, side):
     short = min(height, width)
     left, top = (width - short) / 2, (height - short) / 2
     assert fit.taken == (left, top, left + short, top + short), "to the last bit: figures hang on it"
+
+
+def test_a_centre_crop_has_the_shape_of_the_input():
+    assert FITS["short-side-centre-crop"](Size(90, 100), Size(10, 20)).taken == (0, 20, 100, 70)
+    assert FITS["short-side-centre-crop"](Size(100, 90), Size(20, 10)).taken == (20, 0, 70, 100)

@@ -55,6 +55,12 @@ def test_figures_leave_out_labels_that_nobody_bears():
     assert [row["pictures"] for row in score.details()["classes"]] == [1, 0, 0]
 
 
+def test_a_label_is_said_from_a_probability_of_one_half_on():
+    score = TASK.score(("car",))
+    score.update((np.array([[0.01], [-0.01], [0.3]], np.float32),), np.array([[1], [0], [1]], np.float32))
+    assert score.figures()["f1"] == 1.0
+
+
 def test_answers_name_what_is_above_one_half():
     answer = TASK.decode((np.array([[3, -2, 0.5]], np.float32),), LABELS, top=2)
     assert answer.labels == ("car", "tree")

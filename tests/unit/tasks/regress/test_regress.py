@@ -106,3 +106,11 @@ def test_a_network_that_gives_nothing_below_its_mean_is_refused():
         OBJECTIVE.check_network(made)
     plain = tiny_networks(num_classes=1)["plain"]
     OBJECTIVE.check_network(replay(plain, {"edit": "rescale", "scale": [1.0], "offset": [0.0]}))
+
+
+def test_a_move_of_the_outputs_is_told_in_their_own_deviations():
+    before = torch.tensor([[0.0], [10.0], [20.0]])
+    deviation = before.std(0, correction=0)
+    assert float(OBJECTIVE.divergence(before, before + deviation)) == pytest.approx(3 / 2)
+    assert float(OBJECTIVE.divergence(before, before + 2 * deviation)) == pytest.approx(4 * 3 / 2)
+    assert float(OBJECTIVE.divergence(before, before)) == 0.0
