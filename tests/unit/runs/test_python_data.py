@@ -43,6 +43,7 @@ def test_pairs_are_kept_bit_for_bit_and_once():
         assert np.array_equal(np.asarray(Image.open(f"{path}/{i:06d}.png")), picture)
     assert as_data(pairs) == path
     assert as_data(list(reversed(pairs))) != path
+    assert as_data([(picture, "cat") for picture in pictures]) != path, "other targets of the same pictures"
     assert not list((cache_folder() / "datasets").glob(".writing-*"))
 
 
