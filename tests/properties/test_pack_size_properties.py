@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossamer.compress.codebook.steps import LayerMoments, coarsest, plan_steps
 from gossamer.deploy.runtimes.packed.tensors import pack
 
-pytestmark = pytest.mark.isa
 SENSITIVITIES = st.sampled_from([0.0, 1e-300, 1e-30, 1e-9, 1.0, 1e20]) | st.floats(1e-12, 1e6)
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 9))
 

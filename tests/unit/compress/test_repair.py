@@ -73,6 +73,7 @@ def test_constant_channels_go_without_a_trace_once_their_means_are_absorbed():
         assert torch.allclose(absorb_means(network, cut, plan, SHAPE)(picture), wanted, atol=1e-5)
 
 
+@pytest.mark.isa
 def test_fitting_finds_channels_that_others_can_stand_in_for():
     network = _network(dead=())
     with torch.no_grad():  # channel 5 is twice channel 2

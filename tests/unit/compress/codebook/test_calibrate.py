@@ -64,6 +64,7 @@ def test_divergence_is_nothing_for_its_own_tensors_and_leaves_the_network(networ
     assert all((network_tensors(network)[name] == own[name]).all() for name in own)
 
 
+@pytest.mark.isa
 def test_steps_of_a_network_from_pictures(network, batches):
     own = network_tensors(network)
     moments = measure_moments(network, batches)

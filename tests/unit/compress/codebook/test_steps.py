@@ -138,6 +138,7 @@ def test_a_target_is_met_whatever_is_measured(tensors, measured):
     assert np.isfinite(choice.expected_loss)
 
 
+@pytest.mark.isa
 def test_noise_of_rounding_in_what_is_measured_moves_no_size_past_its_target(tensors):
     """Another instruction set adds in another order: the choice may differ, the promise may not."""
     for seed in range(6):

@@ -74,6 +74,7 @@ def test_factors_that_are_not_faster_leave_the_layer_dense_and_the_truth_is_told
     assert plan.note == f"macs come to {share:.1%}, not 50.0%: factors of 1 layers are not faster"
 
 
+@pytest.mark.isa
 def test_the_last_share_that_can_be_reached_is_told_and_is_true():
     network = _small()
     with pytest.raises(

@@ -44,6 +44,7 @@ def _likeness(path, exact, inputs):
     return 1 - float(np.linalg.norm(scores - exact) / np.linalg.norm(exact))
 
 
+@pytest.mark.isa
 def test_a_planted_bad_layer_is_caught_and_kept_in_fp32(planted, inputs, tmp_path):
     source = _file(planted, tmp_path / "fp32.onnx")
     before = hashlib.sha256(source.read_bytes()).digest()
@@ -85,6 +86,16 @@ def test_where_nothing_helps_the_best_file_is_kept_and_it_says_so(planted, input
     assert guarded.path.is_file()
     with pytest.raises(GossamerError, match="max_drop is 0 or more"):
         keep_worst(source, tmp_path / "x.onnx", inputs, lambda p: 1.0, max_drop=-1)
+
+
+def test_a_drop_that_is_just_allowed_is_not_refused_by_the_last_bit(planted, inputs, tmp_path):
+    """0.9 - 0.88 is more than 0.02 in floats: the rule has a tolerance, here as everywhere."""
+    source = _file(planted, tmp_path / "fp32.onnx")
+    guarded = keep_worst(
+        source, tmp_path / "int8.onnx", inputs, lambda p: 0.9 if p == source else 0.88, max_drop=0.02
+    )
+    assert guarded.drop > 0.02
+    assert (guarded.met, guarded.kept) == (True, ())
 
 
 def test_mixed_precision_keeps_the_most_noise_out_of_a_limit():

@@ -28,6 +28,7 @@ from gossamer.deploy.runtimes.onnxruntime.run import load
 from gossamer.deploy.runtimes.parts import MixedFile
 from gossamer.errors import GossamerError
 from gossamer.files.onnx import compact
+from gossamer.types import within
 
 __all__ = ["Inputs", "Sensitivity", "keep_worst", "measure_sensitivity"]
 
@@ -136,8 +137,8 @@ def keep_worst(
             heavy = tuple(each.nodes[0] for each in kept)
             drop = exact - reached
             if best is None or drop < best[0].drop:
-                best = MixedFile(target, heavy, reached, drop, drop <= max_drop), content
-            if drop <= max_drop:
+                best = MixedFile(target, heavy, reached, drop, within(drop, max_drop)), content
+            if within(drop, max_drop):
                 break
             order = _measure(prepared, calibration, how) if order is None else order
             if len(kept) == min(len(order) - 1, len(order) if most is None else most):
