@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gossamer.testing.architectures import ArchitectureContract, CompileContract
+import pytest
+
+from gossamer.testing.architectures import HEAVY, ArchitectureContract, CompileContract, WholeContract
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.counted import counted
 
@@ -13,12 +15,14 @@ CHEAPEST = {
     )
     for builder in {entry.builder for entry in CATALOGUE.values()}
 }
-
 for _name in CATALOGUE:
     _title = "Test_" + _name.replace(".", "_")
     _compiled = CATALOGUE[_name].builder in CHEAPEST and CHEAPEST[CATALOGUE[_name].builder] == _name
     _bases = (ArchitectureContract, CompileContract) if _compiled else (ArchitectureContract,)
     globals()[_title] = type(_title, _bases, {"name": _name})
+    if counted(_name, 64).params > HEAVY:
+        _slow = {"name": _name, "pytestmark": [pytest.mark.slow]}
+        globals()[f"{_title}_whole"] = type(f"{_title}_whole", (WholeContract,), _slow)
 
 
 def test_every_builder_is_compiled_once():

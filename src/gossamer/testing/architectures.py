@@ -27,9 +27,11 @@ from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.checkpoints import read_checkpoint
 from gossamer.zoo.spec import ModelSpec
 
-__all__ = ["ArchitectureContract", "CompileContract"]
+__all__ = ["HEAVY", "ArchitectureContract", "CompileContract", "WholeContract"]
 
-_SIDE = 64
+HEAVY = 2e7
+"""Parameters beyond which a network is exported thinner, of about `_THIN`."""
+_SIDE, _THIN = 64, 5e6
 
 
 def _on_meta(name: str, **arguments: object) -> Network:
@@ -145,20 +147,14 @@ class ArchitectureContract:
             build(self.name, widht=0.5)
 
     def test_the_exported_file_agrees_with_torch(self, network: Network, tmp_path: Path) -> None:
-        network = enliven(copy.deepcopy(network), (3, _SIDE, _SIDE))
-        runtime = get_runtime("onnxruntime")
-        runtime.export(network, InputContract(Size(_SIDE, _SIDE)), tmp_path / "m.onnx")
-        shipped, fused = count_onnx(tmp_path / "m.onnx"), measure(fuse(network), (1, 3, _SIDE, _SIDE))
-        assert (shipped.macs, shipped.uncounted) == (fused.macs, ())
-        session = runtime.load(tmp_path / "m.onnx", threads=1)
-        inputs = noise(8, (3, _SIDE, _SIDE))[
-            :3
-        ]  # what the norms were fitted to: others may explode in deep networks
-        ours = np.concatenate([session.run(inputs[i : i + 1])[0] for i in range(3)])
-        theirs = scores(network, inputs).numpy()
-        spread = float(np.ptp(theirs, axis=0).max())
-        assert spread > 1e-2 * np.abs(theirs).max(), "a network whose scores are all alike proves nothing"
-        assert np.abs(ours - theirs).max() <= 3e-3 * spread
+        """Networks of many parameters a little thinner: `WholeContract` exports them as they are."""
+        params, width = _params(network), float(CATALOGUE[self.name].arguments.get("width", 1.0))
+        if params > HEAVY:
+            thinner = build(self.name, num_classes=5, seed=3, width=width * (_THIN / params) ** 0.5)
+            assert isinstance(thinner, Network)
+        else:
+            thinner = copy.deepcopy(network)
+        _check_exported(thinner, tmp_path / "m.onnx")
 
     def test_an_input_too_small_for_the_strides_is_an_error_that_says_so(self, plain: Network) -> None:
         side = plain.min_input
@@ -168,6 +164,33 @@ class ArchitectureContract:
             plain(torch.empty(1, 3, side - 1, side, device="meta"))
         with pytest.raises(ModelError, match=rf"got {side} x {side - 1}; "):
             plain.features(torch.empty(1, 3, side, side - 1, device="meta"))
+
+
+def _check_exported(network: Network, path: Path) -> None:
+    """The file counts what was built and scores as it does."""
+    enliven(network, (3, _SIDE, _SIDE))
+    runtime = get_runtime("onnxruntime")
+    runtime.export(network, InputContract(Size(_SIDE, _SIDE)), path)
+    shipped, fused = count_onnx(path), measure(fuse(network), (1, 3, _SIDE, _SIDE))
+    assert (shipped.macs, shipped.uncounted) == (fused.macs, ())
+    session = runtime.load(path, threads=1)
+    inputs = noise(8, (3, _SIDE, _SIDE))[:3]  # what the norms were fitted to: others may explode
+    ours = np.concatenate([session.run(inputs[i : i + 1])[0] for i in range(3)])
+    theirs = scores(network, inputs).numpy()
+    spread = float(np.ptp(theirs, axis=0).max())
+    assert spread > 1e-2 * np.abs(theirs).max(), "a network whose scores are all alike proves nothing"
+    assert np.abs(ours - theirs).max() <= 3e-3 * spread
+
+
+class WholeContract:
+    """For networks of more than `HEAVY` parameters, which takes long: the exported file, at full width."""
+
+    name: ClassVar[str]
+
+    def test_the_exported_file_of_full_width_agrees_with_torch(self, tmp_path: Path) -> None:
+        network = build(self.name, num_classes=5, seed=3)
+        assert isinstance(network, Network)
+        _check_exported(network, tmp_path / "m.onnx")
 
 
 class CompileContract:
