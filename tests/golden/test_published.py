@@ -323,6 +323,7 @@ def _row_form(row):
     return {}
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_every_pair_of_the_facts_agrees_or_is_explained(shared):
     """173 published variants: our count is the facts' own to the printed digit, and within 3 % of the paper or noted."""

@@ -251,7 +251,7 @@ def test_measure_says_what_to_install():
     )
 
 
-@pytest.mark.parametrize("name", ["openvino", "litert"])
+@pytest.mark.parametrize("name", ["openvino", pytest.param("litert", marks=pytest.mark.slow)])
 def test_predict_on_another_runtime(name, tmp_path):
     """From a bundle, as `fit --on` ships it; what runs is not what made the file."""
     runtime = get_runtime(name)

@@ -89,6 +89,7 @@ def test_a_setting_that_cannot_be_made_is_passed_over_unless_it_is_the_first(fil
     assert [score.precision for score in made.scored()] == ["fp32"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", ["openvino"], indirect=True)
 def test_another_runtime_goes_down_its_own_ladder_and_keeps_no_layers(files):
     made = files([0.9, *[0.5] * 5])
@@ -114,6 +115,7 @@ def test_the_verdict_is_of_the_runtime_that_was_asked_for(files, monkeypatch):
     assert asked == ["openvino"]
 
 
+@pytest.mark.slow
 def test_at_last_the_worst_layers_stay_fp32(files):
     """fp32; three settings and the edited network lose; the guard's fp32, plain int8, one and two layers in fp32."""
     made = files([0.9, 0.5, 0.5, 0.5, 0.5, 0.9, 0.5, 0.7, 0.9, 0.9])

@@ -122,6 +122,7 @@ def test_a_size_is_met_with_all_that_the_file_holds(network, pictures):
     assert lost < 0.5 * most
 
 
+@pytest.mark.slow
 def test_noise_of_rounding_in_what_is_measured_moves_no_file_past_its_size(network, monkeypatch):
     """Another instruction set adds in another order: layers are corrected otherwise, the size is met all the same."""
     work = PackWork(shape=(1, *SHAPE), batches=[(torch.from_numpy(noise(12, SHAPE)), None)])

@@ -37,7 +37,12 @@ def _scores(network):
         return network.eval()(PICTURE)
 
 
-@pytest.fixture(params=NETWORKS, scope="module")
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name.endswith("resnet18") else ()) for name in NETWORKS
+    ],
+    scope="module",
+)
 def case(request):
     network = enliven(build(request.param), SHAPE[1:]).eval()
     plan = plan_factors(network, SHAPE, macs=NETWORKS[request.param])
