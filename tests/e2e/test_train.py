@@ -144,7 +144,10 @@ def test_two_processes_learn_what_one_does(whole, data, tmp_path):
         (("--epochs", "2", "--minutes", "1"), "a run is so many epochs or so many minutes"),
         (("--epochs", "0"), "epochs is between 0.01 and 100,000, got 0"),
         (("--size", "4"), "size is between 16 and 4,096, got 4"),
-        (("--metric", "f1"), "--metric is accuracy or balanced or loss, got 'f1'"),
+        (
+            ("--metric", "f1"),
+            "--metric is loss or a figure of classify that grows with right answers, got 'f1'; known: accuracy, auto, balanced, loss",
+        ),
         (("--teacher", "none"), "none"),
         (("--teacher", "mobilenet_v1"), "train it first"),
         (("--model", "shufflenet_v9"), "the catalogue has no network 'shufflenet_v9'"),

@@ -62,7 +62,7 @@ def metric_of(asked: str, task: Task) -> str:
     if asked != "loss" and asked not in larger:
         known = ["auto", *sorted(larger), "loss"]
         raise GossamerError(
-            f"--metric is one of {', '.join(known)} where data are of {task.name}, got {asked!r}; {nearest(asked, known)}"
+            f"--metric is loss or a figure of {task.name} that grows with right answers, got {asked!r}; {nearest(asked, known)}"
         )
     return asked
 
