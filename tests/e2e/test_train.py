@@ -185,11 +185,11 @@ def test_a_network_that_has_seen_the_test_pictures_is_one_line(gossamer, whole, 
     bundle = whole[0] / "bundle"
     network = NETWORK if role == "--teacher" else ()
     code, _, err = gossamer(
-        "train", data, *network, role, bundle, "--epochs", "1", "--seed", "1", "--out", tmp_path / "run"
+        "train", data, *network, role, bundle, "--epochs", "1", "--split-seed", "1", "--out", tmp_path / "run"
     )
     assert code == 2
-    assert "as seed 0 splits them" in err
-    assert "use --seed 0" in err
+    assert "as split seed 0 parts them" in err
+    assert "use --split-seed 0" in err
 
 
 def test_recipes_are_printed(gossamer, data):

@@ -172,5 +172,5 @@ def test_report(document, tiny_run, tmp_path):
     assert found["met"] is True
     assert found["headline"] == tiny_run.result["headline"]
     assert [line["metric"] for line in found["budget"]] == ["latency", "params"]
-    assert {"tried", "curves", "confusion", "compression", "layers", "provenance", "flags"} <= set(found)
+    assert {"tried", "curves", "task", "compression", "layers", "provenance", "flags"} <= set(found)
     assert (tmp_path / "page.html").read_text() == (tiny_run.path / "report.html").read_text()
