@@ -39,24 +39,25 @@ def write_metadata(path: Path, document: Mapping[str, Any]) -> None:
 
 
 class OrtSession:
-    """An ONNX file on ONNX Runtime, sequential execution on a fixed number of threads."""
+    """A graph on ONNX Runtime, sequential execution on a fixed number of threads."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, model: str | bytes, threads: int, *, broken: tuple[str, str]) -> None:
+        """Open a file or its content; `broken` is what is wrong and what to do about it.
+
+        Raises:
+            BundleError: the graph cannot be run.
+        """
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        if not path.is_file():
-            raise BundleError(f"no such model file: {path}; check the path")
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's own exception types differ by version
-            reason = str(error).splitlines()[0][:160]
-            raise BundleError(
-                f"{path} is no ONNX file that can be run ({reason}); export it again"
-            ) from error
+            reason, (wrong, advice) = str(error).splitlines()[0][:160], broken
+            raise BundleError(f"{wrong} ({reason}); {advice}") from error
         self._input = self._session.get_inputs()[0].name
 
     @property
@@ -81,4 +82,7 @@ def load(path: Path, *, threads: int) -> OrtSession:
     Raises:
         BundleError: it is missing or damaged.
     """
-    return OrtSession(path, threads)
+    if not path.is_file():
+        raise BundleError(f"no such model file: {path}; check the path")
+    broken = (f"{path} is no ONNX file that can be run", "export it again")
+    return OrtSession(str(path), threads, broken=broken)
