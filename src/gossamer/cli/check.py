@@ -16,19 +16,12 @@ __all__ = ["check_verb"]
 
 def _check(config: CheckConfig, *, seed: int, json: bool) -> None:
     """Say what would hurt a training run, one line a finding, and how the pictures would be split."""
-    from gossamer.data.check import check
+    from gossamer.runs.checking import opened
     from gossamer.runs.reporter import RichReporter
 
     config.check()
     with RichReporter().bar("reading", 1.0) as bar:
-        report = check(
-            config.data,
-            on_bad=config.on_bad,
-            groups=config.groups,
-            bands=config.bands,
-            split_seed=config.split_seed,
-            tick=lambda done, total: bar.update(done / total),
-        )
+        report = opened(config.data, config, tick=lambda done, total: bar.update(done / total))
     if json:
         print_json(report.to_json())
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
@@ -14,7 +15,7 @@ from gossamer.runs.folder import RunFolder
 from gossamer.runs.reporter import Reporter
 from gossamer.tasks import get_task
 
-__all__ = ["check_split", "checked_data", "view_of"]
+__all__ = ["check_split", "checked_data", "labels_told", "opened", "view_of"]
 
 
 View = Literal["ground", "aerial"]
@@ -59,6 +60,22 @@ def view_of(view: str, report: CheckReport) -> View:
     return "aerial" if 0.7 <= report.upright <= 1.4 else "ground"
 
 
+def opened(data: str, config: DataConfig, *, tick: Callable[[int, int], None] | None = None) -> CheckReport:
+    """The data as every option of the config says; `tick` hears (done, total).
+
+    Raises:
+        DataError: nothing usable is left, or a picture is bad and the config asks to stop there.
+    """
+    return check(
+        data,
+        on_bad=config.on_bad,
+        groups=config.groups,
+        bands=config.bands,
+        split_seed=config.split_seed,
+        tick=tick,
+    )
+
+
 def checked_data(
     data: str, config: DataConfig, run: RunFolder, reporter: Reporter, *, heading: str
 ) -> CheckReport:
@@ -69,14 +86,7 @@ def checked_data(
     """
     reporter.heading(heading)
     with reporter.bar("reading", 1.0) as bar:
-        report = check(
-            data,
-            on_bad=config.on_bad,
-            groups=config.groups,
-            bands=config.bands,
-            split_seed=config.split_seed,
-            tick=lambda done, total: bar.update(done / total),
-        )
+        report = opened(data, config, tick=lambda done, total: bar.update(done / total))
     kept = run.stage(
         "1-check", _Checked, lambda: _Checked(fingerprint=report.fingerprint, report=report.to_json())
     )

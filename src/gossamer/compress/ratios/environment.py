@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from gossamer.compress.prune.apply import apply_pruning
@@ -20,10 +21,11 @@ from gossamer.compress.prune.prunable import Kept, Prunable
 from gossamer.compress.prune.repair import reconstruct, reestimate_norms
 from gossamer.compress.prune.scores import FROM_PICTURES, Batches, Importance
 from gossamer.errors import GossamerError, ModelError
+from gossamer.nn.modes import in_eval, taken_off
 from gossamer.nn.objective import CLASS_SCORES, Objective
 from gossamer.search.space import Counts, Evaluated, Policy
 
-__all__ = ["Environment", "Metric", "Repair"]
+__all__ = ["Environment", "Metric", "Repair", "input_sides"]
 
 Metric = Callable[[nn.Module], float]
 """Of a network on pictures that it was not calibrated on; the larger the better."""
@@ -248,3 +250,20 @@ class Environment:
         for layer, count in zip(self.layers, counts, strict=True):
             kept[list(layer.sets[: len(layer.sets) - count])] = False
         return kept
+
+
+def input_sides(network: nn.Module, shape: Sequence[int], names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Module -> (height, width) of its input where the network's is of `shape` (1, bands, H, W); those that run."""
+    sides: dict[str, tuple[int, int]] = {}
+
+    def watch(name: str) -> Any:
+        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            last = args[0].shape[2:] if args[0].dim() == 4 else (1, 1)
+            sides[name] = int(last[0]), int(last[1])
+
+        return hook
+
+    handles = [network.get_submodule(name).register_forward_pre_hook(watch(name)) for name in names]
+    with taken_off(handles), torch.no_grad(), in_eval(network):
+        network(torch.zeros((1, *shape[1:]), device=next(network.parameters()).device))
+    return sides

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from gossamer.compress.ratios.environment import Environment
+from gossamer.compress.ratios.environment import Environment, input_sides
 from gossamer.compress.trace.channels import Product
-from gossamer.nn.modes import in_eval, taken_off
 from gossamer.search.space import Counts
 from gossamer.timing.table.block_times import Job, Timer, time_jobs
 from gossamer.timing.table.blocks_of import Unit
@@ -176,19 +174,7 @@ def _kinds(environment: Environment) -> dict[str, _Kind]:
     modules = dict(environment.network.named_modules())
     products = {each.layer: each for each in environment.prunable.channels.products}
     named = {name: modules[name] for name in products if isinstance(modules.get(name), nn.Conv2d | nn.Linear)}
-    sides: dict[str, tuple[int, int]] = {}
-
-    def watch(name: str) -> Any:
-        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            last = args[0].shape[2:] if args[0].dim() == 4 else (1, 1)
-            sides[name] = int(last[0]), int(last[1])
-
-        return hook
-
-    handles = [module.register_forward_pre_hook(watch(name)) for name, module in named.items()]
-    device = next(environment.network.parameters()).device
-    with taken_off(handles), torch.no_grad(), in_eval(environment.network):
-        environment.network(torch.zeros((1, *environment.shape[1:]), device=device))
+    sides = input_sides(environment.network, environment.shape, list(named))
     return {
         name: _kind(module, sides[name], products[name]) for name, module in named.items() if name in sides
     }

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from gossamer.compress.ratios.environment import Environment
-from gossamer.nn.modes import in_eval, taken_off
+from gossamer.compress.ratios.environment import Environment, input_sides
 
 __all__ = ["FEATURES", "States"]
 
@@ -55,18 +53,7 @@ def _owned_macs(environment: Environment) -> list[int]:
 def _looked_at(network: nn.Module, shape: Sequence[int], names: Sequence[str]) -> list[list[float]]:
     """(type, n, c, h, w, stride, k) of each named layer; zeros where a parameter has the channels and no layer."""
     modules = dict(network.named_modules())
-    sides: dict[str, tuple[int, int]] = {}
-
-    def watch(name: str) -> Any:
-        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            last = args[0].shape[2:] if args[0].dim() == 4 else (1, 1)
-            sides[name] = int(last[0]), int(last[1])
-
-        return hook
-
-    handles = [modules[name].register_forward_pre_hook(watch(name)) for name in names if name in modules]
-    with taken_off(handles), torch.no_grad(), in_eval(network):
-        network(torch.zeros((1, *shape[1:]), device=next(network.parameters()).device))
+    sides = input_sides(network, shape, [name for name in names if name in modules])
     return [_numbers(modules.get(name), *sides.get(name, (0, 0))) for name in names]
 
 

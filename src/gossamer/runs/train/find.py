@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gossamer.data.cache import load_pictures
-from gossamer.data.check import check
+from gossamer.runs.checking import opened
 from gossamer.runs.needs import need_torch
 from gossamer.runs.train.config import TrainConfig
 from gossamer.runs.train.start import Start, recipe_name
@@ -33,13 +33,7 @@ def find_for(config: TrainConfig, what: Literal["rate", "batch"]) -> dict[str, A
     need_torch()
     config.check()
     config = replace(config, recipe=recipe_name(config.model, config.recipe))
-    report = check(
-        config.data,
-        on_bad=config.on_bad,
-        groups=config.groups,
-        bands=config.bands,
-        split_seed=config.split_seed,
-    )
+    report = opened(config.data, config)
     start = Start(config, report)
     if what == "batch":
         batch = find_batch(start.network, start.contract, size=start.contract.size)

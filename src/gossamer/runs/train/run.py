@@ -13,13 +13,13 @@ import torch
 from pydantic import BaseModel
 
 from gossamer._files import cache_folder, sha256, write_text
-from gossamer.data.check import CheckReport, check
+from gossamer.data.check import CheckReport
 from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError, RunFolderError
-from gossamer.runs.checking import checked_data
+from gossamer.runs.checking import checked_data, opened
 from gossamer.runs.folder import RunFolder, open_run
 from gossamer.runs.needs import need_torch
 from gossamer.runs.options import command_line
@@ -118,13 +118,7 @@ def _follow(config: TrainConfig, out: str | Path | None) -> None:
         raise RunFolderError(
             "several processes that were started from outside need one folder; name it with --out"
         )
-    report = check(
-        config.data,
-        on_bad=config.on_bad,
-        groups=config.groups,
-        bands=config.bands,
-        split_seed=config.split_seed,
-    )
+    report = opened(config.data, config)
     start = Start(config, report)
     shared = _Mapped(Path(folder))
     pictures = _pictures(report, start.contract, shared, Quiet())

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.errors import DataError
 from gossamer.tasks.classify.task import count_remarks
-from gossamer.tasks.intervals import bootstrap_intervals
-from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Score, Targets, Task
+from gossamer.tasks.kept import KeptScore
+from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Targets, Task
 
 __all__ = ["TASK", "LabelScore", "MultiLabel", "average_precision"]
 
@@ -36,39 +36,19 @@ def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> 
     return float((gains * hits[last] / (last + 1)).sum())
 
 
-class LabelScore(Score):
-    """Keeps all scores: precision depends on the order of all pictures."""
+class LabelScore(KeptScore):
+    """Keeps all scores: precision depends on the order of all pictures. Labels that no picture bears are left out of `map`."""
 
-    def __init__(self, labels: Sequence[str]) -> None:
-        self.labels = tuple(labels)
-        self._scores: list[NDArray[np.float32]] = []
-        self._truth: list[NDArray[np.bool_]] = []
+    nothing: ClassVar[dict[str, float]] = {"map": 0.0, "f1": 0.0}
 
     def update(self, outputs: Outputs, targets: Targets) -> None:
-        self._scores.append(np.asarray(outputs[0], np.float32))
-        self._truth.append(np.asarray(targets) > 0.5)
+        self.keep(np.asarray(outputs[0], np.float32), np.asarray(targets) > 0.5)
 
-    def merge(self, other: LabelScore) -> None:
-        self._scores += other._scores
-        self._truth += other._truth
-
-    @property
-    def count(self) -> int:
-        return sum(len(part) for part in self._scores)
-
-    def _all(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        return np.concatenate(self._scores), np.concatenate(self._truth)
-
-    def figures(self) -> dict[str, float]:
-        """`map` and `f1`; labels that no picture bears are left out of the mean."""
-        return _figures(*self._all()) if self._scores else {"map": 0.0, "f1": 0.0}
-
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        scores, truth = self._all()
-        return bootstrap_intervals(lambda drawn: _figures(scores[drawn], truth[drawn]), len(scores))
+    def figures_of(self, said: NDArray[Any], true: NDArray[Any]) -> dict[str, float]:
+        return _figures(said, true)
 
     def details(self) -> dict[str, Any]:
-        scores, truth = self._all()
+        scores, truth = self.all()
         rows = []
         for k, label in enumerate(self.labels):
             hit, true, said = _counts(scores[:, k : k + 1], truth[:, k : k + 1])

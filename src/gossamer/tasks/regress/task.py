@@ -7,14 +7,14 @@ explained, a mean over the D (0: no better than always saying the mean; below 0:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.errors import DataError
-from gossamer.tasks.intervals import bootstrap_intervals
-from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Score, Targets, Task
+from gossamer.tasks.kept import KeptScore
+from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Targets, Task
 
 __all__ = ["TASK", "Regress", "ValueScore"]
 
@@ -25,39 +25,20 @@ _FAR = 10.0
 _POINTS = 2000
 
 
-class ValueScore(Score):
+class ValueScore(KeptScore):
     """Keeps all pairs of said and true."""
 
-    def __init__(self, labels: Sequence[str]) -> None:
-        self.labels = tuple(labels)
-        self._said: list[NDArray[np.float64]] = []
-        self._true: list[NDArray[np.float64]] = []
+    nothing: ClassVar[dict[str, float]] = {"r2": 0.0, "mae": 0.0, "rmse": 0.0}
 
     def update(self, outputs: Outputs, targets: Targets) -> None:
-        self._said.append(np.asarray(outputs[0], np.float64))
-        self._true.append(np.asarray(targets, np.float64))
+        self.keep(np.asarray(outputs[0], np.float64), np.asarray(targets, np.float64))
 
-    def merge(self, other: ValueScore) -> None:
-        self._said += other._said
-        self._true += other._true
-
-    @property
-    def count(self) -> int:
-        return sum(len(part) for part in self._said)
-
-    def _all(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return np.concatenate(self._said), np.concatenate(self._true)
-
-    def figures(self) -> dict[str, float]:
-        return _figures(*self._all()) if self._said else {"r2": 0.0, "mae": 0.0, "rmse": 0.0}
-
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        said, true = self._all()
-        return bootstrap_intervals(lambda drawn: _figures(said[drawn], true[drawn]), len(said))
+    def figures_of(self, said: NDArray[Any], true: NDArray[Any]) -> dict[str, float]:
+        return _figures(said, true)
 
     def details(self) -> dict[str, Any]:
         """Pairs (true, said) of the first number, 2,000 at most."""
-        said, true = self._all()
+        said, true = self.all()
         every = -(-len(said) // _POINTS) or 1
         pairs = zip(true[::every, 0].tolist(), said[::every, 0].tolist(), strict=True)
         return {"points": [(a, b) for a, b in pairs], "quantity": self.labels[0]}
