@@ -69,6 +69,15 @@ class CheckReport:
     bands: Bands | None = None
     """Which bands are read and what their values are in training; None for plain red, green and blue."""
 
+    @property
+    def split_digest(self) -> str:
+        """Changes when a picture comes into another split, by whatever option, table or folder; 20 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for name in ("train", "val", "test"):
+            files = sorted(_names(self.dataset, self.split.of(name)))
+            digest.update("\n".join([f"{name} {len(files)}", *files, ""]).encode())
+        return digest.hexdigest()[:20]
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Pictures by kind of target (class, label, range of values) and split."""
         task, dataset = get_task(self.dataset.task), self.dataset

@@ -25,6 +25,8 @@ class _Checked(BaseModel):
     """What the check stage leaves: enough to see that a resumed run has the same data."""
 
     fingerprint: str
+    split: str = ""
+    """`CheckReport.split_digest`; empty in runs of before."""
     report: dict[str, Any]
 
 
@@ -35,14 +37,24 @@ def check_split(bundle: Bundle, report: CheckReport, split_seed: int) -> None:
         ModelError: it was trained on another split of the same pictures.
     """
     told = bundle.provenance
-    theirs = str(told.get("split seed", told.get("seed", split_seed)))  # one seed drew both before
-    given = {sample.split for sample in report.dataset.samples}
-    same = told.get("data fingerprint") == report.fingerprint
-    if not same or theirs == str(split_seed) or None not in given:
+    if told.get("data fingerprint") != report.fingerprint:
         return
+    theirs = str(told.get("split seed", told.get("seed", split_seed)))  # one seed drew both before
+    given = None not in {sample.split for sample in report.dataset.samples}
+    if "split" in told:
+        same = told["split"] == report.split_digest
+    else:  # a bundle of before knows its seed alone
+        same = given or theirs == str(split_seed)
+    if same:
+        return
+    if theirs != str(split_seed) and not given:
+        raise ModelError(
+            f"{bundle.folder} was trained on these pictures as split seed {theirs} parts them, and has seen some that split "
+            f"seed {split_seed} holds back to validate and test; use --split-seed {theirs}"
+        )
     raise ModelError(
-        f"{bundle.folder} was trained on these pictures as split seed {theirs} parts them, and has seen some that split seed "
-        f"{split_seed} holds back to validate and test; use --split-seed {theirs}"
+        f"{bundle.folder} was trained on these pictures parted otherwise, and has seen some that are held back here to "
+        "validate and test; give --groups and the columns split and group as they were then"
     )
 
 
@@ -88,11 +100,18 @@ def checked_data(
     with reporter.bar("reading", 1.0) as bar:
         report = opened(data, config, tick=lambda done, total: bar.update(done / total))
     kept = run.stage(
-        "1-check", _Checked, lambda: _Checked(fingerprint=report.fingerprint, report=report.to_json())
+        "1-check",
+        _Checked,
+        lambda: _Checked(fingerprint=report.fingerprint, split=report.split_digest, report=report.to_json()),
     )
     if kept.fingerprint != report.fingerprint:
         raise RunFolderError(
             f"--resume needs the same data, the pictures in {data} changed since {run.path} began; start a new run with another --out"
+        )
+    if kept.split not in ("", report.split_digest):
+        raise RunFolderError(
+            f"--resume needs the same split, pictures of {data} have come into another since {run.path} began (a table, or "
+            "folders of groups, changed); start a new run with another --out"
         )
     counts = {name: len(report.split.of(name)) for name in ("train", "val", "test")}
     reporter.line(

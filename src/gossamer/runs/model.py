@@ -50,7 +50,9 @@ class Model:
     def seen(self) -> dict[str, Any]:
         """Which pictures, and which split of them, the network has seen: what is made of it has seen the same."""
         known = {} if self.bundle is None else self.bundle.provenance
-        return {key: known[key] for key in ("data fingerprint", "seed", "split seed") if key in known}
+        return {
+            key: known[key] for key in ("data fingerprint", "seed", "split seed", "split") if key in known
+        }
 
 
 def is_bundle(text: str | Path) -> bool:

@@ -24,6 +24,7 @@ def provenance(
             "data": f"{report.dataset.name}, {len(report.dataset.samples)} pictures",
             "data fingerprint": report.fingerprint,
             "split seed": str(config.split_seed),
+            "split": report.split_digest,
         }
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

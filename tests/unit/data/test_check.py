@@ -354,6 +354,8 @@ def test_another_seed_is_another_split_of_the_same_data(root):
     first, second = check(root, split_seed=1), check(root, split_seed=2)
     assert first.fingerprint == second.fingerprint
     assert first.split != second.split
+    assert first.split_digest != second.split_digest
+    assert first.split_digest == check(root, split_seed=1).split_digest
     assert check(root).split == check(root, split_seed=0).split
 
 

@@ -16,7 +16,9 @@ def _bundle(**provenance):
 
 def _report(*splits):
     samples = [SimpleNamespace(split=split) for split in splits]
-    return SimpleNamespace(fingerprint="these", dataset=SimpleNamespace(samples=samples))
+    return SimpleNamespace(
+        fingerprint="these", split_digest="parted so", dataset=SimpleNamespace(samples=samples)
+    )
 
 
 SEEN = {"data fingerprint": "these", "split seed": 3, "seed": 4}
@@ -54,3 +56,18 @@ def test_bundles_from_when_one_seed_drew_both_are_told_by_it():
     assert check_split(_bundle(**old), _report(None), 3) is None
     with pytest.raises(ModelError, match="use --split-seed 3"):
         check_split(_bundle(**old), _report(None), 4)
+
+
+def test_the_split_itself_is_compared_where_the_bundle_knows_it():
+    same = {**SEEN, "split": "parted so"}
+    assert check_split(_bundle(**same), _report(None), 3) is None
+    assert check_split(_bundle(**same), _report(None), 9) is None, "another seed that parts them alike"
+    other = {**SEEN, "split": "otherwise"}
+    with pytest.raises(ModelError, match=r"as split seed 3 parts them.* use --split-seed 3$"):
+        check_split(_bundle(**other), _report(None), 4)
+    for splits in ((None,), ("train", "val", "test")):
+        with pytest.raises(
+            ModelError, match=r"parted otherwise.*; give --groups and the columns split and group"
+        ):
+            check_split(_bundle(**other), _report(*splits), 3)
+    assert check_split(_bundle(**{**other, "data fingerprint": "of others"}), _report(None), 3) is None

@@ -152,7 +152,7 @@ def _training(
         teacher, contract = start.teacher
         cache = None
         if config.minutes is None and config.devices * config.nodes == 1:
-            seen = f"{config.seed} {config.split_seed} {report.fingerprint} {start.contract.to_json()} {steps.count}"
+            seen = f"{config.seed} {report.fingerprint} {report.split_digest} {start.contract.to_json()} {steps.count}"
             key = f"{_teacher_digest(config.teacher or '')} {recipe.of_pictures()} {seen}"
             make_room(cache_folder() / "teachers")
             cache = ScoreCache(

@@ -145,3 +145,8 @@ def test_a_column_of_groups_keeps_them_together_without_being_asked(write):
     ]
     assert all(parts)
     assert sum(map(len, parts)) == len(set().union(*parts)) == 10
+    lines = ["file,label", *(row.rpartition(",")[0] for row in rows)]
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    apart = check(root)
+    assert apart.fingerprint == report.fingerprint
+    assert apart.split_digest != report.split_digest, "the same pictures, parted otherwise"
