@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
@@ -33,15 +34,21 @@ VERBS = (
 """In the order of the help; `gossamer.cli.NAME` holds `NAME_verb`."""
 
 
+@functools.cache
+def _command(name: str) -> Any:
+    """The verb as a command; the help asks for each of them twice."""
+    callback = getattr(importlib.import_module(f"gossamer.cli.{name}"), f"{name}_verb")
+    info = CommandInfo(name=name, cls=GroupedCommand, callback=callback)
+    return typer.main.get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
+
+
 class _Commands(Mapping[str, Any]):
     """Name -> command, loaded when it is asked for."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in VERBS:
             raise KeyError(name)
-        callback = getattr(importlib.import_module(f"gossamer.cli.{name}"), f"{name}_verb")
-        info = CommandInfo(name=name, cls=GroupedCommand, callback=callback)
-        return typer.main.get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
+        return _command(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(VERBS)
