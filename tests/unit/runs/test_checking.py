@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from gossamer.errors import ModelError
-from gossamer.runs.checking import check_split
+from gossamer.errors import ModelError, RunFolderError
+from gossamer.runs.checking import check_split, checked_data
+from gossamer.runs.folder import open_run
+from gossamer.runs.reporter import Quiet
+from gossamer.runs.train.config import TrainConfig
 
 
 def _bundle(**provenance):
@@ -71,3 +76,31 @@ def test_the_split_itself_is_compared_where_the_bundle_knows_it():
         ):
             check_split(_bundle(**other), _report(*splits), 3)
     assert check_split(_bundle(**{**other, "data fingerprint": "of others"}), _report(None), 3) is None
+
+
+def _table(folder, test):
+    rows = [f"{i}.png,{'oak' if i % 2 else 'elm'},{'test' if i in test else 'train'}" for i in range(20)]
+    (folder / "labels.csv").write_text("\n".join(["file,label,split", *rows]) + "\n")
+
+
+def test_a_run_goes_on_only_with_the_split_that_it_began_with(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(data / f"{i}.png")
+    config = TrainConfig(data=str(data), model="squeezenet_1.1")
+    _table(data, test={0, 1, 2, 3})
+    with open_run(config, "data", tmp_path / "run", resume=False) as run:
+        first = checked_data(str(data), config, run, Quiet(), heading="check")
+    with open_run(config, "data", tmp_path / "run", resume=True) as run:
+        again = checked_data(str(data), config, run, Quiet(), heading="check")
+    assert again.split_digest == first.split_digest
+    _table(data, test={0, 1, 2, 5})
+    with (
+        open_run(config, "data", tmp_path / "run", resume=True) as run,
+        pytest.raises(
+            RunFolderError, match=r"^--resume needs the same split, .* start a new run with another --out$"
+        ),
+    ):
+        checked_data(str(data), config, run, Quiet(), heading="check")
