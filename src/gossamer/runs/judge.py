@@ -16,11 +16,12 @@ from gossamer.data.cache import Pixels
 from gossamer.data.check import CheckReport
 from gossamer.errors import ModelError
 from gossamer.nn.edits.fuse import fuse
+from gossamer.nn.modes import said_by
 from gossamer.runs.checking import check_split, view_of
 from gossamer.runs.folder import RunFolder
 from gossamer.runs.model import Model
 from gossamer.runs.model_config import ModelConfig
-from gossamer.runs.pictures import SplitPictures, split_pictures
+from gossamer.runs.pictures import SplitPictures, split_pictures, together
 from gossamer.runs.reporter import Reporter
 from gossamer.tasks import Outputs, get_task
 
@@ -127,12 +128,10 @@ class Judge:
 
     def _outputs(self, network: nn.Module, pixels: Pixels) -> Outputs:
         rows, quick = [], _quick(network)
-        with torch.no_grad():
-            for start in range(0, len(pixels), _JUDGED_BATCH):
-                pictures = torch.from_numpy(self.contract.normalise(pixels[start : start + _JUDGED_BATCH]))
-                inputs = pictures.contiguous(memory_format=torch.channels_last)
-                rows.append(quick(inputs).numpy())
-        return (np.concatenate(rows),)
+        for start in range(0, len(pixels), _JUDGED_BATCH):
+            pictures = torch.from_numpy(self.contract.normalise(pixels[start : start + _JUDGED_BATCH]))
+            rows.append(said_by(quick, pictures.contiguous(memory_format=torch.channels_last)))
+        return together(rows)
 
 
 def _quick(network: nn.Module) -> nn.Module:

@@ -22,6 +22,7 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import DataError
+from gossamer.nn.modes import said_by
 from gossamer.runs.config import RuntimeConfig
 from gossamer.runs.folder import RunFolder
 from gossamer.runs.pictures import together
@@ -210,9 +211,7 @@ def _parity(
         except DataError:
             continue
         ours.append(session.run(inputs))
-        with torch.no_grad():
-            outputs = module(torch.from_numpy(inputs))
-        theirs.append(tuple(o.numpy() for o in (outputs if isinstance(outputs, tuple) else (outputs,))))
+        theirs.append(said_by(module, torch.from_numpy(inputs)))
     if not ours:
         return 0.0, 0.0
     file, network = together(ours), together(theirs)

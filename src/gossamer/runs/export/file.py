@@ -19,6 +19,7 @@ from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import convert
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import ModelError
+from gossamer.nn.modes import said_by
 from gossamer.runs.choice import decide, float_operators, measure_together
 from gossamer.runs.export.config import ExportConfig, Target
 from gossamer.runs.folder import RunFolder
@@ -218,9 +219,7 @@ class Files:
     def _difference(self, session: Session) -> float:
         """The largest difference of the file's outputs from the network's on noise, as a share of the output's largest."""
         inputs = np.random.default_rng(0).standard_normal(self.model.contract.shape).astype(np.float32)
-        with torch.no_grad():
-            outputs = self.model.network(torch.from_numpy(inputs))
-        wanted = [each.numpy() for each in (outputs if isinstance(outputs, tuple) else (outputs,))]
+        wanted = said_by(self.model.network, torch.from_numpy(inputs))
         return max(
             float(np.abs(ours - theirs).max() / (np.abs(theirs).max() or 1.0))
             for ours, theirs in zip(session.run(inputs), wanted, strict=True)
