@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gossamer.data.cache import Pixels
 
-__all__ = ["Batch", "EvalBatches", "TrainBatches"]
+__all__ = ["Batch", "EvalBatches", "TrainBatches", "ViewBatches"]
 
 
 class Batch(NamedTuple):
@@ -72,13 +72,17 @@ class TrainBatches:
             first, last = (self._cut(high - low, self._rank + i) for i in (0, 1))
             chosen = order[low + first : low + last]
             batch = Batch(
-                torch.from_numpy(self._pixels[chosen]),
+                torch.from_numpy(self._taken(chosen, step)),
                 torch.from_numpy(self._targets[chosen]),
                 high - low,
                 first,
             )
             self.seconds += time.perf_counter() - began
             yield batch
+
+    def _taken(self, chosen: NDArray[np.int64], step: int) -> NDArray[Any]:
+        """The pictures (B, H, W, bands) of these numbers, for a step."""
+        return self._pixels[chosen]
 
     def _cut(self, size: int, rank: int) -> int:
         """Where a process's part of a batch begins: at an even place, so that pairs of neighbours stay together."""
@@ -89,6 +93,15 @@ class TrainBatches:
         if self._shares is None:
             return generator.permutation(len(self._targets))
         return generator.choice(len(self._targets), len(self._targets), p=self._shares)
+
+
+class ViewBatches(TrainBatches):
+    """Of pictures of which several views were made, (V, N, H, W, C): each is taken in one view, drawn by (seed, step)."""
+
+    def _taken(self, chosen: NDArray[np.int64], step: int) -> NDArray[Any]:
+        views = np.random.default_rng([self._seed, step, 1]).integers(len(self._pixels), size=len(chosen))
+        taken: NDArray[Any] = self._pixels[views, chosen]
+        return taken
 
 
 class EvalBatches:

@@ -96,7 +96,8 @@ class _Fit:
 
     def go(self) -> FitResult:
         from gossamer.fit.compression import Compressed, compress
-        from gossamer.fit.halving import Trainer
+        from gossamer.fit.endings import Endings, can_end
+        from gossamer.fit.halving import Halving
         from gossamer.fit.page import Outcome, publish_outcome
         from gossamer.fit.shortlist import Shortlist, make_shortlist
         from gossamer.runs.publish import Published, metadata_of
@@ -133,7 +134,8 @@ class _Fit:
         reporter.line("to train: " + ", ".join(c.key for c in short.chosen))
         seconds = run.stage("2-plan", _Plan, self._plan).train_seconds
         reporter.heading(f"3 of 6  train: {len(short.chosen)} networks in {seconds / 60:.1f} minutes")
-        trainer = Trainer(config, report, run, reporter, view=view_of(config.view, report))
+        way = Endings if can_end(short.chosen) else Halving
+        trainer = way(config, report, run, reporter, view=view_of(config.view, report))
         trained = run.stage("3-train", Trained, lambda: trainer.train(short.chosen, seconds))
         reporter.heading("4 of 6  compress: the least file that keeps accuracy")
         compressed = run.stage(

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from gossamer.cost.meter import measure
 from gossamer.data.bands import Bands
 from gossamer.deploy.contract import InputContract
+from gossamer.nn.modes import taken_off
 from gossamer.nn.network import Network
 from gossamer.runs.resolutions import resolutions_for
 from gossamer.runs.trained import NetworkValue, key_of
@@ -61,6 +62,11 @@ class Candidate(BaseModel):
     def label(self) -> str:
         """Name and variant, for a person."""
         return f"{self.name}{'-' * bool(self.variant)}{self.variant}"
+
+    @property
+    def base(self) -> str:
+        """The catalogue's name of the network, whole or cut."""
+        return self.name.partition("[")[0]
 
     @property
     def key(self) -> str:
@@ -143,7 +149,7 @@ def candidates(*, short_side: int, width: int, pictures: int, online: bool) -> l
 
 
 class _Costs(NamedTuple):
-    """What ships of a candidate."""
+    """What ships of a candidate, or of a part of one."""
 
     params: int
     macs: int
@@ -168,17 +174,81 @@ def _shipped(name: str) -> str:
 
 
 def _cuts(name: str, width: int, sizes: Sequence[int]) -> Iterable[_Variant]:
-    """The first stages of a pretrained network, counted on the meta device."""
+    """The first blocks of a pretrained network, counted from those of the whole.
+
+    The last two stages that are kept may be kept in part: at an equal size a few blocks of a later stage are worth more
+    than all of an earlier one (docs/results.md).
+    """
     whole = _shape_of(name, width)
     params = sum(p.numel() for p in whole.parameters())
-    for stages in range(len(whole.stages) - 1, 2, -1):
-        label = f"{name}[:{stages}]"
-        cut = _shape_of(label, width)
-        if measure(cut, (1, 3, 224, 224)).macs < _MIN_CUT_MACS:
-            continue
+    parts = {size: _parts_of(whole, size) for size in sizes}
+    for kept in _kept_blocks(parts[max(sizes)].outputs):
+        counts = [len(stage) for stage in whole.stages][: len(kept)]  # type: ignore[arg-type]
+        text = str(len(kept)) if kept == counts else ",".join(map(str, kept))
         for size in sizes:
-            cost = measure(cut, (1, 3, size, size))
-            yield label, size, _Costs(cost.params, cost.macs), _CUT_LOSS * math.log10(params / cost.params)
+            cost = parts[size].of(kept, width)
+            if parts[max(sizes)].of(kept, width).macs >= _MIN_CUT_MACS:
+                yield f"{name}[:{text}]", size, cost, _CUT_LOSS * math.log10(params / cost.params)
+
+
+class _Parts(NamedTuple):
+    """What stem and blocks of a network cost at a size, by stage, and what each gives out."""
+
+    stem: _Costs
+    blocks: list[list[_Costs]]
+    outputs: list[list[tuple[int, ...]]]
+
+    def of(self, kept: Sequence[int], width: int) -> _Costs:
+        """What the first blocks of the first stages cost with a plain classifier of `width` numbers on top."""
+        blocks = [cost for stage, count in zip(self.blocks, kept, strict=False) for cost in stage[:count]]
+        channels = self.outputs[len(kept) - 1][kept[-1] - 1][1]
+        return _Costs(
+            self.stem.params + sum(cost.params for cost in blocks) + (channels + 1) * width,
+            self.stem.macs + sum(cost.macs for cost in blocks) + channels * width,
+        )
+
+
+def _parts_of(network: Network, size: int) -> _Parts:
+    layers = {layer.name: layer for layer in measure(network, (1, 3, size, size)).layers}
+    names = [[f"stages.{i}.{k}" for k in range(len(stage))] for i, stage in enumerate(network.stages)]  # type: ignore[arg-type]
+
+    def cost(part: str) -> _Costs:
+        macs = sum(each.macs for name, each in layers.items() if name == part or name.startswith(f"{part}."))
+        return _Costs(sum(p.numel() for p in network.get_submodule(part).parameters()), macs)
+
+    return _Parts(
+        cost("stem"),
+        [[cost(name) for name in stage] for stage in names],
+        _outputs(network, size),
+    )
+
+
+def _outputs(network: Network, size: int) -> list[list[tuple[int, ...]]]:
+    """Shapes that the blocks of each stage give out for a square picture."""
+    shapes: list[list[tuple[int, ...]]] = [[] for _ in network.stages]
+    hooks = [
+        block.register_forward_hook(lambda *call, row=row: row.append(tuple(call[-1].shape)))
+        for stage, row in zip(network.stages, shapes, strict=True)
+        for block in stage  # type: ignore[attr-defined]
+    ]
+    with taken_off(hooks), torch.no_grad():
+        network(torch.zeros(1, 3, size, size, device="meta"))
+    return shapes
+
+
+def _kept_blocks(outputs: Sequence[Sequence[tuple[int, ...]]]) -> Iterable[list[int]]:
+    """Blocks of the first stages, three stages or more; a stage before the last is whole but for the one before it.
+
+    A block that gives out something else than its stage does is no place to cut: what follows would not fit.
+    """
+    allowed = [[k for k, out in enumerate(stage, 1) if out == stage[-1]] for stage in outputs]
+    full = [len(stage) for stage in outputs]
+    for stages in range(len(full), 2, -1):
+        for before in allowed[stages - 2]:
+            for last in allowed[stages - 1]:
+                kept = [*full[: stages - 2], before, last]
+                if kept != full:
+                    yield kept
 
 
 def _shape_of(name: str, width: int) -> Network:

@@ -23,10 +23,11 @@ from gossamer.fit.config import FitConfig
 from gossamer.runs.choice import FileScore, decide, float_operators, measure_together, preferred
 from gossamer.runs.folder import RunFolder
 from gossamer.runs.int8 import calibration_inputs, int8_files
-from gossamer.runs.pictures import score_file, split_pictures
+from gossamer.runs.pictures import answers_of, split_pictures
 from gossamer.runs.reporter import Reporter
 from gossamer.runs.trained import Trained, TrainedNetwork
-from gossamer.tasks import get_task
+from gossamer.tasks import Outputs, get_task
+from gossamer.tasks.paired import Paired, allowance, paired
 from gossamer.timing.latency import compare
 from gossamer.timing.memory import measure_memory
 from gossamer.types import TASK_FIGURES, Precision, Verdict, within
@@ -49,6 +50,8 @@ class Row(BaseModel):
     score: float
     """The task's headline figure on the validation split, of the file."""
     drop: float
+    paired: Paired | None = None
+    """What it loses of the fp32 file, picture by picture."""
     fits: bool
     reason: str = ""
 
@@ -75,7 +78,7 @@ def compress(
         made = _Files(config, report, network, run, reporter)
         scores = made.scored()
         rows += made.rows
-        best = preferred(scores, made.fits(), config.max_drop, on=config.on)
+        best = preferred(scores, made.fits(), made.allowed, on=config.on)
         notes += made.notes
         if best is not None:
             return _kept(run, network, best, rows, notes, met=True)
@@ -161,6 +164,8 @@ class _Files:
         self.notes: list[str] = []
         train = split_pictures(report, "train", self.contract, run).pixels
         self.calibration = calibration_inputs(train, self.contract, config.seed)
+        self.val = split_pictures(report, "val", self.contract, run)
+        self.allowed = allowance(config.max_drop, len(self.val.targets))
 
     def scored(self) -> list[FileScore]:
         """fp32 and int8 on their own files, fp16 where none of them fits; what the runtime does not have is left out.
@@ -172,14 +177,14 @@ class _Files:
         source = self.folder / f"fp32{runtime.suffix}"
         network = self.network.load(self.run.path)
         runtime.export(network, self.contract, source, outputs=self.task.outputs)
+        self._exact = self._outputs(source, "fp32")
         exact = self._score("fp32", source, "as trained", None)
-        self._exact = source
         scores = [exact]
         int8 = self._int8(network, source, exact) if "int8" in runtime.precisions else None
         if int8 is not None:
             scores.append(int8)
             self._judge(int8)
-        lacking = preferred(scores, self.fits(), self.config.max_drop, on=self.config.on) is None
+        lacking = preferred(scores, self.fits(), self.allowed, on=self.config.on) is None
         if lacking and "fp16" in runtime.precisions:
             halves = self._halves(source, exact)
             scores += [] if halves is None else [halves]
@@ -192,25 +197,30 @@ class _Files:
             self.contract,
             source,
             self.calibration,
-            lambda path: self._answers(path, "int8"),
+            lambda path: self._worth(self._outputs(path, "int8")),
             task=self.task,
             on=self.config.on,
-            max_drop=self.config.max_drop,
+            max_drop=self.allowed,
             tell=lambda line: self.reporter.line(line, style="yellow"),
         ):
             int8 = self._score("int8", path, setting, exact)
-            if within(int8.drop, self.config.max_drop):
+            if within(int8.drop, self.allowed):
                 return int8
             self._refuse()
         return None
 
     def _refuse(self) -> None:
         refused = self.rows.pop()
-        reason = f"refused: {100 * refused.drop:.1f} points lost"
-        self.rows.append(refused.model_copy(update={"reason": reason}))
+        told = f"{100 * refused.drop:.1f} points lost" if refused.paired is None else refused.paired.told
+        self.rows.append(refused.model_copy(update={"reason": f"refused: {told}"}))
+        self.reporter.line(self.rows[-1].reason, style="yellow")
 
     def _judge(self, int8: FileScore) -> None:
-        """Say where int8 is not worth it on this runtime, and why."""
+        """Say where int8 is not worth it on this runtime, and why; and where it answers otherwise too often."""
+        told = self.rows[-1].paired
+        if told is not None and told.differs:
+            self.notes.append(f"{self.network.network.key} int8: {told.told}")
+            self.reporter.line(self.notes[-1], style="yellow")
         verdict = decide(
             self.config.on,
             size_ratio=int8.size_ratio,
@@ -235,7 +245,8 @@ class _Files:
 
     def _score(self, precision: Precision, path: Path, setting: str, exact: FileScore | None) -> FileScore:
         """Of one file; a lossy one is timed in the same rounds as the fp32 file."""
-        score = self._answers(path, precision)
+        outputs = self._exact if exact is None else self._outputs(path, precision)
+        score = self._worth(outputs)
         files: dict[str, Path] = {} if exact is None else {"fp32": exact.path}
         files[precision] = path
         timed = measure_together(files, on=self.config.on, threads=self.config.threads, seconds=0.6)
@@ -249,10 +260,12 @@ class _Files:
                 latency_ratio=compare(timed[precision], timed["fp32"]).ratio,
                 float_operators=float_operators(self.config.on, path) if precision == "int8" else {},
             )
-        self._row(lossy, setting)
+        labels = self.report.dataset.labels
+        told = None if exact is None else paired(self.task, self._exact, outputs, self.val.targets, labels)
+        self._row(lossy, setting, told)
         return lossy
 
-    def _row(self, score: FileScore, setting: str) -> None:
+    def _row(self, score: FileScore, setting: str, told: Paired | None) -> None:
         network = self.network.network
         self.rows.append(
             Row(
@@ -264,12 +277,13 @@ class _Files:
                 latency_ms=score.latency_ms,
                 score=score.score,
                 drop=score.drop,
+                paired=told,
                 fits=all(v.met for v in self._verdicts(score) if v.limit.metric not in TASK_FIGURES),
             )
         )
         self.reporter.line(
             f"{network.key} {score.precision} ({setting}): {self.task.headline.shown(score.score)} on validation, "
-            f"{score.latency_ms:.2f} ms, {score.size_bytes / 1e6:.2f} MB"
+            f"{score.latency_ms:.2f} ms, {score.size_bytes / 1e6:.2f} MB" + (f"; {told.told}" if told else "")
         )
 
     def _verdicts(self, score: FileScore) -> list[Verdict]:
@@ -288,11 +302,10 @@ class _Files:
             measured["memory"] = float(peak.process_bytes)
         return self.config.budget.judge(measured)
 
-    def _answers(self, path: Path, precision: str) -> float:
-        """The task's headline figure of a file on the validation split."""
+    def _outputs(self, path: Path, precision: str) -> Outputs:
+        """What a file says of the validation pictures."""
         session = get_runtime(self.config.on).load(path, threads=self.config.threads)
-        pixels, targets, *_ = split_pictures(self.report, "val", self.contract, self.run)
-        score = self.task.score(self.report.dataset.labels)
-        text = f"validating {precision}"
-        score = score_file(session, self.contract, pixels, targets, score, self.reporter, text)
-        return score.figures()[self.task.headline.name]
+        return answers_of(session, self.contract, self.val.pixels, self.reporter, f"validating {precision}")
+
+    def _worth(self, outputs: Outputs) -> float:
+        return self.task.worth(outputs, self.val.targets, self.report.dataset.labels)

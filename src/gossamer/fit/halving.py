@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import functools
-import re
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import torch
 from pydantic import BaseModel
-from torch import nn
 
-from gossamer.data.augment import View
-from gossamer.data.check import CheckReport
-from gossamer.deploy.contract import InputContract
-from gossamer.fit.candidates import Candidate, candidates
-from gossamer.fit.config import FitConfig
+from gossamer.fit.candidates import Candidate
 from gossamer.fit.rival import Rival, cut_to_budget
-from gossamer.runs.folder import RunFolder
+from gossamer.fit.trainer import Trainer
 from gossamer.runs.pictures import split_pictures
-from gossamer.runs.reporter import Bar, Reporter
-from gossamer.runs.train.watch import metrics_row
-from gossamer.runs.trained import CurvePoint, Trained, TrainedNetwork
-from gossamer.tasks import get_task
-from gossamer.train.loop import train_until
-from gossamer.train.objective import objective_of
-from gossamer.train.pace import Listener
-from gossamer.train.recipe import Recipe
-from gossamer.train.recipes import named_recipe
-from gossamer.train.teachers import Teaching
-from gossamer.train.training import Pictures, Point, Pulse, Seconds, Training, TrainResult
-from gossamer.train.watch import Problem
-from gossamer.zoo.build import build
-from gossamer.zoo.checkpoints import read_checkpoint
+from gossamer.runs.trained import Trained, TrainedNetwork
+from gossamer.train.training import TrainResult
 
-__all__ = ["Trainer"]
+__all__ = ["Halving"]
 
 _RUNG_SHARES: dict[int, tuple[tuple[int, float], ...]] = {
     1: ((1, 1.0),),
@@ -46,8 +25,6 @@ _RUNG_SHARES: dict[int, tuple[tuple[int, float], ...]] = {
 """Candidates -> rungs of (how many go on, share of the training time each gets in it)."""
 _TEACHER_SHARE = 0.3
 _TEACHER_GAIN = 0.01
-_TEACHER_MINUTES = 8.0
-_TEACHER_MACS = 1.3
 _TRIAL_SHARE = 0.25
 """Of the last rung, in which the teacher cut to the budget shows whether it is ahead of the shortlist's best."""
 
@@ -60,25 +37,15 @@ class _Teaching(BaseModel):
     note: str
 
 
-class Trainer:
-    """Runs the stage; every rung leaves its checkpoint, so that a killed run goes on from the last validation."""
-
-    def __init__(
-        self, config: FitConfig, report: CheckReport, run: RunFolder, reporter: Reporter, *, view: View
-    ) -> None:
-        self.config, self.report, self.run, self.reporter = config, report, run, reporter
-        self.view: View = view
-        self.task = get_task(report.dataset.task)
-        self.objective = objective_of(self.task.name)
-        self.lost: set[str] = set()
-        self.speed = 0.0
+class Halving(Trainer):
+    """The networks of the shortlist, fewer and fewer of them, each trained further in every rung."""
 
     def train(self, shortlist: Sequence[Candidate], seconds: float) -> Trained:
         """Train the shortlist for `seconds` in all (of training time: a resumed run counts what it did before)."""
         survivors = list(shortlist)
         results: dict[str, tuple[Candidate, TrainResult, int]] = {}
         rungs = _RUNG_SHARES[len(survivors)]
-        teacher = self._teacher_candidate(survivors, seconds)
+        teacher = self.teacher_candidate(survivors, seconds)
         for_students = seconds * (1 - _TEACHER_SHARE) if teacher is not None else seconds
         whole = sum(share for _, share in rungs)
         teaching: _Teaching | None = None
@@ -102,7 +69,7 @@ class Trainer:
             for candidate in survivors:
                 if candidate.start is not None:
                     continue
-                training = self._training(
+                training = self.training(
                     candidate,
                     for_students * whole,
                     decay_from=1 - rungs[-1][1] / whole,
@@ -110,7 +77,7 @@ class Trainer:
                     if teaching is not None and teaching.used
                     else None,
                 )
-                result = self._rung(candidate, training, for_students * spent - lost)
+                result = self.rung(candidate, training, for_students * spent - lost)
                 results[candidate.key] = (candidate, result, number)
             survivors.sort(key=lambda c: results[c.key][1].best.worth(), reverse=True)
             ranking = {c.key: results[c.key][1].best_score for c in survivors}
@@ -121,7 +88,7 @@ class Trainer:
             self.run.event("rung", number=number, ranking=ranking)
         order = sorted(results.values(), key=lambda r: (r[2], r[1].best.worth()), reverse=True)
         return Trained(
-            networks=[self._summary(*r) for r in order],
+            networks=[self.summary(*r) for r in order],
             teacher=None if teaching is None else teaching.teacher,
             teacher_used=teaching is not None and teaching.used,
             notes=[] if teaching is None else [teaching.note],
@@ -148,10 +115,10 @@ class Trainer:
         self.reporter.line(rival.note)
         if rival.candidate is None:
             return [student], 0.0
-        training = self._training(
+        training = self.training(
             rival.candidate, seconds, decay_from=0.0, teacher=teacher.load(self.run.path)
         )
-        tried = self._rung(rival.candidate, training, _TRIAL_SHARE * seconds)
+        tried = self.rung(rival.candidate, training, _TRIAL_SHARE * seconds)
         ahead = tried.best.worth() >= results[student.key][1].best.worth()
         self.reporter.line(
             f"{rival.candidate.key} {self.task.headline.shown(tried.best_score)}, {student.key} "
@@ -160,7 +127,7 @@ class Trainer:
         if not ahead:
             results[rival.candidate.key] = (rival.candidate, tried, rung - 1)
             return [student], _TRIAL_SHARE * seconds
-        result = self._rung(rival.candidate, training, seconds)
+        result = self.rung(rival.candidate, training, seconds)
         results[rival.candidate.key] = (rival.candidate, result, rung)
         return [rival.candidate], 0.0
 
@@ -190,79 +157,6 @@ class Trainer:
         self.reporter.line(teaching.note)
         return teaching
 
-    def _rung(self, candidate: Candidate, training: Training, bound: float) -> TrainResult:
-        with self.reporter.bar(candidate.key, bound) as bar:
-            return train_until(training, bound, listener=_Follower(self, candidate.key, bar))
-
-    def metric(self, network: str, point: Point) -> None:
-        """One row of metrics.csv."""
-        self.run.metric(**metrics_row(network, point))
-
-    def _training(
-        self, candidate: Candidate, total: float, *, decay_from: float, teacher: nn.Module | None
-    ) -> Training:
-        contract = candidate.input_contract()
-        labels, recipe = self.report.dataset.labels, self._recipe(candidate)
-        network = build(candidate.spec(len(labels)), weights=candidate.weights, seed=self.config.seed)
-        if candidate.start is not None:
-            network.load_state_dict(read_checkpoint(self.run.path / candidate.start))
-        teaching = None
-        if teacher is not None:
-            teaching = Teaching(
-                teacher,
-                network,
-                recipe.distillation,
-                width=len(labels),
-                objective=self.objective,
-                contract=contract,
-            )
-        return Training(
-            network=network,
-            contract=contract,
-            recipe=recipe,
-            pictures=self._pictures(contract),
-            folder=self._folder(candidate),
-            length=Seconds(total),
-            decay_from=decay_from if candidate.start is not None else max(decay_from, 0.3),
-            seed=self.config.seed,
-            task=self.task,
-            labels=tuple(labels),
-            teaching=teaching,
-            threads=torch.get_num_threads(),
-        )
-
-    def _recipe(self, candidate: Candidate) -> Recipe:
-        name = "from-scratch" if candidate.weights is None else "small-data"
-        if candidate.start is not None:
-            name = "finetune-compressed"
-        return named_recipe(name, view=self.view, pictures=len(self.report.split.train))
-
-    def _folder(self, candidate: Candidate) -> Path:
-        return self.run.path / "train" / re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate.key)
-
-    def _pictures(self, contract: InputContract) -> Pictures:
-        train, val = (
-            split_pictures(self.report, name, contract, self.run, self.reporter) for name in ("train", "val")
-        )
-        self.lost |= {*train.lost, *val.lost}
-        return Pictures(train.pixels, train.targets, val.pixels, val.targets, train.bands)
-
-    def _teacher_candidate(self, shortlist: Sequence[Candidate], seconds: float) -> Candidate | None:
-        """A pretrained network well above the shortlist's in macs, where there is time for it."""
-        if self.config.teacher == "none" or seconds < 60 * _TEACHER_MINUTES:
-            return None
-        size = max(c.size for c in shortlist)
-        pool = candidates(
-            short_side=self.report.short_side,
-            width=len(self.report.dataset.labels),
-            pictures=len(self.report.split.train),
-            online=self.config.online,
-        )
-        best = next((c for c in pool if c.weights is not None and c.size <= size), None)
-        if best is None or best.macs < _TEACHER_MACS * max(c.macs for c in shortlist):
-            return None
-        return best
-
     def _at_students(self, teacher: Candidate, student: Candidate) -> Candidate:
         """The teacher at the student's size, bands and task."""
         candidate = teacher.model_copy(update={"size": student.size}).with_bands(self.report.bands)
@@ -271,48 +165,12 @@ class Trainer:
     def _teach(self, teacher: Candidate, seconds: float, student: Candidate, reached: float) -> _Teaching:
         """Train the teacher at the student's size; it is followed where it is better enough than `reached`."""
         candidate = self._at_students(teacher, student)
-        training = self._training(candidate, seconds, decay_from=0.3, teacher=None)
-        result = self._rung(candidate, training, seconds)
+        training = self.training(candidate, seconds, decay_from=0.3, teacher=None)
+        result = self.rung(candidate, training, seconds)
         gain = result.best_score - reached
         used = gain >= _TEACHER_GAIN
         note = (
             f"teacher {candidate.key} reached {self.task.headline.shown(result.best_score)} on validation, "
             f"{100 * gain:+.1f} points against {student.key} at that time: {'followed' if used else 'not followed'}"
         )
-        return _Teaching(teacher=self._summary(candidate, result, 0), used=used, note=note)
-
-    def _summary(self, candidate: Candidate, result: TrainResult, rungs: int) -> TrainedNetwork:
-        return TrainedNetwork(
-            network=candidate.value(len(self.report.dataset.labels)),
-            folder=self._folder(candidate).relative_to(self.run.path).as_posix(),
-            score=result.best_score,
-            seconds=round(result.seconds, 1),
-            rungs=rungs,
-            points=[CurvePoint.of(point) for point in result.points],
-            recipe=self._recipe(candidate).to_json(),
-        )
-
-    def clean(self) -> None:
-        """Remove the decoded pictures: they can be made again from the data."""
-        shutil.rmtree(self.run.path / "cache", ignore_errors=True)
-
-
-class _Follower(Listener):
-    """Moves the bar, keeps the metrics, and says what goes wrong."""
-
-    def __init__(self, trainer: Trainer, network: str, bar: Bar) -> None:
-        self.trainer, self.network, self.bar = trainer, network, bar
-
-    def pulse(self, now: Pulse) -> None:
-        self.trainer.speed = now.pictures_per_second
-        score = "" if now.val_score is None else f"  val {self.trainer.task.headline.shown(now.val_score)}"
-        self.bar.update(
-            now.seconds,
-            text=f"pass {now.passes:.1f}  loss {now.loss:.3f}{score}  {now.pictures_per_second:.0f} pictures/s",
-        )
-
-    def point(self, point: Point) -> None:
-        self.trainer.metric(self.network, point)
-
-    def problem(self, problem: Problem) -> None:
-        self.trainer.run.event("problem", network=self.network, code=problem.code, message=problem.message)
+        return _Teaching(teacher=self.summary(candidate, result, 0), used=used, note=note)

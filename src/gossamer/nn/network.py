@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gossamer.errors import ModelError
 from gossamer.nn.blocks.reparameterised import RepConv
 from gossamer.nn.layers import Act, ConvNormAct, GridPool, Norm
+from gossamer.nn.modes import in_eval
 
 __all__ = [
     "Network",
@@ -214,25 +215,58 @@ def replace_classifier(network: nn.Module, num_classes: int) -> None:
     setattr(network.get_submodule(parent), leaf, new)
 
 
-def truncate(network: Network, stages: int) -> Network:
-    """The stem and the first `stages` stages of a network with a plain classifier on top: a new network.
+def truncate(network: Network, blocks: int | Sequence[int]) -> Network:
+    """The stem and the first stages of a network with a plain classifier on top: a new network.
 
-    What it keeps it shares with the original, so pretrained early stages stay pretrained.
+    `blocks` is how many stages are kept, or how many blocks of each of the first stages. What it keeps it shares with
+    the original, so pretrained early stages stay pretrained.
 
     Raises:
-        ModelError: the network has no such stage.
+        ModelError: the network has no such stage or block.
     """
-    total = len(network.stages)
-    if not 1 <= stages <= total:
+    stages = network._stages()
+    counts = [len(stage) for stage in stages[:blocks]] if isinstance(blocks, int) else list(blocks)
+    if not 1 <= (blocks if isinstance(blocks, int) else len(counts)) <= len(stages):
         raise ModelError(
-            f"a network is cut after stage 1 to {total}, got {stages}; write e.g. 'NAME[:{total - 1}]'"
+            f"a network is cut after stage 1 to {len(stages)}, got {blocks}; write e.g. 'NAME[:{len(stages) - 1}]'"
         )
-    kept = network._stages()[:stages]
+    for number, (count, stage) in enumerate(zip(counts, stages, strict=False), 1):
+        if not 1 <= count <= len(stage):
+            raise ModelError(
+                f"stage {number} has {len(stage)} block{'s' * (len(stage) > 1)}, got {count} of them to keep; "
+                f"write e.g. 'NAME[:{','.join(str(len(each)) for each in stages[: len(counts)])}]'"
+            )
+    kept = [
+        stage if count == len(stage) else Stage(list(stage)[:count], channels=0, reduction=stage.reduction)
+        for count, stage in zip(counts, stages, strict=False)
+    ]
     _, last = last_layer(network)
     num_classes = last.out_features if isinstance(last, nn.Linear) else last.out_channels
+    _set_channels(network, kept)
     head = classifier(kept[-1].channels, num_classes, dropout=0.1)
-    padded = network.min_input <= network._stages()[-1].reduction
+    padded = network.min_input <= stages[-1].reduction
     smallest = kept[-1].reduction if padded else network.min_input
     cut = type(network)(network.stem, kept, head, min_input=smallest)
     replace_classifier(cut, num_classes)
     return cut
+
+
+def _set_channels(network: Network, kept: Sequence[Stage]) -> None:
+    """Look what stages that were kept in part make: a block need not make what its stage makes."""
+    first = network.get_submodule(network.image_layers()[0])
+    assert isinstance(first, nn.Conv2d)
+    side = max(network.min_input, network._stages()[-1].reduction)
+    image = first.weight.new_zeros(1, first.in_channels, side, side)
+    with in_eval(network), torch.no_grad():
+        x = network.stem(image)
+        for stage in kept:
+            try:
+                with in_eval(stage):
+                    x = network.run_stage(stage, x, image)
+            except RuntimeError as error:
+                raise ModelError(
+                    f"stage {kept.index(stage) + 1} needs all blocks of the one before it ({error}); keep them, or cut the "
+                    "last stage only"
+                ) from error
+            if not stage.channels:
+                stage.channels, stage.reduction = x.shape[1], side // x.shape[2]

@@ -17,9 +17,9 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import DataError
 from gossamer.runs.reporter import Quiet, Reporter
-from gossamer.tasks import Outputs, Score, get_task
+from gossamer.tasks import Outputs, get_task
 
-__all__ = ["SplitPictures", "each_output", "score_file", "split_pictures", "together"]
+__all__ = ["SplitPictures", "answers_of", "each_output", "split_pictures", "together"]
 
 _CHUNK = 64
 
@@ -96,16 +96,8 @@ def each_output(
             yield slice(start, start + len(rows)), together(rows)
 
 
-def score_file(
-    session: Session,
-    contract: InputContract,
-    pixels: Pixels,
-    targets: NDArray[Any],
-    score: Score,
-    reporter: Reporter,
-    text: str,
-) -> Score:
-    """The score, a new one, of a file on pictures (N, H, W, bands) and targets (N, ...)."""
-    for place, outputs in each_output(session, contract, pixels, reporter, text):
-        score.update(outputs, targets[place])
-    return score
+def answers_of(
+    session: Session, contract: InputContract, pixels: Pixels, reporter: Reporter, text: str
+) -> Outputs:
+    """What a file says of pictures (N, H, W, bands), one at a time as it is deployed: (N, ...) of each output."""
+    return together([outputs for _, outputs in each_output(session, contract, pixels, reporter, text)])

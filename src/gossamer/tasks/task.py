@@ -193,6 +193,10 @@ class Task(ABC):
         score.update(outputs, targets)
         return score.figures()[self.headline.name]
 
+    def right(self, outputs: Outputs, targets: Targets) -> NDArray[np.bool_] | None:
+        """Which pictures are answered rightly, (N,); None, as by itself, where an answer is no matter of right or wrong."""
+        return None
+
     def agreement(self, ours: Outputs, theirs: Outputs, labels: Sequence[str]) -> float:
         """The headline figure of our outputs where the answers of theirs are taken for true: 1 where both say the same."""
         return self.worth(ours, self.answers(theirs), labels)

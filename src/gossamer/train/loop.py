@@ -20,13 +20,13 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from gossamer._files import write_json
-from gossamer.data.batches import EvalBatches, TrainBatches
+from gossamer.data.batches import EvalBatches, TrainBatches, ViewBatches
 from gossamer.errors import ModelError, RunFolderError
 from gossamer.train.module import TrainingModule
 from gossamer.train.pace import STATE_KEY, Listener, Pace, save_average
 from gossamer.train.training import Seconds, Steps, Training, TrainResult
 
-__all__ = ["steps_of", "train_until"]
+__all__ = ["step_seconds", "steps_of", "train_until"]
 
 _CHUNK_SECONDS = 20.0
 _MOST_VALIDATIONS = 60
@@ -100,8 +100,9 @@ def _fit(training: Training, until: float, state: TrainResult, listener: Listene
         shaping=training.shaping,
         weights=weights,
         bands=data.bands,
+        prepared=training.prepared,
     )
-    batches = TrainBatches(
+    batches = _batches(training)(
         data.train,
         data.train_targets,
         batch=recipe.batch,
@@ -112,7 +113,7 @@ def _fit(training: Training, until: float, state: TrainResult, listener: Listene
         world=trainer.world_size,
     )
     left = until - state.position(training.length)
-    chunk = _chunk(training, module, batches, trainer.world_size, left)
+    chunk = _chunk(training, batches, trainer.world_size, left)
     batches.chunk = (
         -(-chunk // recipe.accumulate) * recipe.accumulate
     )  # a step is never made of fewer batches
@@ -130,6 +131,10 @@ def _fit(training: Training, until: float, state: TrainResult, listener: Listene
         )
     if trainer.is_global_zero and state.position(training.length) >= training.length.count:
         save_average(training.folder / "final.safetensors", module.average)
+
+
+def _batches(training: Training) -> type[TrainBatches]:
+    return ViewBatches if training.prepared else TrainBatches
 
 
 def _check_targets(training: Training) -> None:
@@ -203,10 +208,10 @@ def _resumable(training: Training) -> TrainResult:
     return found if (folder / "best.safetensors").is_file() else fresh
 
 
-def _chunk(training: Training, module: TrainingModule, batches: TrainBatches, world: int, left: float) -> int:
+def _chunk(training: Training, batches: TrainBatches, world: int, left: float) -> int:
     """Steps between two validations: a pass, or less where it is long; by the clock where the length is."""
     if isinstance(training.length, Seconds) and world == 1:
-        return _chunk_by_clock(module, training, left)
+        return _chunk_by_clock(training, left)
     by_pass = min(_MOST_STEPS, batches.steps_per_pass)
     if isinstance(training.length, Seconds):
         return by_pass
@@ -214,25 +219,33 @@ def _chunk(training: Training, module: TrainingModule, batches: TrainBatches, wo
     return max(1, min(max(by_pass, count // _MOST_VALIDATIONS), -(-count // 4)))
 
 
-def _chunk_by_clock(module: TrainingModule, training: Training, seconds: float) -> int:
+def _chunk_by_clock(training: Training, seconds: float) -> int:
     """20 seconds' worth of steps, less in a short run, never less than ten validations take."""
+    data = training.pictures
+    step, score = step_seconds(training)
+    validation = score * len(data.val_targets) / min(training.recipe.batch, len(data.train_targets))
+    wanted = max(min(_CHUNK_SECONDS, seconds / 8), 10 * validation)
+    return max(1, int(wanted / max(1e-4, step)))
+
+
+def step_seconds(training: Training) -> tuple[float, float]:
+    """(seconds of a training step, of scoring as many pictures), tried on a copy of the network: the best of three."""
     data, batch, objective = training.pictures, training.recipe.batch, training.objective
-    probe = TrainBatches(data.train, data.train_targets, batch=batch, chunk=3, seed=0, first=lambda: 0)
-    twin = copy.deepcopy(module.network).train()
+    tried = _batches(training)(data.train, data.train_targets, batch=batch, chunk=3, seed=0, first=lambda: 0)
+    layout = torch.channels_last if training.recipe.channels_last else torch.contiguous_format
+    twin = copy.deepcopy(training.network).train().to(memory_format=layout)
     step_times: list[float] = []
     score_times: list[float] = []
-    for part in probe:
+    for part in tried:
         start = time.monotonic()
-        inputs = module.normalised(part.pictures.permute(0, 3, 1, 2).float())
+        inputs = part.pictures.permute(0, 3, 1, 2).float().contiguous(memory_format=layout)
         objective.loss_sum(twin(inputs), part.targets).backward()
         step_times.append(time.monotonic() - start)
         start = time.monotonic()
         with torch.no_grad():
-            module.average(inputs)
+            twin(inputs)
         score_times.append(time.monotonic() - start)
-    validation = min(score_times) * len(data.val_targets) / min(batch, len(data.train_targets))
-    wanted = max(min(_CHUNK_SECONDS, seconds / 8), 10 * validation)
-    return max(1, int(wanted / max(1e-4, min(step_times))))
+    return min(step_times), min(score_times)
 
 
 def _trainer(training: Training) -> L.Trainer:

@@ -55,8 +55,10 @@ class TrainingModule(L.LightningModule):
         shaping: Shaping | None = None,
         weights: Tensor | None = None,
         bands: Bands | None = None,
+        prepared: bool = False,
     ) -> None:
         super().__init__()
+        self.prepared = prepared
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.network = network.to(memory_format=layout)
         self._layout = layout
@@ -104,20 +106,18 @@ class TrainingModule(L.LightningModule):
         return self
 
     def normalised(self, pictures: Tensor) -> Tensor:
-        """(B, bands, H, W) of raw values -> what the network takes."""
+        """(B, bands, H, W) of raw values -> what the network takes; maps that were prepared as they are."""
+        if self.prepared:
+            return pictures.contiguous(memory_format=self._layout)
         scaled = pictures * self.contract.scale + self.contract.offset
         return ((scaled - self.mean) / self.std).contiguous(memory_format=self._layout)  # type: ignore[operator]
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         draws = self._draws(batch)
-        pictures = batch.pictures.permute(0, 3, 1, 2).float()
-        raw = augment_raw(
-            pictures,
-            self.recipe.augmentation,
-            draws,
-            greys=self._greys,
-            size=self._size(Size(*batch.pictures.shape[1:3]), draws),
-        ).pictures
+        raw = batch.pictures.permute(0, 3, 1, 2).float()
+        if not self.prepared:
+            size = self._size(Size(*batch.pictures.shape[1:3]), draws)
+            raw = augment_raw(raw, self.recipe.augmentation, draws, greys=self._greys, size=size).pictures
         encoded = self.objective.encode(batch.targets, len(self.labels), self.recipe.label_smoothing)
         inputs, targets = mix(
             self.normalised(raw),

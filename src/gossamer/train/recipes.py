@@ -14,7 +14,7 @@ from gossamer.data.augment import Augmentation, View
 from gossamer.errors import GossamerError, nearest
 from gossamer.train.recipe import Distillation, Recipe
 
-__all__ = ["PAPERS", "Paper", "named_recipe", "recipe_names"]
+__all__ = ["PAPERS", "Paper", "ending_recipe", "named_recipe", "recipe_names"]
 
 
 class Paper(NamedTuple):
@@ -109,6 +109,7 @@ PAPERS: dict[str, Paper] = {
 }
 """Family -> what its paper or its authors' code says; families whose recipe is not published are not here."""
 
+_LARGE_ENDING = 1_500_000
 _OWN = ("small-data", "from-scratch", "finetune-compressed")
 
 
@@ -146,6 +147,26 @@ def named_recipe(name: str, *, view: View = "ground", pictures: int = 0) -> Reci
     if not name.startswith("paper:") or found is None:
         raise GossamerError(f"no recipe {name!r}; {nearest(name, recipe_names())}")
     return _published(found, augmentation)
+
+
+def ending_recipe(*, view: View = "ground", pictures: int = 0, params: int = 0) -> Recipe:
+    """For what lies behind the layers that are run once (`gossamer.train.endings`), an ending of so many params.
+
+    A small one learns fast and loses by mixing maps; a large one remembers the pictures unless they are mixed
+    (docs/results.md).
+    """
+    large = params > _LARGE_ENDING
+    return Recipe(
+        "ending",
+        learning_rate=1e-3 if large else 3e-3,
+        batch=32 if pictures < 20_000 else 64,
+        epochs=12.0 if large else 8.0,
+        mixup=0.4 if large else 0.0,
+        start_resolution=1.0,
+        ema_decay=0.99,
+        augmentation=Augmentation(view=view),
+        distillation=Distillation(labels=0.3, logits=0.7, temperature=2.0),
+    )
 
 
 def _published(family: str, augmentation: Augmentation) -> Recipe:

@@ -107,6 +107,9 @@ class Training:
     threads: int = 1
     metric: str = ""
     """What the best weights are chosen by, as `Point.worth` takes it."""
+    prepared: bool = False
+    """Whether the network takes what `pictures` hold as it is: maps in several views, (V, N, H, W, C) to train on and
+    (M, H, W, C) to validate on."""
     processes: Processes = field(default_factory=Processes)
 
     @property

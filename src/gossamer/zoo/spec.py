@@ -12,7 +12,7 @@ from gossamer.zoo.catalogue import find_entry
 
 __all__ = ["ModelSpec", "parse_model"]
 
-_NAME = re.compile(r"^(?P<name>[^\[\]@]+?)(?:\[:(?P<stages>\d+)\])?(?:@(?P<weights>.+))?$")
+_NAME = re.compile(r"^(?P<name>[^\[\]@]+?)(?:\[:(?P<kept>\d{1,4}(?:,\d{1,4})*)\])?(?:@(?P<weights>.+))?$")
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,8 @@ class ModelSpec:
 
     @property
     def label(self) -> str:
-        """The name a person types: `efficientnet_lite0[:5]` is the first five stages."""
-        cuts = "".join(f"[:{edit['stages']}]" for edit in self.edits if edit["edit"] == "truncate")
-        return self.name + cuts
+        """The name a person types: `efficientnet_lite0[:5]` is the first five stages, `[:1,2,1]` the first blocks of three."""
+        return self.name + "".join(_cut_text(edit) for edit in self.edits if edit["edit"] == "truncate")
 
     def with_edit(self, edit: Mapping[str, Any]) -> ModelSpec:
         """The same network with one more structural edit."""
@@ -65,7 +64,8 @@ class ModelSpec:
 
 
 def parse_model(text: str, **arguments: Any) -> tuple[ModelSpec, str | None]:
-    """Read `NAME`, `NAME[:k]` (first k stages) or either `@WEIGHTS`: the spec and the weights' source.
+    """Read `NAME`, `NAME[:k]` (first k stages), `NAME[:a,b,c]` (first a blocks of the first stage, b of the second ...)
+    or any of them `@WEIGHTS`: the spec and the weights' source.
 
     Raises:
         ModelError: the text or the name is not understood.
@@ -73,11 +73,23 @@ def parse_model(text: str, **arguments: Any) -> tuple[ModelSpec, str | None]:
     match = _NAME.match(text.strip())
     if match is None:
         raise ModelError(
-            f"a model reads NAME, NAME[:stages] or NAME@WEIGHTS, got {text!r}; `gossamer zoo` lists names"
+            f"a model reads NAME, NAME[:stages], NAME[:blocks,blocks,...] or NAME@WEIGHTS, got {text!r}; `gossamer zoo` lists names"
         )
-    name, stages, weights = match["name"], match["stages"], match["weights"]
+    name, kept, weights = match["name"], match["kept"], match["weights"]
     base = {} if ":" in name else dict(find_entry(name).arguments)
     edits: tuple[Mapping[str, Any], ...] = (
-        () if stages is None else ({"edit": "truncate", "stages": int(stages)},)
+        () if kept is None else (_cut([int(count) for count in kept.split(",")]),)
     )
     return ModelSpec(name, {**base, **arguments}, edits), weights
+
+
+def _cut(counts: list[int]) -> Mapping[str, Any]:
+    """One number counts stages, several the blocks of each."""
+    if len(counts) == 1:
+        return {"edit": "truncate", "stages": counts[0]}
+    return {"edit": "truncate", "blocks": counts}
+
+
+def _cut_text(edit: Mapping[str, Any]) -> str:
+    kept = edit.get("blocks") or [edit["stages"]]
+    return f"[:{','.join(str(count) for count in kept)}]"

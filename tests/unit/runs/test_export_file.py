@@ -16,6 +16,7 @@ from gossamer.runs.export.config import ExportConfig, Target
 from gossamer.runs.export.file import PARITY, FileJudge, Files
 from gossamer.runs.reporter import Quiet
 from gossamer.tasks import get_task
+from gossamer.tasks.paired import Paired
 from gossamer.timing.latency import measure_latency
 from gossamer.types import Size, within
 
@@ -26,8 +27,11 @@ class _Judge:
     calibration = ()
     task = get_task("classify")
 
-    def drop(self, _runtime, _exact, path):
-        return float(path.stem)
+    allowed = 0.02
+
+    def compared(self, _runtime, _exact, path):
+        loss = float(path.stem)
+        return Paired(drop=loss, interval=(loss, loss), agreement=1.0, pictures=100)
 
     def score(self, _runtime, path, _split="val"):
         return 1 - float(path.stem)
@@ -71,7 +75,7 @@ def test_where_none_is_the_one_that_loses_least_is(files):
     path, told = makes._int8(TARGET, Path("fp32.onnx"))
     assert (path.name, tried) == ("0.05.onnx", [0.3, 0.05, 0.1])
     assert told[-1].drop == 0.05
-    assert not within(told[-1].drop, makes.config.max_drop)
+    assert not within(told[-1].drop, makes.judge.allowed)
 
 
 def test_nothing_made_is_an_error(files):
@@ -110,7 +114,7 @@ def measured(monkeypatch, tmp_path):
         path.write_bytes(b"file")
         model = SimpleNamespace(network=_Sum(), contract=InputContract(Size(4, 4)))
         config = ExportConfig(model="any", to="onnxruntime", data="some", max_drop=0.02)
-        judge = SimpleNamespace(score=lambda *_: 0.5)
+        judge = SimpleNamespace(score=lambda *_: 0.5, allowed=0.02)
         makes = Files(config, model, (), judge, SimpleNamespace(path=tmp_path), Quiet())
         tried = [] if drop is None else [export_file.Tried(setting="halves", drop=drop)]
         target = Target("onnxruntime", "fp32" if drop is None else "fp16")
@@ -143,21 +147,26 @@ def test_a_lossy_file_is_judged_by_its_drop_alone(measured, drop, met):
 
 
 class _Scored(FileJudge):
-    """Scores by the file's name; counts what was run."""
+    """Right answers by the file's name; counts what was run."""
 
-    def __init__(self, **scores):
-        self._scores, self._bases, self.ran = scores, {}, []
+    def __init__(self, **right):
+        self._right, self._exact, self.ran = right, {}, []
+        self.task, self._labels = get_task("classify"), ("a", "b")
+        self._splits = {"val": (None, np.zeros(20, np.int64))}
 
-    def score(self, runtime, path, split="val"):
+    def outputs(self, runtime, path, split="val"):
         self.ran.append((runtime, path.stem, split))
-        return self._scores[path.stem]
+        said = np.arange(20) >= self._right[path.stem]
+        return (np.stack([~said, said], 1).astype(np.float32),)
 
 
-def test_a_drop_is_from_the_runtimes_own_exact_file():
-    judge = _Scored(exact=0.8, int8=0.75, better=0.85, other=0.6, worse=0.5)
+def test_a_loss_is_from_the_runtimes_own_exact_file():
+    judge = _Scored(exact=16, int8=15, better=17, other=12, worse=10)
     exact = Path("onnxruntime/exact.onnx")
-    assert judge.drop("onnxruntime", exact, Path("int8.onnx")) == pytest.approx(0.05)
-    assert judge.drop("onnxruntime", exact, Path("better.onnx")) == pytest.approx(-0.05)
-    assert judge.drop("litert", Path("litert/other.tflite"), Path("worse.tflite")) == pytest.approx(0.1)
+    assert judge.compared("onnxruntime", exact, Path("int8.onnx")).drop == pytest.approx(0.05)
+    assert judge.compared("onnxruntime", exact, Path("better.onnx")).drop == pytest.approx(-0.05)
+    assert judge.compared("litert", Path("litert/other.tflite"), Path("worse.tflite")).drop == pytest.approx(
+        0.1
+    )
     assert [name for _, name, _ in judge.ran].count("exact") == 1, "the exact file is run once"
     assert {split for _, _, split in judge.ran} == {"val"}

@@ -46,7 +46,7 @@ def test_the_entrys_arguments_are_overridden_by_the_callers():
 def test_what_is_not_understood(text):
     with pytest.raises(
         ModelError,
-        match=r"a model reads NAME, NAME\[:stages\] or NAME@WEIGHTS, got .*`gossamer zoo` lists names",
+        match=r"a model reads NAME, NAME\[:stages\], NAME\[:blocks,blocks,\.\.\.\] or NAME@WEIGHTS, got .*`gossamer zoo` lists names",
     ):
         parse_model(text)
 

@@ -26,8 +26,10 @@ from gossamer.runs.folder import RunFolder
 from gossamer.runs.int8 import Inputs, calibration_inputs, int8_files
 from gossamer.runs.judge import Judge
 from gossamer.runs.model import Model
-from gossamer.runs.pictures import score_file, split_pictures
+from gossamer.runs.pictures import answers_of, split_pictures
 from gossamer.runs.reporter import Reporter
+from gossamer.tasks import Outputs
+from gossamer.tasks.paired import Paired, allowance, paired
 from gossamer.timing.latency import compare
 from gossamer.types import within
 
@@ -43,6 +45,8 @@ class Tried(BaseModel):
 
     setting: str
     drop: float
+    told: str = ""
+    """The loss picture by picture, for a person."""
 
 
 class Exported(BaseModel):
@@ -84,7 +88,9 @@ class FileJudge:
         }
         self._train, self._seed = judge.train.pixels, config.seed
         self.what, self.task, self._labels = judge.what, judge.task, judge.labels
-        self._bases: dict[Path, float] = {}
+        self._exact: dict[Path, Outputs] = {}
+        self.allowed = allowance(config.max_drop, len(judge.val.targets))
+        """What a file may lose."""
 
     @property
     def calibration(self) -> Inputs:
@@ -93,18 +99,20 @@ class FileJudge:
 
     def score(self, runtime: str, path: Path, split: Literal["val", "test"] = "val") -> float:
         """The task's headline figure of the file itself, on its runtime."""
-        pixels, truth = self._splits[split]
+        return self.task.worth(self.outputs(runtime, path, split), self._splits[split][1], self._labels)
+
+    def outputs(self, runtime: str, path: Path, split: Literal["val", "test"] = "val") -> Outputs:
+        """What the file says of the pictures of a split."""
         session = get_runtime(runtime).load(path, threads=self._threads)
         text = f"{runtime} {path.stem} on {split}"
-        score = self.task.score(self._labels)
-        score = score_file(session, self._contract, pixels, truth, score, self._reporter, text)
-        return score.figures()[self.task.headline.name]
+        return answers_of(session, self._contract, self._splits[split][0], self._reporter, text)
 
-    def drop(self, runtime: str, exact: Path, path: Path) -> float:
+    def compared(self, runtime: str, exact: Path, path: Path) -> Paired:
         """What a file loses of its fp32 file's score on the validation split."""
-        if exact not in self._bases:
-            self._bases[exact] = self.score(runtime, exact)
-        return self._bases[exact] - self.score(runtime, path)
+        if exact not in self._exact:
+            self._exact[exact] = self.outputs(runtime, exact)
+        outputs = self.outputs(runtime, path)
+        return paired(self.task, self._exact[exact], outputs, self._splits["val"][1], self._labels)
 
 
 class Files:
@@ -157,9 +165,15 @@ class Files:
         return path
 
     def _tried(self, target: Target, setting: str, exact: Path, path: Path) -> Tried:
-        drop = 0.0 if self.judge is None else self.judge.drop(target.runtime, exact, path)
-        self.reporter.line(f"{target.precision} ({setting}): {100 * drop:.1f} points lost", style="dim")
-        return Tried(setting=setting, drop=drop)
+        if self.judge is None:
+            return Tried(setting=setting, drop=0.0)
+        loss = self.judge.compared(target.runtime, exact, path)
+        self.reporter.line(f"{target.precision} ({setting}): {loss.told}", style="dim")
+        return Tried(setting=setting, drop=loss.drop, told=loss.told)
+
+    @property
+    def _allowed(self) -> float:
+        return self.config.max_drop if self.judge is None else self.judge.allowed
 
     def _int8(self, target: Target, exact: Path) -> tuple[Path, list[Tried]]:
         """The first file that the guard lets through, else the one that loses least; the kept one is told last."""
@@ -175,11 +189,11 @@ class Files:
             lambda path: judge.score(target.runtime, path),
             task=judge.task,
             on=target.runtime,
-            max_drop=self.config.max_drop,
+            max_drop=self._allowed,
             tell=lambda line: self.reporter.line(line, style="yellow"),
         ):
             made.append((path, self._tried(target, setting, exact, path)))
-            if within(made[-1][1].drop, self.config.max_drop):
+            if within(made[-1][1].drop, self._allowed):
                 break
         if not made:
             raise ModelError(f"no int8 file could be made for {target.runtime}; take {target.runtime}:fp32")
@@ -213,7 +227,7 @@ class Files:
             if lossy
             else _parity(target, difference or 0.0),
             tried=tried,
-            met=within(drop or 0.0, self.config.max_drop) and (difference or 0.0) <= PARITY,
+            met=within(drop or 0.0, self._allowed) and (difference or 0.0) <= PARITY,
         )
 
     def _difference(self, session: Session) -> float:

@@ -170,5 +170,8 @@ def _card(headline: str, files: Sequence[Exported]) -> str:
     lines = [f"# Exported network\n\n{headline}\n"]
     for file in files:
         lines.append(f"\n## {file.runtime} {file.precision}\n\n- {file.verdict}\n- made by: {file.setting}")
-        lines += [f"- tried: {each.setting}, {100 * each.drop:.1f} points lost" for each in file.tried]
+        lines += [
+            f"- tried: {each.setting}, {each.told or f'{100 * each.drop:.1f} points lost'}"
+            for each in file.tried
+        ]
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gossamer.errors import DataError
 from gossamer.tasks.classify.confusion import accuracy, class_figures, confusion, softmax
@@ -100,6 +101,10 @@ class Classify(Task):
     def answers(self, outputs: Outputs) -> Targets:
         answers: Targets = outputs[0].argmax(1)
         return answers
+
+    def right(self, outputs: Outputs, targets: Targets) -> NDArray[np.bool_]:
+        right: NDArray[np.bool_] = outputs[0].argmax(1) == targets
+        return right
 
     def score(self, labels: Sequence[str]) -> ClassScore:
         return ClassScore(labels)

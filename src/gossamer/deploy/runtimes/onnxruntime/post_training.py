@@ -30,6 +30,7 @@ from gossamer.deploy.runtimes.int8_checks import (
     check_target,
     refusals,
 )
+from gossamer.deploy.runtimes.onnxruntime.ranges import measure_ranges
 from gossamer.files.onnx import compact
 
 __all__ = [
@@ -75,6 +76,7 @@ class Calibration:
         )
 
 
+_METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
 MINMAX = Calibration("minmax")
 LADDER: Sequence[Calibration] = (
     MINMAX,
@@ -82,16 +84,6 @@ LADDER: Sequence[Calibration] = (
     Calibration("minmax", keep_ends=True),
 )
 """Settings in the order in which a guard backs off."""
-
-
-class _Reader:
-    """The quantizer's calibration protocol: one feed at a time, None at the end."""
-
-    def __init__(self, name: str, inputs: Sequence[NDArray[np.float32]]) -> None:
-        self._feeds = iter([{name: value} for value in inputs])
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        return next(self._feeds, None)
 
 
 def to_int8(
@@ -143,25 +135,23 @@ class PreparedGraph:
         """
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-        methods = {
-            "minmax": CalibrationMethod.MinMax,
-            "percentile": CalibrationMethod.Percentile,
-            "entropy": CalibrationMethod.Entropy,
-        }
-        target = self._folder / "int8.onnx"
+        target, ranges = self._folder / "int8.onnx", self._folder / f"ranges-{how.ranges}.json"
+        method = _METHODS[how.ranges]
         with _quiet(), refusals(self._source):
+            if not ranges.is_file():
+                measure_ranges(self.path, ranges, self._input, self._calibration, method)
             quantize_static(
                 str(self.path),
                 str(target),
-                _Reader(self._input, self._calibration),
+                None,
                 quant_format=QuantFormat.QDQ,
                 per_channel=how.per_channel,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                calibrate_method=methods[how.ranges],
+                calibrate_method=CalibrationMethod[method],
                 nodes_to_exclude=list(keep),
                 nodes_to_quantize=None if only is None else list(only),
-                calibration_cache_path=self._folder / f"ranges-{how.ranges}.json",
+                calibration_cache_path=ranges,
             )
         return onnx.load(target)
 
