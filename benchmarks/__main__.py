@@ -7,6 +7,7 @@ import sys
 from benchmarks import (
     auto_ratios,
     building,
+    busy_machine,
     cost_peers,
     export,
     guidelines,
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "auto_ratios": auto_ratios.run,
     "startup": startup.run,
     "building": building.run,
+    "busy_machine": busy_machine.run,
     "cost_peers": cost_peers.run,
     "export": export.run,
     "guidelines": guidelines.run,

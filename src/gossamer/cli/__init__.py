@@ -13,6 +13,7 @@ import typer.core
 import typer.main
 from typer.models import CommandInfo
 
+from gossamer._waiting import wait_passively
 from gossamer.cli._common import run
 from gossamer.cli._help import GroupedCommand
 
@@ -88,4 +89,5 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def main() -> None:
     """Run the command line; the exit codes are DESIGN's."""
+    wait_passively()
     sys.exit(run(app, sys.argv[1:]))

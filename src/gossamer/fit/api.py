@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.runtimes import get_runtime
@@ -23,16 +21,6 @@ from gossamer.types import TASK_FIGURES
 
 __all__ = ["FitResult", "fit_data"]
 
-_RESERVE_SHARE = 0.06
-_RESERVE_SECONDS = 40.0
-_MIN_TRAIN_SHARE = 0.3
-
-
-class _Plan(BaseModel):
-    """How long training may take."""
-
-    train_seconds: float
-
 
 @dataclass(frozen=True)
 class FitResult:
@@ -43,6 +31,10 @@ class FitResult:
     headline: str
     run: Path
     report: Path
+    probe: float | None = None
+    """Score of the linear probe's network on the validation split, below which nothing ships; None without weights."""
+    starved: str | None = None
+    """What to say where the clock ended a training that was still rising."""
 
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object."""
@@ -58,6 +50,8 @@ class FitResult:
             "task": self.bundle.task,
             "input": list(self.bundle.contract.shape[1:]),
             "precision": self.bundle.files[0].precision,
+            f"probe_{get_task(self.bundle.task).headline.name}": self.probe,
+            "starved": self.starved,
             "file": str(self.bundle.folder / self.bundle.files[0].path),
             "measured": measured_answer(self.bundle),
         }
@@ -83,7 +77,7 @@ def fit_data(
     config.check()
     get_runtime(config.on, making=True)
     need_torch()
-    with open_run(config, open_dataset(config.data).name, out, resume=resume) as run:
+    with open_run(config, open_dataset(config.data).name, out, resume=resume, extends=True) as run:
         return _Fit(config, run, reporter or Quiet()).go()
 
 
@@ -98,9 +92,11 @@ class _Fit:
         from gossamer.fit.compression import Compressed, compress
         from gossamer.fit.endings import Endings, can_end
         from gossamer.fit.halving import Halving
+        from gossamer.fit.minutes import Minutes, share_out
         from gossamer.fit.page import Outcome, publish_outcome
         from gossamer.fit.shortlist import Shortlist, make_shortlist
         from gossamer.runs.publish import Published, metadata_of
+        from gossamer.runs.starved import starved
         from gossamer.runs.trained import Trained
         from gossamer.runs.verify import Verified, verify
 
@@ -132,14 +128,30 @@ class _Fit:
             run.event("goal not met", reason=short.verdict)
             raise GoalNotMetError(short.verdict)
         reporter.line("to train: " + ", ".join(c.key for c in short.chosen))
-        seconds = run.stage("2-plan", _Plan, self._plan).train_seconds
-        reporter.heading(f"3 of 6  train: {len(short.chosen)} networks in {seconds / 60:.1f} minutes")
+        minutes = run.stage(
+            "3-minutes",
+            Minutes,
+            lambda: share_out(
+                60 * config.minutes,
+                time.monotonic() - self.started,
+                short,
+                validated=len(report.split.val),
+                tested=len(report.split.test),
+            ),
+        )
+        if minutes.note:
+            reporter.line(minutes.note, style="yellow")
+        seconds, count = minutes.training, len(short.chosen)
         way = Endings if can_end(short.chosen) else Halving
+        what = short.chosen[0].key if way is Endings or count == 1 else f"{count} networks"
+        reporter.heading(f"3 of 6  train: {what} in {seconds / 60:.1f} minutes")
         trainer = way(config, report, run, reporter, view=view_of(config.view, report))
         trained = run.stage("3-train", Trained, lambda: trainer.train(short.chosen, seconds))
         reporter.heading("4 of 6  compress: the least file that keeps accuracy")
         compressed = run.stage(
-            "4-compress", Compressed, lambda: compress(config, report, trained, run, reporter)
+            "4-compress",
+            Compressed,
+            lambda: compress(config, report, trained, run, reporter, seconds=minutes.rest),
         )
         network = next(n for n in trained.networks if n.network.key == compressed.network)
         reporter.heading("5 of 6  verify: the test pictures, on the file that ships")
@@ -171,13 +183,9 @@ class _Fit:
             published.headline,
             run.path,
             run.path / published.report,
+            trained.probe,
+            starved(network, config.minutes),
         )
-
-    def _plan(self) -> _Plan:
-        """What is left of the minutes for training, less a share for what follows; decided once a run."""
-        whole = 60 * self.config.minutes
-        left = whole * (1 - _RESERVE_SHARE) - _RESERVE_SECONDS - (time.monotonic() - self.started)
-        return _Plan(train_seconds=max(left, whole * _MIN_TRAIN_SHARE))
 
 
 def _check_budget(config: FitConfig, task: str) -> None:

@@ -6,7 +6,9 @@ the file nearest to the budget is kept and the run says so.
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +37,8 @@ from gossamer.types import TASK_FIGURES, Precision, Verdict, within
 __all__ = ["Compressed", "Row", "compress"]
 
 _METADATA_BYTES = 6_000
+_SHARE = 0.7
+"""Of what is left after training; the rest is for measuring and publishing the file."""
 
 
 class Row(BaseModel):
@@ -69,13 +73,26 @@ class Compressed(BaseModel):
 
 
 def compress(
-    config: FitConfig, report: CheckReport, trained: Trained, run: RunFolder, reporter: Reporter
+    config: FitConfig,
+    report: CheckReport,
+    trained: Trained,
+    run: RunFolder,
+    reporter: Reporter,
+    *,
+    seconds: float = math.inf,
 ) -> Compressed:
-    """Make and measure the files of the trained networks until one keeps budget and guard."""
+    """Make and measure the files of the trained networks until one keeps budget and guard.
+
+    The first network's plain files are made however long they take; after `seconds` nothing further is tried.
+    """
     rows: list[Row] = []
     notes: list[str] = []
+    until = time.monotonic() + _SHARE * seconds
     for network in trained.networks:
-        made = _Files(config, report, network, run, reporter)
+        if rows and time.monotonic() > until:
+            notes.append(f"{network.network.key}: its files were not made, the minutes are used up")
+            break
+        made = _Files(config, report, network, run, reporter, until=until)
         scores = made.scored()
         rows += made.rows
         best = preferred(scores, made.fits(), made.allowed, on=config.on)
@@ -149,7 +166,10 @@ class _Files:
         network: TrainedNetwork,
         run: RunFolder,
         reporter: Reporter,
+        *,
+        until: float = math.inf,
     ) -> None:
+        self.until = until
         self.config, self.report, self.network, self.run, self.reporter = (
             config,
             report,
@@ -191,7 +211,7 @@ class _Files:
         return scores
 
     def _int8(self, network: nn.Module, source: Path, exact: FileScore) -> FileScore | None:
-        """The first int8 file that the guard lets through."""
+        """The first int8 file that the guard lets through, of those that there is time for."""
         for path, setting in int8_files(
             network,
             self.contract,
@@ -201,13 +221,18 @@ class _Files:
             task=self.task,
             on=self.config.on,
             max_drop=self.allowed,
-            tell=lambda line: self.reporter.line(line, style="yellow"),
+            tell=self._told,
+            until=self.until,
         ):
             int8 = self._score("int8", path, setting, exact)
             if within(int8.drop, self.allowed):
                 return int8
             self._refuse()
         return None
+
+    def _told(self, line: str) -> None:
+        self.reporter.line(line, style="yellow")
+        self.notes.append(f"{self.network.network.key}: {line}")
 
     def _refuse(self) -> None:
         refused = self.rows.pop()

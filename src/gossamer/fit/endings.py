@@ -131,6 +131,7 @@ class Endings(Trainer):
             lost=sorted(self.lost),
             view=self.view,
             pictures_per_second=round(self.speed, 1),
+            probe=probed.score,
         )
 
     def _part(self, candidate: Candidate) -> _Part:
@@ -272,7 +273,8 @@ class Endings(Trainer):
         part.ending.load_state_dict(read_checkpoint(training.folder / "best.safetensors"))
         save_average(self._weights(part, "best"), part.network)
         summary = self.summary(part.candidate, result, 1)
-        return summary.model_copy(update={"recipe": training.recipe.to_json()})
+        recipe = training.recipe
+        return summary.model_copy(update={"recipe": recipe.to_json(), "wanted": recipe.epochs})
 
     def _thawed(self, part: _Part, ended: TrainedNetwork, seconds: float) -> TrainedNetwork:
         """Every layer trained at a low rate from where the end stands; kept where it validates better."""
@@ -299,7 +301,7 @@ class Endings(Trainer):
         if thawed.score <= ended.score:
             return ended.model_copy(update={"points": points, "seconds": seconds})
         shutil.copyfile(training.folder / "best.safetensors", self._weights(part, "best"))
-        return thawed.model_copy(update={"points": points, "seconds": seconds})
+        return thawed.model_copy(update={"points": points, "seconds": seconds, "wanted": ended.wanted})
 
     def _back_to_probe(self, part: _Part, student: TrainedNetwork, floor: float) -> str:
         shutil.copyfile(self._weights(part, "probe"), self._weights(part, "best"))

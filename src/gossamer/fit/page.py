@@ -16,6 +16,7 @@ from gossamer.runs.options import command_line
 from gossamer.runs.page import document_of
 from gossamer.runs.provenance import provenance
 from gossamer.runs.publish import Published, measured_metrics, publish
+from gossamer.runs.starved import starved, with_starved
 from gossamer.runs.trained import Trained, TrainedNetwork
 from gossamer.runs.verify import Verified
 
@@ -52,6 +53,7 @@ def publish_outcome(
         compression=_compression(compressed, network),
         notes=compressed.notes,
     )
+    document = with_starved(document, starved(network, config.minutes))
     return publish(
         config,
         report,

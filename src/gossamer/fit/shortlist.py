@@ -71,6 +71,8 @@ class Measured(BaseModel):
     fits: list[str]
     """Precisions that keep every limit."""
     note: str = ""
+    seconds: float = 0.0
+    """That measuring took."""
 
 
 class Refusal(BaseModel):
@@ -106,7 +108,7 @@ def make_shortlist(
 ) -> Shortlist:
     """Measure candidates, networks that give `width` numbers, in the order of their promise until enough fit, or two do and the stage's time is used.
 
-    The four cheapest are measured first: where none of them fits, none will, and the verdict comes at once. What a
+    The cheapest are measured first until one fits: where none of four does, none will, and the verdict comes at once. What a
     calibrated `table` of blocks (the user's own by default) tells to be too slow is not measured. `fitting` are the task's edits of the last layer.
     """
     start = time.monotonic()
@@ -119,18 +121,21 @@ def make_shortlist(
     limit_seconds = min(_MAX_SECONDS, 60 * config.minutes * _TIME_SHARE)
     measured: list[Measured] = []
     with (
-        reporter.bar("measuring", len(worth)) as bar,
+        reporter.bar("measuring", limit_seconds) as bar,
         tempfile.TemporaryDirectory(prefix="gossamer-shortlist-") as folder,
     ):
         cheapest = sorted(worth, key=lambda c: (c.macs, c.params))[:_PROBES]
-        for index, candidate in enumerate(cheapest):
-            bar.update(index, text=candidate.key)
+        for candidate in cheapest:
+            bar.update(time.monotonic() - start, text=candidate.key)
             measured.append(measure_candidate(candidate, config, width, Path(folder)))
-        worth = [c for c in worth if c not in cheapest] if any(m.fits for m in measured) else []
+            if measured[-1].fits:
+                break
+        tried = {m.candidate.key for m in measured}
+        worth = [c for c in worth if c.key not in tried] if any(m.fits for m in measured) else []
         for index, candidate in enumerate(worth):
-            bar.update(_PROBES + index, text=candidate.key)
             late = time.monotonic() - start > limit_seconds
-            enough = sum(bool(m.fits) for m in measured[_PROBES:])
+            bar.update(min(limit_seconds, time.monotonic() - start), text=candidate.key)
+            enough = sum(bool(m.fits) for m in measured if m.candidate.key not in tried)
             if enough >= _ENOUGH or (late and enough >= _AT_LEAST):
                 refused += [
                     Refusal(candidate=c, reason="not measured: enough better ones fit") for c in worth[index:]
@@ -208,6 +213,7 @@ def measure_candidate(candidate: Candidate, config: FitConfig, width: int, folde
     """Export the network untrained to the folder, in fp32 and, where the runtime has it, int8; time the files, and hold
     them against the budget.
     """
+    began = time.monotonic()
     runtime = get_runtime(config.on)
     folder.mkdir(parents=True, exist_ok=True)
     contract = candidate.input_contract()
@@ -226,7 +232,9 @@ def measure_candidate(candidate: Candidate, config: FitConfig, width: int, folde
                 update={"params": params, "macs": measure(fuse(network), contract.shape).macs}
             )
     except GossamerError as error:
-        return Measured(candidate=candidate, files=[], fits=[], note=str(error))
+        return Measured(
+            candidate=candidate, files=[], fits=[], note=str(error), seconds=time.monotonic() - began
+        )
     sessions = {p: runtime.load(path, threads=config.threads) for p, path in files.items()}
     runs: dict[str, Callable[[], object]] = {
         p: functools.partial(session.run, noise[0]) for p, session in sessions.items()
@@ -245,7 +253,7 @@ def measure_candidate(candidate: Candidate, config: FitConfig, width: int, folde
     fits = [
         f.precision for f in figures if all(r <= 1 for r in _ratios(f, candidate, config.budget).values())
     ]
-    return Measured(candidate=candidate, files=figures, fits=fits)
+    return Measured(candidate=candidate, files=figures, fits=fits, seconds=time.monotonic() - began)
 
 
 def _stem_growth(network: nn.Module, bands: int) -> int:

@@ -136,6 +136,7 @@ class Trainer:
             rungs=rungs,
             points=[CurvePoint.of(point) for point in result.points],
             recipe=self.recipe(candidate).to_json(),
+            wanted=self.recipe(candidate).epochs,
         )
 
     def clean(self) -> None:

@@ -25,6 +25,7 @@ from gossamer.runs.options import Config
 __all__ = ["RunFolder", "default_folder", "name_after", "open_run"]
 
 Result = TypeVar("Result", bound=BaseModel)
+_ENDS = ("done", "goal not met")
 _METRICS = ("time", "network", "seconds", "passes", "train_loss", "val_loss")
 """First columns of metrics.csv; the figures of the task follow."""
 
@@ -44,15 +45,55 @@ def name_after(model: str, what: str) -> str:
     return f"{Path(model).name or 'model'}-{what}".replace(":", "-").replace("@", "-")
 
 
+def _resumable_folder(name: str, config: Config) -> Path:
+    """The newest interrupted run of these arguments among `runs/NAME`, `runs/NAME-2` ..., else the newest of them, else
+    the newest of all.
+    """
+    base = Path("runs") / (name or "run")
+    number, folders = 1, []
+    while (folder := base if number == 1 else base.with_name(f"{base.name}-{number}")).exists():
+        folders.append(folder)
+        number += 1
+    same = [each for each in folders if _is_of(each, config)]
+    interrupted = [each for each in same if not _is_done(each)]
+    return (interrupted or same or folders or [base])[-1]
+
+
+def _is_of(folder: Path, config: Config) -> bool:
+    try:
+        earlier = type(config).from_yaml(folder / "config.yaml")
+    except (OSError, RunFolderError):
+        return False
+    return set(earlier.differences(config)) <= {"minutes"}
+
+
+def _is_done(folder: Path) -> bool:
+    """Whether nothing is left to do: it ended, and was not given more minutes since."""
+    try:
+        lines = (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
+        kinds = [json.loads(line).get("event") for line in lines]
+    except (OSError, ValueError, AttributeError):
+        return False
+    turns = [kind for kind in kinds if kind in ("started", "extended", *_ENDS)]
+    return turns[-1:] != [] and turns[-1] in _ENDS
+
+
 @contextlib.contextmanager
-def open_run(config: Config, name: str, out: str | Path | None, *, resume: bool) -> Iterator[RunFolder]:
+def open_run(
+    config: Config, name: str, out: str | Path | None, *, resume: bool, extends: bool = False
+) -> Iterator[RunFolder]:
     """The run's folder, by default one of the data's `name`, open for as long as the context lasts.
+
+    With `extends` a resumed run may be given more minutes than it had.
 
     Raises:
         RunFolderError: as `RunFolder`, and where the disk fills up on the way.
     """
-    folder = Path(out) if out is not None else Path("runs") / name if resume else default_folder(name)
-    run = RunFolder(folder, config, resume=resume)
+    if out is not None:
+        folder = Path(out)
+    else:
+        folder = _resumable_folder(name, config) if resume else default_folder(name)
+    run = RunFolder(folder, config, resume=resume, extends=extends)
     try:
         yield run
     except OSError as error:
@@ -66,25 +107,31 @@ def open_run(config: Config, name: str, out: str | Path | None, *, resume: bool)
 class RunFolder:
     """A folder that one process at a time writes to."""
 
-    def __init__(self, path: Path, config: Config, *, resume: bool) -> None:
+    def __init__(self, path: Path, config: Config, *, resume: bool, extends: bool = False) -> None:
         """Open a new folder, or with `resume` the folder of an earlier run of the same arguments.
+
+        With `extends` the earlier run may have had fewer minutes: everything from its training on is done again, which
+        goes on from where it ended.
 
         Raises:
             RunFolderError: taken, read-only, full, in use, or of another run.
         """
         self.path = path
         self.resumed = resume
+        different: list[str] = []
         if resume:
             if not (path / "config.yaml").is_file():
                 raise RunFolderError(
                     f"nothing to resume in {path}; leave out --resume, or name the run's folder with --out"
                 )
-            different = type(config).from_yaml(path / "config.yaml").differences(config)
-            if different:
+            earlier = type(config).from_yaml(path / "config.yaml")
+            different = earlier.differences(config)
+            longer = extends and different == ["minutes"] and _minutes(earlier) < _minutes(config)
+            if different and not longer:
                 raise RunFolderError(
                     f"--resume continues the same command, {', '.join(different)} changed in {path}; start a new run with another --out"
                 )
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and (not path.is_dir() or any(each.name != ".lock" for each in path.iterdir())):
             raise RunFolderError(
                 f"{path} is not empty and nothing is overwritten; continue it with --resume or give another --out"
             )
@@ -100,13 +147,24 @@ class RunFolder:
         except OSError as error:
             raise folder_error(error, path) from error
         try:
-            if not resume:
+            if resume and different:
+                self._forget_training()
+                self.event("extended", minutes=_minutes(config))
+            if not resume or different:
                 write_text(path / "config.yaml", config.to_yaml())
             write_json(path / "env.json", {"machine": describe_machine(), "versions": versions()})
             self.event("resumed" if resume else "started")
         except RunFolderError:
             self.close()
+            if not resume:
+                self.discard()
             raise
+
+    def _forget_training(self) -> None:
+        """Stages are numbered: what the first two found out stays true, however long training takes."""
+        for stage in (self.path / "stages").glob("*.json"):
+            if not stage.name.startswith(("1-", "2-")):
+                stage.unlink()
 
     def close(self) -> None:
         """Let another process write here."""
@@ -170,6 +228,10 @@ class RunFolder:
         write_text(file, result.model_dump_json(indent=2) + "\n")
         self.event("stage finished", stage=name, seconds=round(time.monotonic() - start, 2))
         return result
+
+
+def _minutes(config: Config) -> float:
+    return float(getattr(config, "minutes", None) or 0)
 
 
 def _now() -> str:

@@ -6,6 +6,8 @@ int8, at last, where the runtime's quantizer can do it, a file whose worst layer
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +31,8 @@ __all__ = ["Inputs", "calibration_inputs", "int8_files"]
 _CALIBRATION_PICTURES = 256
 _EDIT_PICTURES = 32
 _SENSITIVITY_PICTURES = 32
+_MIXED_TIMES = 4
+"""What finding the worst layers takes, in files of the ways before it."""
 _MOST_FP32 = 6
 """Layers that may stay fp32 before int8 is given up."""
 
@@ -52,12 +56,14 @@ def int8_files(
     on: str,
     max_drop: float,
     tell: Callable[[str], None],
+    until: float = math.inf,
 ) -> Iterator[tuple[Path, str]]:
     """(file, how it was made), each written beside the exported fp32 file `source` when it is asked for.
 
     `score` measures a file, a share, the higher the better: which layers stay fp32 is found by it. Where the first setting
     cannot be made no file is; what cannot be made further down is told and passed over (NNCF's full bias correction fails
-    on some graphs with branches).
+    on some graphs with branches). After the first none is begun that is not expected to be ready by `until`, a time of
+    `time.monotonic`.
     """
     makes = post_training(on)
     ways: list[Callable[[], tuple[Path, str]]] = [
@@ -66,9 +72,16 @@ def int8_files(
     ]
     if makes.keep_worst is not None:
         ways.append(partial(_mixed, makes, makes.keep_worst, source, calibration, score, max_drop))
+    longest = 0.0
     for number, way in enumerate(ways):
+        began = time.monotonic()
+        expected = longest * (_MIXED_TIMES if number == len(ways) - 1 else 1)
+        if number and began + expected > until:
+            tell(f"{len(ways) - number} more ways to int8 were not tried: the minutes are used up")
+            return
         try:
             made = way()
+            longest = max(longest, time.monotonic() - began)
         except ModelError as error:
             tell(str(error))
             if number == 0:

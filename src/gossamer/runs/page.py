@@ -69,7 +69,10 @@ def document_of(
         met=met,
         headline=headline_of(config, report, network.network, precision, verified, met=met),
         budget=[_budget_line(v) for v in verdicts],
-        figures=_figures(config, task, network.network, verified, "flagged" if flagged else "measured"),
+        figures=[
+            *_figures(config, task, network.network, verified, "flagged" if flagged else "measured"),
+            *_probe_figure(task, trained, network),
+        ],
         tried=list(tried),
         curves=_curves(trained, network),
         labels=list(report.dataset.labels),
@@ -148,6 +151,20 @@ def _figures(
             origin="measured",
             note=f"same answers on validation pictures; outputs differ by {verified.parity_max_difference:.2g} at most",
         ),
+    ]
+
+
+def _probe_figure(task: Task, trained: Trained, network: TrainedNetwork) -> list[doc.Figure]:
+    """What the features give without training, beside what training made of them."""
+    if trained.probe is None:
+        return []
+    return [
+        doc.Figure(
+            label="Linear probe",
+            value=task.headline.shown(trained.probe),
+            origin="measured",
+            note=f"of validation, before any training; the network {task.headline.shown(network.score)} after it",
+        )
     ]
 
 

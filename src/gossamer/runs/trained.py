@@ -79,6 +79,8 @@ class TrainedNetwork(BaseModel):
     rungs: int
     points: list[CurvePoint]
     recipe: dict[str, object]
+    wanted: float | None = None
+    """Passes that the recipe wants, where the clock bounded the training."""
 
     def load(self, run: Path) -> nn.Module:
         """The network with its best weights, in eval mode."""
@@ -98,3 +100,5 @@ class Trained(BaseModel):
     """Pictures that could no longer be read when training began, left out."""
     view: str
     pictures_per_second: float
+    probe: float | None = None
+    """What the linear probe reached on validation as a network; None without weights."""

@@ -28,6 +28,7 @@ from gossamer.runs.pictures import split_pictures
 from gossamer.runs.provenance import provenance
 from gossamer.runs.publish import Published, measured_answer, metadata_of, publish
 from gossamer.runs.reporter import Quiet, Reporter
+from gossamer.runs.starved import starved, with_starved
 from gossamer.runs.train.config import TrainConfig
 from gossamer.runs.train.start import Start, recipe_name, recipe_of
 from gossamer.runs.train.watch import Watcher
@@ -36,7 +37,8 @@ from gossamer.runs.verify import Verified, verify
 from gossamer.tasks import get_task
 from gossamer.train.loop import steps_of, train_until
 from gossamer.train.objective import objective_of
-from gossamer.train.probe import linear_probe
+from gossamer.train.pace import save_average
+from gossamer.train.probe import floor_of, linear_probe
 from gossamer.train.processes import Processes, rank_here
 from gossamer.train.recipe import Recipe
 from gossamer.train.score_cache import ScoreCache, make_room
@@ -59,6 +61,8 @@ class TrainRun:
     probe: float | None
     """Score of the linear probe on the validation split; None for a network without weights."""
     problems: tuple[str, ...]
+    starved: str | None = None
+    """What to say where the clock ended a training that was still rising."""
 
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object."""
@@ -71,6 +75,7 @@ class TrainRun:
             "input": list(self.bundle.contract.shape[1:]),
             f"probe_{get_task(self.bundle.task).headline.name}": self.probe,
             "problems": list(self.problems),
+            "starved": self.starved,
             "measured": measured_answer(self.bundle),
         }
 
@@ -106,7 +111,7 @@ def train_network(
     if rank_here() > 0:
         _follow(config, out)
         return None
-    with open_run(config, open_dataset(config.data).name, out, resume=resume) as run:
+    with open_run(config, open_dataset(config.data).name, out, resume=resume, extends=True) as run:
         os.environ[_RUN_VARIABLE] = str(run.path.resolve())
         return _Run(config, run, reporter or Quiet()).go()
 
@@ -209,6 +214,8 @@ class _Probed(BaseModel):
     score: float | None
     seconds: float = 0.0
     note: str
+    ships: bool = False
+    """Whether its weights are kept as those of a network."""
 
 
 class _Exported(BaseModel):
@@ -261,6 +268,7 @@ class _Run:
             run.path / published.report,
             probed.score,
             tuple(note for note in trained.notes if note.startswith("while training: ")),
+            starved(network, config.minutes or 0.0),
         )
 
     def _write_recipe(self, recipe: Recipe) -> None:
@@ -281,11 +289,29 @@ class _Run:
             labels=report.dataset.labels,
             seed=self.config.seed,
         )
-        note = (
-            f"linear probe on {found.dimensions} features: {start.task.headline.shown(found.score)} of validation "
-            f"in {found.seconds:.1f} s; training has to beat it"
+        floor = floor_of(
+            start.network,
+            start.contract,
+            found.fitted,
+            pictures.val,
+            pictures.val_targets,
+            task=start.task,
+            objective=objective_of(start.task.name),
+            labels=report.dataset.labels,
         )
-        return _Probed(score=found.score, seconds=found.seconds, note=note)
+        if floor is not None:
+            save_average(self._probe_file, floor.network)
+        score = found.score if floor is None else floor.score
+        note = (
+            f"linear probe on {found.dimensions} features: {start.task.headline.shown(score)} of validation "
+            f"in {found.seconds:.1f} s; "
+            + ("training has to beat it" if floor is None else "nothing below it ships")
+        )
+        return _Probed(score=score, seconds=found.seconds, note=note, ships=floor is not None)
+
+    @property
+    def _probe_file(self) -> Path:
+        return self.run.path / "train" / "probe.safetensors"
 
     def _train(self, training: Training, start: Start, probed: _Probed) -> Trained:
         total = training.length.count
@@ -303,13 +329,23 @@ class _Run:
             notes.append(
                 f"memory ran out: the batch was halved {result.halvings} times, gradients of as many batches summed"
             )
+        network = _summary(start, training, result)
+        if probed.ships and probed.score is not None and probed.score > network.score:
+            shutil.copyfile(self._probe_file, training.folder / "best.safetensors")
+            notes.append(
+                f"training ended at {start.task.headline.shown(network.score)} of validation, below the linear probe's "
+                f"{start.task.headline.shown(probed.score)}: the probe's network ships"
+            )
+            self.reporter.line(notes[-1], style="yellow")
+            network = network.model_copy(update={"score": probed.score})
         return Trained(
-            networks=[_summary(start, training, result)],
+            networks=[network],
             teacher_used=training.teaching is not None,
             notes=notes,
             lost=[],
             view=start.recipe.augmentation.view,
             pictures_per_second=round(watcher.speed, 1),
+            probe=probed.score,
         )
 
     def _export(self, network: TrainedNetwork, start: Start) -> _Exported:
@@ -348,6 +384,7 @@ class _Run:
             command=command_line("train", self.config),
             provenance=provenance(self.config, self.run.path, report=report),
         )
+        document = with_starved(document, starved(network, self.config.minutes or 0.0))
         return publish(self.config, report, network, verified, document, self.run, precision="fp32")
 
 
@@ -360,4 +397,5 @@ def _summary(start: Start, training: Training, result: TrainResult) -> TrainedNe
         rungs=1,
         points=[CurvePoint.of(point) for point in result.points],
         recipe=training.recipe.to_json(),
+        wanted=training.recipe.epochs if isinstance(training.length, Seconds) else None,
     )
