@@ -94,6 +94,7 @@ class _Fit:
         from gossamer.fit.halving import Halving
         from gossamer.fit.minutes import Minutes, share_out
         from gossamer.fit.page import Outcome, publish_outcome
+        from gossamer.fit.refit import Refit, refit
         from gossamer.fit.shortlist import Shortlist, make_shortlist
         from gossamer.runs.publish import Published, metadata_of
         from gossamer.runs.starved import starved
@@ -154,6 +155,11 @@ class _Fit:
             lambda: compress(config, report, trained, run, reporter, seconds=minutes.rest),
         )
         network = next(n for n in trained.networks if n.network.key == compressed.network)
+        if isinstance(trainer, Endings):
+            again = run.stage(
+                "4-refit", Refit, lambda: refit(trainer, short.chosen[0], network, compressed, seconds)
+            )
+            network, compressed = again.network or network, again.compressed or compressed
         reporter.heading("5 of 6  verify: the test pictures, on the file that ships")
         metadata = metadata_of(report, network.network, compressed.precision)
         verified = run.stage(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from gossamer.timing.latency import compare
 from gossamer.timing.memory import measure_memory
 from gossamer.types import TASK_FIGURES, Precision, Verdict, within
 
-__all__ = ["Compressed", "Row", "compress"]
+__all__ = ["Compressed", "Row", "compress", "made_again"]
 
 _METADATA_BYTES = 6_000
 _SHARE = 0.7
@@ -116,6 +116,27 @@ def compress(
         chosen.drop,
     )
     return _kept(run, network, score, rows, notes, met=False)
+
+
+def made_again(
+    config: FitConfig,
+    report: CheckReport,
+    network: TrainedNetwork,
+    compressed: Compressed,
+    run: RunFolder,
+    reporter: Reporter,
+) -> Compressed | None:
+    """The file of the same network with other weights, made in the way that was chosen; None where it cannot be kept.
+
+    `network` has learned from the validation pictures too, so they only tell whether its file still answers as it does;
+    what a file may lose was judged before, on weights that had not seen them.
+    """
+    chosen = next(row for row in compressed.rows if row.reason.startswith("kept"))
+    files = _Files(config, report, network, run, reporter)
+    score = files.by(chosen.precision, chosen.setting)
+    if score is None or not files.rows[-1].fits or not within(score.drop, files.allowed):
+        return None
+    return _kept(run, network, score, compressed.rows, compressed.notes, met=compressed.met)
 
 
 def _kept(
@@ -210,9 +231,22 @@ class _Files:
             scores += [] if halves is None else [halves]
         return scores
 
-    def _int8(self, network: nn.Module, source: Path, exact: FileScore) -> FileScore | None:
-        """The first int8 file that the guard lets through, of those that there is time for."""
-        for path, setting in int8_files(
+    def by(self, precision: Precision, setting: str) -> FileScore | None:
+        """The file of one precision made in one way, held against the fp32 file; None where that way makes none."""
+        source = self.folder / f"fp32{get_runtime(self.config.on).suffix}"
+        network = self.network.load(self.run.path)
+        get_runtime(self.config.on).export(network, self.contract, source, outputs=self.task.outputs)
+        self._exact = self._outputs(source, "fp32")
+        exact = self._score("fp32", source, "as trained", None)
+        if precision == "fp32":
+            return exact
+        if precision == "fp16":
+            return self._halves(source, exact)
+        made = next((path for path, how in self._int8_files(network, source) if how == setting), None)
+        return None if made is None else self._score("int8", made, setting, exact)
+
+    def _int8_files(self, network: nn.Module, source: Path) -> Iterator[tuple[Path, str]]:
+        return int8_files(
             network,
             self.contract,
             source,
@@ -223,7 +257,11 @@ class _Files:
             max_drop=self.allowed,
             tell=self._told,
             until=self.until,
-        ):
+        )
+
+    def _int8(self, network: nn.Module, source: Path, exact: FileScore) -> FileScore | None:
+        """The first int8 file that the guard lets through, of those that there is time for."""
+        for path, setting in self._int8_files(network, source):
             int8 = self._score("int8", path, setting, exact)
             if within(int8.drop, self.allowed):
                 return int8

@@ -1,8 +1,8 @@
 """Stage 3 of pretrained networks: their early layers are run once for some views of every picture, the rest is trained.
 
-In order, as the minutes allow: the linear probe, which is the floor; a teacher, the whole of the pretrained network
-behind the same early layers; the network that ships, which follows it; a few passes with every layer thawed. What
-validates best is kept, and never less than the probe.
+In order, as the minutes allow: the linear probe, which is the floor; the end of the network that ships; passes with every
+layer thawed; once the file is chosen, the end again on the pictures that validated as well. What validates best is kept,
+and never less than the probe. What was tried and left out, a teacher among it, is told in docs/results.md.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import nn
 
@@ -41,7 +43,6 @@ from gossamer.train.pace import save_average
 from gossamer.train.probe import floor_of, linear_probe
 from gossamer.train.recipe import Recipe
 from gossamer.train.recipes import ending_recipe
-from gossamer.train.teachers import Teaching
 from gossamer.train.training import Pictures, Seconds, Training
 from gossamer.zoo.build import build
 from gossamer.zoo.checkpoints import read_checkpoint
@@ -49,12 +50,16 @@ from gossamer.zoo.checkpoints import read_checkpoint
 __all__ = ["Endings", "can_end"]
 
 _VIEWS = 8
-_TEACHER_MACS = 1.3
-_LEAST_PASSES = 5.0
-"""Of the teacher and of its student: where there is time for fewer the student has all of it."""
+_VIEWS_SHARE = 0.35
+"""Of the seconds, that making maps may take: where it would be more, fewer views are made."""
+_LEAST_PASSES = 4.0
+"""Of an end, before the second one that learns from all pictures is worth its time."""
 _THAW_SECONDS = 60.0
 _THAW_RATE = 0.2
 """Of the rate of `small-data`, which trains all layers from the start."""
+_LEAST_SHARE = 0.3
+"""Of the seconds, that is trained even where making the maps took longer than was thought."""
+_TRIED = 8
 _OVERHEAD = 1.25
 """Of a pass over its steps alone: gathering, averages, the loop."""
 
@@ -79,10 +84,10 @@ class _Probed(BaseModel):
 class _Plan(BaseModel):
     """How the seconds are shared out: decided once, when the speed of a step was measured."""
 
-    teacher: float
-    student: float
-    passes: float
-    """Of the student, as expected."""
+    ending: float
+    refit: float
+    """Of the end on all pictures; 0 where there is none."""
+    thawed: float
 
 
 @dataclass
@@ -94,39 +99,52 @@ class _Part:
     ending: Network
 
 
+class _AllMaps(NamedTuple):
+    """Maps of both splits in several views, with their targets."""
+
+    train: Maps
+    train_targets: NDArray[Any]
+    val: Maps
+    val_targets: NDArray[Any]
+
+    def pictures(self) -> Pictures:
+        """To train on one split and validate on the other, seen as it is."""
+        return Pictures(self.train, self.train_targets, self.val[0], self.val_targets)  # type: ignore[arg-type]
+
+    def all_pictures(self) -> Pictures:
+        """To train on both; what it reaches on validation is then what it remembers."""
+        views = min(len(self.train), len(self.val))
+        maps = np.concatenate([self.train[:views], self.val[:views]], 1)
+        targets = np.concatenate([self.train_targets, self.val_targets])
+        return Pictures(maps, targets, self.val[0], self.val_targets)
+
+
 class Endings(Trainer):
     """One network, the most promising, trained behind layers that were run once."""
 
     def train(self, shortlist: Sequence[Candidate], seconds: float) -> Trained:
         """Train within `seconds` of the clock (a resumed run counts what it trained before)."""
         began = time.monotonic()
-        candidate = shortlist[0]
-        part = self._part(candidate)
-        pictures = self._maps(part)
+        part = self._part(shortlist[0])
+        maps = self._maps(part, seconds)
+        pictures = maps.pictures()
         probed = self.run.stage("3-probe", _Probed, functools.partial(self._probe, part, pictures))
         self.reporter.line(probed.note)
-        left = max(seconds - (time.monotonic() - began), 0.3 * seconds)
-        whole = self._teacher(candidate)
-        plan = self.run.stage("3-shares", _Plan, functools.partial(self._plan, part, whole, pictures, left))
-        teacher: TrainedNetwork | None = None
-        if whole is not None and plan.teacher:
-            teacher = self._end(whole, pictures, plan.teacher, None, "teacher")
-        student = self._end(part, pictures, plan.student, whole if teacher is not None else None, "ending")
-        thaw = left - plan.teacher - plan.student
-        if thaw >= _THAW_SECONDS:
-            student = self._thawed(part, student, thaw)
+        left = max(seconds - (time.monotonic() - began), _LEAST_SHARE * seconds)
+        plan = self.run.stage("3-shares", _Plan, functools.partial(self._plan, part, maps, left))
+        trained = self._end(part, pictures, plan.ending, "ending")
+        self.reporter.line(
+            f"end trained for {trained.points[-1].passes:.1f} passes over {len(maps.train)} views: "
+            f"{self.task.headline.shown(trained.score)} of validation"
+        )
+        if plan.thawed:
+            trained = self._thawed(part, trained, plan.thawed)
         notes = [probed.note]
-        if probed.score is not None and probed.score > student.score:
-            notes.append(self._back_to_probe(part, student, probed.score))
-            student = student.model_copy(update={"score": probed.score})
-        if teacher is not None:
-            notes.append(
-                f"teacher {teacher.network.key} reached {self.task.headline.shown(teacher.score)} on validation: followed"
-            )
+        if probed.score is not None and probed.score > trained.score:
+            notes.append(self._back_to_probe(part, trained, probed.score))
+            trained = trained.model_copy(update={"score": probed.score, "rungs": 0})
         return Trained(
-            networks=[student],
-            teacher=teacher,
-            teacher_used=teacher is not None,
+            networks=[trained],
             notes=notes,
             lost=sorted(self.lost),
             view=self.view,
@@ -134,24 +152,43 @@ class Endings(Trainer):
             probe=probed.score,
         )
 
+    def refit(self, candidate: Candidate, trained: TrainedNetwork, seconds: float) -> TrainedNetwork | None:
+        """The end trained anew, as long a pass as before, on the training and validation pictures together.
+
+        None where there was no time for it, where something else than an end ships, or where it forgot what the first
+        end knew of the validation pictures.
+        """
+        plan = self.run.stage("3-shares", _Plan, lambda: _Plan(ending=0, refit=0, thawed=0))
+        if trained.rungs != 1 or not plan.refit:
+            return None
+        part = self._part(candidate)
+        refitted = self._end(part, self._maps(part, seconds).all_pictures(), plan.refit, "refit")
+        better = refitted.score >= trained.score
+        self.reporter.line(
+            f"end trained again with the validation pictures: it knows {self.task.headline.shown(refitted.score)} of them"
+            + ("" if better else ", less than the first: left out")
+        )
+        return refitted if better else None
+
     def _part(self, candidate: Candidate) -> _Part:
         width = len(self.report.dataset.labels)
         network = build(candidate.spec(width), weights=candidate.weights, seed=self.config.seed)
         assert isinstance(network, Network)
         return _Part(candidate, network, ending_of(network, frozen_stages(network)))
 
-    def _maps(self, part: _Part) -> Pictures:
-        """Training maps in several views, validation maps in one."""
+    def _maps(self, part: _Part, seconds: float) -> _AllMaps:
+        """Maps of both splits, in as many views as there are disk and time for."""
         contract = part.candidate.input_contract()
         beginning = Beginning(part.network, frozen_stages(part.network), contract)
-        train, val = (
-            split_pictures(self.report, name, contract, self.run, self.reporter) for name in ("train", "val")
-        )
-        self.lost |= {*train.lost, *val.lost}
-        count = view_count(beginning.shape(), len(train.targets), _VIEWS)
-        maps: list[Maps] = []
         names: tuple[SplitName, ...] = ("train", "val")
-        for name, split, views in zip(names, (train, val), (max(count, 1), 1), strict=True):
+        splits = [split_pictures(self.report, name, contract, self.run, self.reporter) for name in names]
+        self.lost |= {lost for split in splits for lost in split.lost}
+        count = sum(len(split.targets) for split in splits)
+        views = self.run.stage(
+            "3-views", _Views, lambda: _Views(count=_views(beginning, count, _VIEWS_SHARE * seconds))
+        ).count
+        maps: list[Maps] = []
+        for name, split in zip(names, splits, strict=True):
             source = Source(
                 split.pixels, split.bands, f"{self.report.fingerprint} {self.report.split_digest} {name}"
             )
@@ -167,7 +204,7 @@ class Endings(Trainer):
                         tick=bar.update,
                     )
                 )
-        return Pictures(maps[0], train.targets, maps[1][0], val.targets)  # type: ignore[arg-type]
+        return _AllMaps(maps[0], splits[0].targets, maps[1], splits[1].targets)
 
     def _probe(self, part: _Part, pictures: Pictures) -> _Probed:
         """The floor: the linear probe as a network, its weights kept beside the others."""
@@ -198,53 +235,30 @@ class Endings(Trainer):
         )
         return _Probed(score=floor.score, note=note)
 
-    def _teacher(self, candidate: Candidate) -> _Part | None:
-        """The whole of the network that the candidate is the beginning of, where it is larger by enough."""
-        if self.config.teacher == "none":
-            return None
-        whole = next((c for c in self.pool() if c.name == candidate.base and c.size == candidate.size), None)
-        if whole is None or whole.macs < _TEACHER_MACS * candidate.macs:
-            return None
-        return self._part(whole.with_bands(self.report.bands).fitted(candidate.fitting))
-
-    def _plan(self, part: _Part, whole: _Part | None, pictures: Pictures, left: float) -> _Plan:
-        """Passes as the recipe wants them where the seconds suffice; a teacher only where both get enough."""
-        wanted = self._recipe_of(part, pictures).epochs
-        own = self._pass_seconds(part, pictures)
-        alone = _Plan(teacher=0.0, student=min(left, wanted * own), passes=min(wanted, left / own))
-        if whole is None:
-            return alone
-        theirs = self._pass_seconds(whole, pictures)
-        following = own + theirs / 3
-        share = min(1.0, left / (wanted * (theirs + following)))
-        if share * wanted < _LEAST_PASSES:
-            return alone
-        passes = share * wanted
-        return _Plan(teacher=passes * theirs, student=passes * following, passes=passes)
+    def _plan(self, part: _Part, maps: _AllMaps, left: float) -> _Plan:
+        """Passes as the recipe wants them where the seconds suffice; what is left over thaws the network."""
+        pictures = maps.pictures()
+        wanted, own = self._recipe_of(part, pictures).epochs, self._pass_seconds(part, pictures)
+        again = (len(maps.train_targets) + len(maps.val_targets)) / len(maps.train_targets)
+        passes = min(wanted, left / (own * (1 + again)))
+        if passes < _LEAST_PASSES:
+            return _Plan(ending=min(left, wanted * own), refit=0, thawed=0)
+        over = left - passes * own * (1 + again)
+        return _Plan(
+            ending=passes * own, refit=passes * own * again, thawed=over if over >= _THAW_SECONDS else 0
+        )
 
     def _pass_seconds(self, part: _Part, pictures: Pictures) -> float:
-        training = self._of_ending(part, pictures, 1.0, None, "trial")
+        training = self._of_ending(part, pictures, 1.0, "trial")
         step, score = step_seconds(training)
         steps = -(-len(pictures.train_targets) // training.recipe.batch)
         batches = -(-len(pictures.val_targets) // training.recipe.batch)
         return _OVERHEAD * (steps * step + batches * score)
 
-    def _of_ending(
-        self, part: _Part, pictures: Pictures, seconds: float, teacher: _Part | None, what: str
-    ) -> Training:
+    def _of_ending(self, part: _Part, pictures: Pictures, seconds: float, what: str) -> Training:
         labels = self.report.dataset.labels
         recipe = self._recipe_of(part, pictures)
         contract = contract_of_maps(pictures.train.shape[2:])
-        teaching = None
-        if teacher is not None:
-            teaching = Teaching(
-                teacher.ending,
-                part.ending,
-                recipe.distillation,
-                width=len(labels),
-                objective=self.objective,
-                contract=contract,
-            )
         return Training(
             network=part.ending,
             contract=contract,
@@ -255,7 +269,6 @@ class Endings(Trainer):
             seed=self.config.seed,
             task=self.task,
             labels=tuple(labels),
-            teaching=teaching,
             threads=torch.get_num_threads(),
             prepared=True,
         )
@@ -264,17 +277,17 @@ class Endings(Trainer):
         params = sum(p.numel() for p in part.ending.parameters())
         return ending_recipe(view=self.view, pictures=len(pictures.train_targets), params=params)
 
-    def _end(
-        self, part: _Part, pictures: Pictures, seconds: float, teacher: _Part | None, what: str
-    ) -> TrainedNetwork:
-        """Train a network's end; the best weights of the whole lie in the folder afterwards."""
-        training = self._of_ending(part, pictures, seconds, teacher, what)
+    def _end(self, part: _Part, pictures: Pictures, seconds: float, what: str) -> TrainedNetwork:
+        """Train a network's end; the best weights of the whole lie in a folder of its own afterwards."""
+        training = self._of_ending(part, pictures, seconds, what)
         result = self.rung(part.candidate, training, seconds)
         part.ending.load_state_dict(read_checkpoint(training.folder / "best.safetensors"))
-        save_average(self._weights(part, "best"), part.network)
-        summary = self.summary(part.candidate, result, 1)
-        recipe = training.recipe
-        return summary.model_copy(update={"recipe": recipe.to_json(), "wanted": recipe.epochs})
+        save_average(self._weights(part, f"{what}/whole/best"), part.network)
+        summary, recipe = self.summary(part.candidate, result, 1), training.recipe
+        folder = (training.folder / "whole").relative_to(self.run.path).as_posix()
+        return summary.model_copy(
+            update={"folder": folder, "recipe": recipe.to_json(), "wanted": recipe.epochs}
+        )
 
     def _thawed(self, part: _Part, ended: TrainedNetwork, seconds: float) -> TrainedNetwork:
         """Every layer trained at a low rate from where the end stands; kept where it validates better."""
@@ -300,11 +313,14 @@ class Endings(Trainer):
         seconds = ended.seconds + thawed.seconds
         if thawed.score <= ended.score:
             return ended.model_copy(update={"points": points, "seconds": seconds})
-        shutil.copyfile(training.folder / "best.safetensors", self._weights(part, "best"))
-        return thawed.model_copy(update={"points": points, "seconds": seconds, "wanted": ended.wanted})
+        folder = training.folder.relative_to(self.run.path).as_posix()
+        return thawed.model_copy(
+            update={"folder": folder, "points": points, "seconds": seconds, "wanted": ended.wanted}
+        )
 
     def _back_to_probe(self, part: _Part, student: TrainedNetwork, floor: float) -> str:
-        shutil.copyfile(self._weights(part, "probe"), self._weights(part, "best"))
+        best = self.run.path / student.folder / "best.safetensors"
+        shutil.copyfile(self._weights(part, "probe"), best)
         note = (
             f"training ended at {self.task.headline.shown(student.score)} of validation, below the linear probe's "
             f"{self.task.headline.shown(floor)}: the probe's network ships"
@@ -320,6 +336,24 @@ class Endings(Trainer):
 
     def _weights(self, part: _Part, what: str) -> Path:
         return self.folder(part.candidate) / f"{what}.safetensors"
+
+
+class _Views(BaseModel):
+    """How many views were made: a resumed run has the same."""
+
+    count: int
+
+
+def _views(beginning: Beginning, pictures: int, seconds: float) -> int:
+    """As many as there are disk and time for, one at least, by the time of one batch."""
+    bands, height, width = beginning.contract.shape[1:]
+    example = torch.zeros(_TRIED, bands, height, width)
+    beginning.maps(example)
+    began = time.monotonic()
+    beginning.maps(example)
+    each = max(1e-6, (time.monotonic() - began) / _TRIED)
+    most = max(1, min(_VIEWS, int(seconds / (each * pictures))))
+    return max(1, view_count(beginning.shape(), pictures, most))
 
 
 def _after(point: CurvePoint, seconds: float) -> CurvePoint:

@@ -10,9 +10,9 @@ __all__ = ["Minutes", "share_out"]
 
 _REST_SHARE = 0.04
 """Of the whole, what follows training gets at least."""
-_REST_CANDIDATES = 8.0
+_REST_CANDIDATES = 12.0
 """Files are made and timed after training as they are for the shortlist: it takes as long as so many of its candidates."""
-_REST_RUNS, _CALIBRATION = 3, 512
+_REST_RUNS, _CALIBRATION = 6, 1024
 """Files that are run over the validation pictures as a rule; what int8's calibration takes, in pictures."""
 _LEAST_TRAINING = 0.15
 """Of the whole; with less nothing is learned, and the run says that it will be late."""

@@ -45,8 +45,7 @@ _BATCH = 32
 _AT_ONCE = 4
 """Pictures whose maps fit into the processor's cache: 1.5 times as fast as 32 at once."""
 _MOST_BYTES = 3 << 30
-"""Of the maps of one split on disk; where fewer views fit, fewer are made."""
-_LEAST_VIEWS = 2
+"""Of maps on disk; where fewer views fit, fewer are made."""
 
 Maps = NDArray[np.float16]
 """(V, N, H, W, C): the maps of V views of N pictures, view 0 the picture as it is."""
@@ -112,10 +111,9 @@ def ending_of(network: Network, stages: int) -> Network:
 
 
 def view_count(shape: Sequence[int], pictures: int, most: int) -> int:
-    """How many views of so many pictures fit on disk, `most` at best; 0 where fewer than two do."""
+    """How many views of so many pictures fit on disk, `most` at best."""
     each = 2 * int(np.prod(shape)) * max(1, pictures)
-    count = min(most, _MOST_BYTES // each)
-    return int(count) if count >= _LEAST_VIEWS else 0
+    return int(min(most, _MOST_BYTES // each))
 
 
 def contract_of_maps(shape: tuple[int, int, int]) -> InputContract:

@@ -158,9 +158,9 @@ def ending_recipe(*, view: View = "ground", pictures: int = 0, params: int = 0) 
     large = params > _LARGE_ENDING
     return Recipe(
         "ending",
-        learning_rate=1e-3 if large else 3e-3,
+        learning_rate=1e-3 if large else 2e-3,
         batch=32 if pictures < 20_000 else 64,
-        epochs=12.0 if large else 8.0,
+        epochs=12.0,
         mixup=0.4 if large else 0.0,
         start_resolution=1.0,
         ema_decay=0.99,

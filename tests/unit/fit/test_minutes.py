@@ -20,7 +20,7 @@ def _short(seconds, latency=2.0):
 
 def test_training_gets_what_the_rest_leaves():
     minutes = share_out(1200, 40, _short(1.5), validated=560, tested=560)
-    assert minutes.rest == pytest.approx(max(48, 8 * 1.5 + (3 * 560 + 560 + 512) * 2e-3))
+    assert minutes.rest == pytest.approx(max(48, 12 * 1.5 + (6 * 560 + 560 + 1024) * 2e-3))
     assert minutes.training == pytest.approx(1200 - 40 - minutes.rest)
     assert minutes.note == ""
 
@@ -35,4 +35,4 @@ def test_a_run_that_will_be_late_says_so_before_training():
     minutes = share_out(60, 38, _short(4.0), validated=192, tested=192)
     assert minutes.training == pytest.approx(9)
     assert "1 minutes are too few" in minutes.note
-    assert "this run takes about 1.4 minutes" in minutes.note
+    assert "this run takes about 1.7 minutes" in minutes.note

@@ -91,7 +91,7 @@ def test_other_weights_are_other_maps(network, tmp_path):
 
 @pytest.mark.parametrize(
     ("shape", "pictures", "count"),
-    [((8, 8, 40), 1000, 8), ((28, 28, 40), 12_000, 4), ((56, 56, 64), 10_000, 0)],
+    [((8, 8, 40), 1000, 8), ((28, 28, 40), 12_000, 4), ((56, 56, 64), 10_000, 0), ((56, 56, 64), 5_000, 1)],
 )
 def test_fewer_views_where_the_disk_would_fill(shape, pictures, count):
     assert view_count(shape, pictures, 8) == count
