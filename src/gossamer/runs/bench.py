@@ -86,10 +86,11 @@ def _files(model: str, config: BenchConfig, folder: Path, told: Reporter) -> lis
             )
         return [_File(model, "as stored", path)]
     if (path / "model.json").is_file():
-        files = [file for file in load(path).files if file.runtime == config.on]
+        bundle = load(path)
+        files = [file for file in bundle.files if file.runtime == config.on]
         if not files:
             raise GossamerError(f"bundle {model} has no file for {config.on}; name another runtime with --on")
-        found = sorted((path / file.path, file.precision or config.on) for file in files)
+        found = sorted((bundle.checked(file.path), file.precision or config.on) for file in files)
         return [_File(model, precision, file) for file, precision in found]
     return [_File(model, "fp32", _exported(model, config, folder, told))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,24 @@ from gossamer.zoo.catalogue import find_entry
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source, load_weights
 
-__all__ = ["build"]
+__all__ = ["FOREIGN_ARGUMENTS", "build"]
+
+FOREIGN_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "timm": (
+        "num_classes",
+        "in_channels",
+        "global_pool",
+        "img_size",
+        "output_stride",
+        "depth",
+        "drop_rate",
+        "drop_path_rate",
+    ),
+    "torchvision": ("num_classes", "in_channels", "dropout", "stochastic_depth_prob", "width_mult"),
+}
+"""Origin -> the arguments that a spec may give its builders; all others (`checkpoint_path`, `weights`) reach for files."""
+_REFUSALS = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What a builder raises on values that make no network."""
 
 
 def build(
@@ -101,15 +119,20 @@ def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn
 
 def _call_builder(spec: ModelSpec) -> nn.Module:
     origin, _, name = spec.name.rpartition(":")
+    if origin in FOREIGN_ARGUMENTS:
+        _check_foreign(spec)
+        _check_values(spec)
     if origin == "timm":
-        return _foreign("timm", "create_model", name, _timm_arguments(spec.arguments))
+        return _foreign(
+            "timm", "create_model", name, {"pretrained": False, **_timm_arguments(spec.arguments)}
+        )
     if origin == "torchvision":
         if spec.arguments.get("in_channels", 3) != 3:
             raise ModelError(
                 f"torchvision networks take 3 bands, got in_channels={spec.arguments['in_channels']}; use a zoo network"
             )
         arguments = {k: v for k, v in spec.arguments.items() if k != "in_channels"}
-        return _foreign("torchvision", "models.get_model", name, arguments)
+        return _foreign("torchvision", "models.get_model", name, {**_no_weights(name), **arguments})
     if origin:
         raise ModelError(
             f"a network comes from the catalogue, timm or torchvision, got {spec.name!r}; write e.g. 'timm:{name}'"
@@ -123,7 +146,7 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
     _check_values(spec)
     try:
         return builder(**spec.arguments)
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+    except (*_REFUSALS, RuntimeError) as error:
         raise ModelError(
             f"{spec.name} cannot be built with {dict(spec.arguments)}: {error}; check the values"
         ) from error
@@ -142,6 +165,33 @@ def _check_values(spec: ModelSpec) -> None:
         )
 
 
+def _check_foreign(spec: ModelSpec) -> None:
+    """What a stranger's spec may say to another library's builder: numbers of the architecture, no file and no hub."""
+    origin = spec.name.partition(":")[0]
+    known = FOREIGN_ARGUMENTS[origin]
+    for name, value in spec.arguments.items():
+        if name not in known:
+            raise ModelError(
+                f"{origin} networks are built with {', '.join(known)}, got {name!r} for {spec.name}; leave it out"
+            )
+        parts = value if isinstance(value, list | tuple) else [value]
+        if not all(part is None or isinstance(part, str | int | float) for part in parts):
+            raise ModelError(
+                f"arguments of a network are numbers and words, got {name}={value!r:.80} for {spec.name}"
+            )
+
+
+def _no_weights(name: str) -> dict[str, Any]:
+    """Some of torchvision's builders fetch the weights of a backbone unless told not to."""
+    models = (
+        importlib.import_module("torchvision.models") if importlib.util.find_spec("torchvision") else None
+    )
+    if models is None or name not in models.list_models():
+        return {}
+    asked = inspect.signature(models.get_model_builder(name)).parameters
+    return {key: None for key in ("weights", "weights_backbone") if key in asked}
+
+
 def _timm_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {("in_chans" if key == "in_channels" else key): value for key, value in arguments.items()}
 
@@ -155,6 +205,6 @@ def _foreign(package: str, function: str, name: str, arguments: Mapping[str, Any
         found = importlib.import_module(f"{package}.{part}") if part == "models" else getattr(found, part)
     try:
         network: nn.Module = found(name, **arguments)
-    except (ValueError, RuntimeError, TypeError, KeyError) as error:
+    except (*_REFUSALS, RuntimeError) as error:
         raise ModelError(f"{package} cannot build {name!r} with {dict(arguments)}: {error}") from error
     return network

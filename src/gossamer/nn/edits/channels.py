@@ -43,6 +43,8 @@ _WIDTHS_OF_HEADS = (
 _CACHES_OF_HEADS = ("attention_bias_cache",)
 """Attributes that hold tables made at need: timm's LeViT and EfficientFormer."""
 
+_MOST_CHANNELS = 1 << 20
+
 Kept = Mapping[str, Mapping[int, Sequence[int]]]
 """Parameter or buffer -> axis -> the places that stay."""
 
@@ -111,14 +113,24 @@ def _runs(places: Sequence[int]) -> list[list[int]]:
 
 
 def read_kept(document: Mapping[str, Any]) -> dict[str, dict[int, tuple[int, ...]]]:
-    """Read what `written_kept` wrote."""
+    """Read what `written_kept` wrote.
+
+    Raises:
+        ValueError: a run has more places than any layer has channels, goes backwards, or all leave.
+    """
     return {
-        str(name): {
-            int(axis): tuple(place for low, high in runs for place in range(int(low), int(high)))
-            for axis, runs in axes.items()
-        }
+        str(name): {int(axis): _places(name, runs) for axis, runs in axes.items()}
         for name, axes in document.items()
     }
+
+
+def _places(name: str, runs: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """[[0, 3], [7, 8]] as (0, 1, 2, 7)."""
+    pairs = [(int(low), int(high)) for low, high in runs]
+    ends = [end for pair in pairs for end in pair]
+    if not ends or ends != sorted(ends) or ends[0] < 0 or ends[-1] > _MOST_CHANNELS:
+        raise ValueError(f"runs of places of {name} are sorted and below {_MOST_CHANNELS}, got {runs!r:.60}")
+    return tuple(place for low, high in pairs for place in range(low, high))
 
 
 def _slice(cut: nn.Module, kept: Kept) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer.deploy.runtimes.parts import answering
 from gossamer.errors import BundleError
 from gossamer.types import Precision
 
@@ -53,12 +54,16 @@ class OrtSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        wrong, advice = broken
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's own exception types differ by version
-            reason, (wrong, advice) = str(error).splitlines()[0][:160], broken
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise BundleError(f"{wrong} ({reason}); {advice}") from error
-        self._input = self._session.get_inputs()[0].name
+        self._source = "the graph" if isinstance(model, bytes) else model
+        if len(inputs := self._session.get_inputs()) != 1:
+            raise BundleError(f"{wrong} (it has {len(inputs)} inputs, pictures are one); {advice}")
+        self._input = inputs[0].name
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -73,7 +78,8 @@ class OrtSession:
         return tuple(port.name for port in self._session.get_outputs())
 
     def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        return tuple(self._session.run(None, {self._input: batch}))
+        with answering(self._source):
+            return tuple(self._session.run(None, {self._input: batch}))
 
 
 def load(path: Path, *, threads: int) -> OrtSession:
