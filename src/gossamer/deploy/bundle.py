@@ -189,7 +189,7 @@ def load(path: str | Path) -> Bundle:
         return _bundle(folder, document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
-            f"{file} is damaged ({type(error).__name__}: {error}); copy the bundle again"
+            f"{file} is damaged ({type(error).__name__}: {str(error)[:200]}); copy the bundle again"
         ) from error
 
 

@@ -143,6 +143,7 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
     for argument in spec.arguments:
         if argument not in known:
             raise ModelError(f"{spec.name} has no argument {argument!r}; {nearest(argument, known)}")
+        _check_kind(spec, argument, known[argument].default)
     _check_values(spec)
     try:
         return builder(**spec.arguments)
@@ -150,6 +151,18 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
         raise ModelError(
             f"{spec.name} cannot be built with {dict(spec.arguments)}: {error}; check the values"
         ) from error
+
+
+def _check_kind(spec: ModelSpec, argument: str, default: object) -> None:
+    """A value is of the default's kind, a whole number stands for any; a default of None says nothing."""
+    kinds: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
+    value, wanted = spec.arguments[argument], kinds.get(type(default), (object,))
+    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in (*wanted, type(default))):
+        if wanted == (object,):
+            return
+        raise ModelError(
+            f"{argument} of {spec.name} is of the kind of {default!r}, got {value!r:.40}; check the value"
+        )
 
 
 def _check_values(spec: ModelSpec) -> None:

@@ -40,9 +40,9 @@ def replay(network: nn.Module, document: Mapping[str, Any]) -> nn.Module:
         ModelError: the edit is unknown, damaged, or of another network.
     """
     name = document.get("edit")
-    if name not in EDITS:
-        raise ModelError(f"unknown structural edit {name!r}; this version knows: {', '.join(EDITS)}")
-    edit: Edit[Any] = EDITS.load(str(name))
+    if not isinstance(name, str) or name not in EDITS:
+        raise ModelError(f"unknown structural edit {name!r:.40}; this version knows: {', '.join(EDITS)}")
+    edit: Edit[Any] = EDITS.load(name)
     try:
         return edit.apply(network, edit.read(document))
     except ModelError:

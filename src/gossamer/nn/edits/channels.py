@@ -203,7 +203,7 @@ def _split_of_unit(unit: ShuffleUnitV2) -> None:
 def _read(document: Mapping[str, Any]) -> tuple[Kept, Mapping[str, int]]:
     try:
         return read_kept(document["kept"]), document.get("outputs", {})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"a prune edit tells what is kept, got {document!r:.80}; write it with PrunePlan.to_json"
         ) from error

@@ -56,7 +56,9 @@ class OrtSession:
         options.log_severity_level = 3
         wrong, advice = broken
         try:
-            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # the runtime's own exception types differ by version
             reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise BundleError(f"{wrong} ({reason}); {advice}") from error
@@ -67,7 +69,12 @@ class OrtSession:
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        return dict(self._session.get_modelmeta().custom_metadata_map)
+        try:
+            return dict(self._session.get_modelmeta().custom_metadata_map)
+        except UnicodeDecodeError as error:
+            raise BundleError(
+                f"the metadata of {self._source} are damaged ({error}); export it again"
+            ) from error
 
     @property
     def shape(self) -> tuple[int, ...]:
