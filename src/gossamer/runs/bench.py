@@ -97,7 +97,8 @@ def _files(model: str, config: BenchConfig, folder: Path, told: Reporter) -> lis
 
 def _exported(model: str, config: BenchConfig, folder: Path, told: Reporter) -> Path:
     need_torch()
-    from gossamer.runs.plain import load_network, plain_contract
+    from gossamer.runs.model import plain_contract
+    from gossamer.runs.plain import load_network
 
     runtime = get_runtime(config.on, making=True)
     network, shape = load_network(model, config.input, config.seed)

