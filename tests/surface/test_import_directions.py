@@ -41,6 +41,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cost.file_count",
         "cost.formulas",
         "cost.onnx_count",
+        "cost.onnx_shapes",
         "zoo.catalogue",
         "zoo.counted",
         "zoo.entries",

@@ -15,6 +15,7 @@ from gossamer.deploy.bundle import load
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.runs.bench_config import SORTS, BenchConfig
+from gossamer.runs.model_config import parse_input
 from gossamer.runs.needs import need_torch
 from gossamer.runs.reporter import Quiet, Reporter
 from gossamer.timing.latency import Latency, compare, measure_latency
@@ -112,20 +113,35 @@ def _exported(model: str, config: BenchConfig, folder: Path, told: Reporter) -> 
 def _timed(files: Sequence[_File], config: BenchConfig, threads: int, told: Reporter) -> list[_Timed]:
     runtime = get_runtime(config.on)
     sessions = [runtime.load(file.path, threads=threads) for file in files]
+    shapes = [
+        _shape(session.shape, config.input, file) for session, file in zip(sessions, files, strict=True)
+    ]
     runs = {
-        str(index): functools.partial(session.run, np.zeros(session.shape, np.float32))
-        for index, session in enumerate(sessions)
+        str(index): functools.partial(session.run, np.zeros(shape, np.float32))
+        for index, (session, shape) in enumerate(zip(sessions, shapes, strict=True))
     }
     told.line(
         f"timing {len(files)} files in turns on {threads} thread(s), about {config.seconds * len(files):.0f} s"
     )
     found = measure_latency(runs, seconds=config.seconds, rounds=20, threads=threads)
-    return [_Timed(found[str(index)], tuple(session.shape)) for index, session in enumerate(sessions)]
+    return [_Timed(found[str(index)], shape) for index, shape in enumerate(shapes)]
+
+
+def _shape(own: tuple[int, ...], asked: str | None, file: _File) -> tuple[int, ...]:
+    """Of the input that a file is timed at: its own, sizes that it leaves open (told as 1) as asked for."""
+    if asked is None:
+        return own
+    wanted = (1, *parse_input(asked))
+    if len(own) != len(wanted) or any(have not in (1, want) for have, want in zip(own, wanted, strict=True)):
+        raise GossamerError(
+            f"{file.path} takes an input of {'x'.join(map(str, own[1:]))}, got --input {asked}; leave it out or give that shape"
+        )
+    return wanted
 
 
 def _row(file: _File, on: str, threads: int, timed: _Timed) -> dict[str, Any]:
     """One row of the answer; params and macs are None for files that cannot be counted."""
-    cost = count_file(file.path) if file.path.suffix in COUNTED else None
+    cost = count_file(file.path, timed.shape) if file.path.suffix in COUNTED else None
     return {
         "model": file.model,
         "input": list(timed.shape[1:]),
