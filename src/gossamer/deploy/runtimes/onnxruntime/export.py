@@ -15,6 +15,7 @@ from gossamer._files import write_bytes
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
 from gossamer.files.onnx import compact, fold_constants, fold_pads
+from gossamer.files.onnx_bodies import inline_branches
 from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Network
 
@@ -63,6 +64,7 @@ def export(
             f"cannot export {type(network).__name__} to ONNX: {reason}; check that it runs on one picture"
         ) from error
     model = onnx.load_from_string(buffer.getvalue())
+    inline_branches(model)
     fold_pads(model)
     fold_constants(model)
     if not names:
