@@ -18,6 +18,7 @@ from gossamer.files.onnx import compact, fold_constants, fold_pads
 from gossamer.files.onnx_bodies import inline_branches
 from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Network
+from gossamer.nn.plain_pools import PlainPools
 
 __all__ = ["export"]
 
@@ -47,7 +48,7 @@ def export(
     buffer = io.BytesIO()
     example = torch.zeros(contract.shape, device=_device(network))
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), PlainPools():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 network.eval(),
