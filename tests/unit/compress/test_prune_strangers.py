@@ -113,7 +113,7 @@ class _Reshaped(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.inner(x)
-        return x.flatten(2).reshape(1, 24, *x.shape[2:])
+        return x.flatten(2).reshape(x.shape[0], 24, *x.shape[2:])
 
 
 def test_a_number_in_a_reshape_is_found_too():
