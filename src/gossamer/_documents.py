@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -35,10 +36,12 @@ def read_json(path: Path) -> Any:
     """The JSON document in a file.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is none.
         ValueError: as `parse_json`; nothing of a file that is too large is read.
     """
     size = path.stat().st_size
+    if not path.is_file():  # a pipe never ends
+        raise OSError(errno.EINVAL, "it is no regular file")
     if size > MOST_BYTES:
         raise ValueError(f"a document has at most {MOST_BYTES} bytes, this one has {size}")
     return parse_json(path.read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import yaml
@@ -48,6 +49,12 @@ def test_json_that_is_too_long(tmp_path):
     with (tmp_path / "x.json").open("wb") as file:
         file.truncate(MOST_BYTES + 1)
     with pytest.raises(ValueError, match=f"at most {MOST_BYTES} bytes"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.json")
+    with pytest.raises(OSError, match="it is no regular file"):
         read_json(tmp_path / "x.json")
 
 
