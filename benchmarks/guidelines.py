@@ -25,7 +25,7 @@ from gossamer._machine import describe_machine
 from gossamer.cost.meter import measure
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.deploy.runtimes.onnxruntime.run import load
-from gossamer.runs.plain import plain_contract
+from gossamer.runs.model import plain_contract
 from gossamer.timing.latency import Latency, compare, measure_latency
 from gossamer.timing.table.latency_table import Platform
 

@@ -6,7 +6,10 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from gossamer.cli import app
 from gossamer.cli._common import run
@@ -43,6 +46,40 @@ def test_a_name_and_a_file_side_by_side(capsys, file):
         assert 0 < row["p50_ms"] <= row["p95_ms"]
         assert row["size_bytes"] > row["params"]
     assert rows[0]["macs"] == rows[2]["macs"] < rows[1]["macs"] == rows[3]["macs"]
+
+
+def _graph(path, kind, sides):
+    """A convolution of 3 bands, as others write it: its input in bytes or floats, sizes open or not."""
+    weights = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "w")
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["f", "w"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", kind, [1, 3, *sides])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, None, None])],
+        [weights],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.FLOAT])
+def test_a_file_with_open_sizes_takes_the_input_that_is_given(capsys, tmp_path, kind):
+    file = _graph(tmp_path / "m.onnx", kind, ["h", "w"])
+    code, out, _ = _call(capsys, "bench", file, "--seconds", "0.05", "--input", "3x16x20", "--json")
+    assert code == 0
+    (row,) = json.loads(out)
+    assert (row["input"], row["macs"], row["params"]) == ([3, 16, 20], 27 * 4 * 14 * 18, 108)
+
+
+def test_a_file_of_another_size_is_refused(capsys, tmp_path):
+    file = _graph(tmp_path / "m.onnx", TensorProto.UINT8, [8, 8])
+    code, out, err = _call(capsys, "bench", file, "--seconds", "0.05", "--input", "3x16x16")
+    assert (code, out) == (2, "")
+    assert "takes an input of 3x8x8, got --input 3x16x16; leave it out or give that shape" in err
 
 
 def test_ratios_to_the_first(capsys, file):

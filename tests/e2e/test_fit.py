@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gossamer._files import sha256
+from gossamer.cost.file_count import count_file
 from gossamer.deploy.bundle import load
 from gossamer.deploy.predict import predict
 from gossamer.zoo.of_bundle import network_of
@@ -84,6 +85,13 @@ def test_pictures_that_vanish_in_the_middle_stop_nothing(tiny_run):
     assert train["lost"] == [tiny_run.vanished["train"]]
     assert verified["lost"] == [tiny_run.vanished["test"]]
     assert verified["pictures"] == 2
+
+
+def test_the_page_counts_the_graph_that_ships(tiny_run):
+    layers = json.loads((tiny_run.path / "report.json").read_text())["layers"]
+    counted = count_file(next((tiny_run.path / "bundle" / "deploy").rglob("model.onnx")))
+    assert not {row["kind"] for row in layers} & {"BatchNorm2d", "BatchNormalization"}
+    assert sum(row["macs"] for row in layers) == counted.macs
 
 
 def test_the_page_needs_no_other_file(tiny_run):

@@ -38,7 +38,7 @@ class Subject(NamedTuple):
 
         Path(folder).mkdir(parents=True, exist_ok=True)
         path = Path(folder, f"model{get_runtime(runtime_name).suffix}")
-        from gossamer.runs.plain import plain_contract
+        from gossamer.runs.model import plain_contract
 
         contract = plain_contract(self.shape)
         if names:

@@ -6,12 +6,12 @@ the fields of its class.
 
 from __future__ import annotations
 
-import json
 import types
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from gossamer._documents import read_json
 from gossamer._table import Table
 from gossamer.errors import GossamerError, nearest
 
@@ -78,7 +78,7 @@ def read_plan(file: Path) -> tuple[Method, Plan]:
         GossamerError: the file is no plan.
     """
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = read_json(file)
         edit = document["edit"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GossamerError(

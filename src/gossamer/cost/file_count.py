@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,14 +35,14 @@ class FileCount(NamedTuple):
     """Operators that multiply and add but have no formula."""
 
 
-def count_file(path: Path) -> FileCount:
-    """Count an .onnx or a .tflite file.
+def count_file(path: Path, input: Sequence[int] | None = None) -> FileCount:
+    """Count an .onnx or a .tflite file; `input` is the shape of one whose sizes are open.
 
     Raises:
         BundleError, ModelError: it is damaged, or cannot be counted.
     """
     if path.suffix != ".tflite":
-        cost = count_onnx(path)
+        cost = count_onnx(path, input)
         return FileCount(tuple(cost.input), cost.params, cost.macs, tuple(cost.uncounted))
     from gossamer.files.tflite import read_operators
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto
 
 from gossamer.cost.figures import Cost, LayerCost, OperatorCost
 from gossamer.cost.formulas import convolution_kind, convolution_macs, matmul_macs, words
+from gossamer.cost.onnx_shapes import inputs_of, read_model, with_shapes
 from gossamer.errors import ModelError
 
 __all__ = ["count_onnx"]
@@ -75,8 +75,7 @@ class _Tensors:
         shape = self._shapes.get(name)
         if shape is None:
             raise ModelError(
-                f"every tensor needs a shape to be counted, {name!r} of {self.path} has none that follows from the input; "
-                "give the input's shape with --input, or export with fixed sizes"
+                f"every tensor needs a shape to be counted, {name!r} of {self.path} has none; export it again"
             )
         return shape
 
@@ -92,14 +91,14 @@ def count_onnx(path: Path, input: Sequence[int] | None = None) -> Cost:
     Raises:
         ModelError: the file is damaged, has more than one input, or a shape that cannot be known.
     """
-    model = _with_shapes(_read(path), path, input)
+    model = with_shapes(read_model(path), path, input)
     tensors = _Tensors(model, path)
-    nodes = [node for node in model.graph.node if node.op_type != "Constant"]
+    nodes = list(model.graph.node)
     layers = [_layer(node, index, tensors) for index, node in enumerate(nodes) if node.op_type not in _VIEWS]
     known = _POINTWISE | _REDUCTIONS | _POOLS | _MOVES | _VIEWS | set(_WEIGHT_INPUT)
     learnt = _parameters(nodes, tensors)
     return Cost(
-        tensors.shape(_inputs(model)[0].name),
+        tensors.shape(inputs_of(model)[0].name),
         sum(prod(tensors.stored[name]) for name in learnt),
         sum(layer.macs for layer in layers),
         sum(layer.elementwise for layer in layers),
@@ -130,55 +129,6 @@ def _operators(layers: Sequence[LayerCost]) -> tuple[OperatorCost, ...]:
         for kind, those in groups.items()
     ]
     return tuple(sorted(totals, key=lambda total: (-total.macs, total.kind)))
-
-
-def _read(path: Path) -> ModelProto:
-    try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
-    except Exception as error:  # the parser and the checker raise many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"cannot read {path} as ONNX: {reason}; export it again") from error
-    return model
-
-
-def _inputs(model: ModelProto) -> list[Any]:
-    stored = {t.name for t in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in stored]
-
-
-def _fix(dims: Any, path: Path, input: Sequence[int]) -> None:
-    """Set an input's sides, in place, where those that the file has are the same."""
-    fixed = [d.dim_value if d.HasField("dim_value") else None for d in dims]
-    fits = len(fixed) == len(input) and all(
-        have in (None, want) for have, want in zip(fixed, input, strict=True)
-    )
-    if not fits:
-        raise ModelError(
-            f"{path} takes an input of {_shown(fixed)}, got {_shown(list(input))}; leave --input out or give that shape"
-        )
-    for dim, size in zip(dims, input, strict=True):
-        dim.dim_value = size
-
-
-def _with_shapes(model: ModelProto, path: Path, input: Sequence[int] | None) -> ModelProto:
-    inputs = _inputs(model)
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs)
-        raise ModelError(
-            f"a file to be counted has one input, {path} has {len(inputs)}: {names}; count its parts"
-        )
-    dims = inputs[0].type.tensor_type.shape.dim
-    if input is not None:
-        _fix(dims, path, input)
-        del model.graph.value_info[:]
-    elif dims and not dims[0].HasField("dim_value"):
-        dims[0].dim_value = 1  # an open batch is one picture
-    return shape_inference.infer_shapes(model, data_prop=True)
-
-
-def _shown(shape: Sequence[int | None]) -> str:
-    return "x".join("?" if size is None else str(size) for size in shape)
 
 
 def _layer(node: NodeProto, index: int, tensors: _Tensors) -> LayerCost:
@@ -270,7 +220,7 @@ def _peak(model: ModelProto, nodes: Sequence[NodeProto], tensors: _Tensors) -> i
             owner[node.output[0]] = owner.get(node.input[0], node.input[0])
     for value in model.graph.output:
         last[owner.get(value.name, value.name)] = len(nodes)
-    start = _inputs(model)[0].name
+    start = inputs_of(model)[0].name
     sizes: dict[str, int] = {start: tensors.bytes(start)}
     alive = peak = sizes[start]
     for index, node in enumerate(nodes):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from gossamer._documents import read_json
 from gossamer._files import atomic_path, sha256, write_json, write_text
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
@@ -16,9 +16,12 @@ from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import BundleError
 from gossamer.zoo.spec import ModelSpec
 
-__all__ = ["Bundle", "DeployedFile", "load", "save"]
+__all__ = ["WEIGHTS", "Bundle", "DeployedFile", "load", "save"]
 
 FORMAT, VERSION = "gossamer-bundle", 1
+WEIGHTS = "weights.safetensors"
+_MODEL = "model.json"
+_MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,24 @@ class DeployedFile:
     path: str
     sha256: str
     size_bytes: int
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> DeployedFile:
+        """Read what a bundle says of one of its files.
+
+        Raises:
+            TypeError, ValueError: a key is missing, unknown or of the wrong kind, or the path leads out of the bundle.
+        """
+        file = cls(**document)
+        for name in ("runtime", "precision", "path", "sha256"):
+            if not isinstance(getattr(file, name), str):
+                raise TypeError(f"{name} of a file is a text, got {getattr(file, name)!r:.40}")
+        for name, most in (("threads", _MOST_THREADS), ("size_bytes", 1 << 62)):
+            value = getattr(file, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+                raise TypeError(f"{name} of a file is a whole number up to {most}, got {value!r:.40}")
+        _check_inside(file.path)
+        return file
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,24 @@ class Bundle:
     files: tuple[DeployedFile, ...]
     measured: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of every further file by its path in the bundle; empty in bundles of earlier versions."""
+
+    def checked(self, name: str) -> Path:
+        """A file of the bundle by its path in it, its digest checked where one is known.
+
+        Raises:
+            BundleError: it is missing, or not the one that was shipped.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            raise BundleError(f"{self.folder} lacks {name}; copy the whole bundle again")
+        known = {file.path: file.sha256 for file in self.files} | dict(self.digests)
+        if name in known and sha256(path) != known[name]:
+            raise BundleError(
+                f"{path} is not the file that was shipped (its sha256 differs); copy the bundle again"
+            )
+        return path
 
     def session(self, *, threads: int | None = None, on: str | None = None) -> Session:
         """A deployed file, its digest checked, on its runtime: the first, or that of `on`, RUNTIME or RUNTIME:PRECISION.
@@ -53,14 +92,7 @@ class Bundle:
             BundleError: there is none such, it is missing, or not the one that was shipped.
         """
         file = self.files[0] if on is None else self._file(on)
-        path = self.folder / file.path
-        if not path.is_file():
-            raise BundleError(f"{self.folder} lacks {file.path}; copy the whole bundle again")
-        if sha256(path) != file.sha256:
-            raise BundleError(
-                f"{path} is not the file that was shipped (its sha256 differs); copy the bundle again"
-            )
-        return get_runtime(file.runtime).load(path, threads=threads or file.threads)
+        return get_runtime(file.runtime).load(self.checked(file.path), threads=threads or file.threads or 1)
 
     def _file(self, on: str) -> DeployedFile:
         runtime, _, precision = on.partition(":")
@@ -89,14 +121,15 @@ def save(
     """Write a bundle: each deployed file (runtime, precision, threads, path) is copied to deploy/RUNTIME-PRECISION/, to
     deploy/RUNTIME/ where it has no precision.
 
-    `texts` are further files by name. model.json is written last, so that a half-written bundle does not load.
+    `texts` are further files by name. model.json is written last, with a digest of every other file, so that neither a
+    half-written bundle nor a damaged one is used.
 
     Raises:
         RunFolderError: the folder cannot be written.
     """
     if folder.is_dir():
-        (folder / "model.json").unlink(missing_ok=True)
-    _copy(weights, folder / "weights.safetensors")
+        (folder / _MODEL).unlink(missing_ok=True)
+    _copy(weights, folder / WEIGHTS)
     deployed: list[DeployedFile] = []
     for runtime, precision, threads, path in files:
         target = folder / "deploy" / "-".join(filter(None, (runtime, precision))) / path.name
@@ -108,7 +141,7 @@ def save(
     for name, text in texts.items():
         write_text(folder / name, text)
     write_json(
-        folder / "model.json",
+        folder / _MODEL,
         {
             "format": FORMAT,
             "version": VERSION,
@@ -117,6 +150,7 @@ def save(
             "labels": list(labels),
             "input": contract.to_json(),
             "files": [vars(file) for file in deployed],
+            "digests": {name: sha256(folder / name) for name in (WEIGHTS, *texts)},
             "measured": dict(measured),
             "provenance": dict(provenance),
         },
@@ -130,40 +164,65 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def load(path: str | Path) -> Bundle:
-    """Read a bundle: no pickle, no code.
+    """Read a bundle: no pickle, no code, no path that leads out of it, nothing fetched.
 
     Raises:
         BundleError: the folder is none, is damaged, or is of a newer version.
     """
     folder = Path(path)
+    file = folder / _MODEL
     try:
-        document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        document = read_json(file)
     except OSError as error:
         raise BundleError(
             f"{folder} is no bundle (it has no model.json); give a folder that gossamer wrote or a .onnx file"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{folder / 'model.json'} is damaged ({error}); copy the bundle again") from error
+    except ValueError as error:
+        raise BundleError(f"{file} is damaged ({error}); copy the bundle again") from error
     try:
         if document["format"] != FORMAT:
-            raise BundleError(f"{folder / 'model.json'} is not a bundle's; give a folder that gossamer wrote")
+            raise BundleError(f"{file} is not a bundle's; give a folder that gossamer wrote")
         if int(document["version"]) > VERSION:
             raise BundleError(
                 f"{folder} is a bundle of version {document['version']}, this gossamer reads {VERSION}; update gossamer"
             )
-        if not document["files"]:
-            raise ValueError("it names no deployed file")
-        return Bundle(
-            folder,
-            ModelSpec.from_json(document["spec"]),
-            str(document["task"]),
-            tuple(str(label) for label in document["labels"]),
-            InputContract.from_json(document["input"]),
-            tuple(DeployedFile(**file) for file in document["files"]),
-            dict(document["measured"]),
-            dict(document["provenance"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        return _bundle(folder, document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
-            f"{folder / 'model.json'} is damaged ({type(error).__name__}: {error}); copy the bundle again"
+            f"{file} is damaged ({type(error).__name__}: {str(error)[:200]}); copy the bundle again"
         ) from error
+
+
+def _bundle(folder: Path, document: Mapping[str, Any]) -> Bundle:
+    files = tuple(DeployedFile.from_json(file) for file in document["files"])
+    if not files:
+        raise ValueError("it names no deployed file")
+    digests = dict(document.get("digests", {}))
+    for name, digest in digests.items():
+        _check_inside(name)
+        if not isinstance(digest, str):
+            raise TypeError(f"a digest is a text, got {digest!r:.40} for {name}")
+    labels = document["labels"]
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+        raise TypeError(f"labels are a list of texts, got {labels!r:.60}")
+    spec = ModelSpec.from_json(document["spec"])
+    if (outputs := spec.arguments.get("num_classes", len(labels))) != len(labels):
+        raise ValueError(f"{len(labels)} labels for {outputs} outputs")
+    return Bundle(
+        folder,
+        spec,
+        str(document["task"]),
+        tuple(labels),
+        InputContract.from_json(document["input"]),
+        files,
+        dict(document["measured"]),
+        dict(document["provenance"]),
+        digests,
+    )
+
+
+def _check_inside(name: str) -> None:
+    """Raises ValueError for a path that leads out of the bundle, on any system."""
+    ways = (PurePosixPath(name), PureWindowsPath(name))
+    if not name or any(way.anchor or ".." in way.parts for way in ways) or "\0" in name:
+        raise ValueError(f"paths lie inside the bundle, got {name!r:.80}")

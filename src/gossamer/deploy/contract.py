@@ -18,7 +18,13 @@ from gossamer.data.pictures import open_rgb
 from gossamer.errors import BundleError
 from gossamer.types import RESIZE_RULES, Size
 
-__all__ = ["PREPROCESSING", "InputContract"]
+__all__ = ["MOST_PIXELS", "PREPROCESSING", "InputContract"]
+
+MOST_PIXELS = 1 << 14
+"""A side of a network's input: what is larger is cut into tiles."""
+_MOST_BANDS = 1 << 10
+_EXTREMES = np.array([0, np.iinfo(np.uint16).max], np.float32).reshape(1, 1, 2, 1)
+"""Of raw values: what becomes of them is held against a float's range."""
 
 
 @dataclass(frozen=True)
@@ -96,29 +102,43 @@ class InputContract:
             values: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in document.items() if k != "size"
             }
+            _check_kinds(values)
             contract = cls(Size(height, width), **values)
             if not len(contract.bands) == len(contract.mean) == len(contract.std):
                 raise ValueError("bands, mean and std must be equally many")
             with np.errstate(all="ignore"):
-                ready = contract.normalise(np.zeros((1, 1, 1, len(contract.bands)), np.uint8))
-        except (KeyError, TypeError, ValueError) as error:
+                ready = contract.normalise(_EXTREMES.repeat(len(contract.bands), 3))
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise BundleError(
-                f"an input contract needs size, bands, scale, offset, mean, std, resize and nodata, got {dict(document)}"
+                f"an input contract needs size, bands, scale, offset, mean, std, resize and nodata, got {document!r:.400}"
             ) from error
         if (
             contract.resize not in RESIZE_RULES
             or not np.isfinite([*ready.flat, *contract.std]).all()
-            or min(contract.size) < 1
+            or not 1 <= min(contract.size) <= max(contract.size) <= MOST_PIXELS
         ):
             raise BundleError(
-                f"this version knows the resize rules {', '.join(RESIZE_RULES)}, sides of 1 pixel or more and finite values, "
-                f"got {dict(document)}; update gossamer"
+                f"this version knows the resize rules {', '.join(RESIZE_RULES)}, sides of 1 to {MOST_PIXELS} pixels and "
+                f"finite values, got {document!r:.400}; update gossamer"
             )
         return contract
 
 
 def _size(size: int | Size) -> Size:
     return Size(size, size) if isinstance(size, int) else size
+
+
+def _check_kinds(values: Mapping[str, Any]) -> None:
+    """Raises TypeError for what a contract of ours never holds."""
+    for name in ("bands", "mean", "std"):
+        if not isinstance(values[name], tuple) or not 1 <= len(values[name]) <= _MOST_BANDS:
+            raise TypeError(f"{name} are a list of 1 to {_MOST_BANDS}")
+    if not all(isinstance(band, str) for band in values["bands"]) or not isinstance(values["resize"], str):
+        raise TypeError("bands and resize are texts")
+    numbers = [values["scale"], values["offset"], *values["mean"], *values["std"]]
+    numbers += [] if values["nodata"] is None else [values["nodata"]]
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise TypeError("scale, offset, mean, std and nodata are numbers")
 
 
 def _whole(side: object) -> int:

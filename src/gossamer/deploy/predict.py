@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gossamer.data.pictures import is_picture
 from gossamer.deploy.bundle import load
@@ -18,7 +19,7 @@ from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime, runtime_of_
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import BundleError, DataError
 from gossamer.files.metadata import read_metadata
-from gossamer.tasks import Answer, get_task
+from gossamer.tasks import Answer, Outputs, get_task
 
 __all__ = ["Prediction", "Predictor", "find_pictures", "predict"]
 
@@ -58,7 +59,7 @@ class Predictor:
         Raises:
             BundleError: it is missing, damaged, carries no contract, or has no file for `on`.
         """
-        path = Path(model)
+        path = self._model = Path(model)
         if on is not None and not path.is_dir():
             raise BundleError(f"--on chooses among the files of a bundle, {path} is one file; leave it out")
         if path.is_dir():
@@ -84,13 +85,36 @@ class Predictor:
     def predict(self, file: Path, *, top: int = 5) -> Prediction:
         """What is said of one picture, of many classes the best `top`; one that cannot be read gives an error, no exception."""
         try:
-            outputs = self.session.run(self.contract.open(file))
+            outputs = self._run(self.contract.open(file), file)
         except DataError as error:
             empty: dict[str, Any] = {
                 key: [] if isinstance(v, list) else None for key, v in self._nothing().document.items()
             }
             return Prediction(file, None, str(error), empty)
         return Prediction(file, self.task.decode(outputs, self.labels, top=top))
+
+    def _run(self, picture: NDArray[np.float32], file: Path) -> Outputs:
+        """What the network says, held against its labels.
+
+        Raises:
+            DataError: the picture holds values that are no numbers.
+            BundleError: the answers are no numbers, or more or fewer than the labels.
+        """
+        with np.errstate(all="ignore"):
+            outputs = self.session.run(picture)
+        shape = tuple(outputs[0].shape) if outputs else ()
+        if shape != (1, len(self.labels)):
+            raise BundleError(
+                f"a network gives one number a label, {self._model} has {len(self.labels)} labels and gives {shape}; "
+                "export it again"
+            )
+        if not all(np.isfinite(output).all() for output in outputs):
+            if not np.isfinite(picture).all():
+                raise DataError(f"{file} holds values that are no numbers (NaN or infinite); leave it out")
+            raise BundleError(
+                f"{self._model} answers {file} with scores that are no numbers (NaN or infinite); export it again"
+            )
+        return outputs
 
     def _nothing(self) -> Answer:
         """An answer of the task, whatever it says."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gossamer._documents import parse_json
 from gossamer.errors import BundleError
 
-__all__ = ["METADATA_KEY", "read_metadata"]
+__all__ = ["METADATA_KEY", "MOST_METADATA_BYTES", "read_metadata"]
 
 METADATA_KEY = "gossamer"
+MOST_METADATA_BYTES = 1 << 22
+"""Of what a file carries beside its network."""
 
 
 def read_metadata(properties: Mapping[str, str], path: Path) -> dict[str, Any]:
@@ -27,10 +29,10 @@ def read_metadata(properties: Mapping[str, str], path: Path) -> dict[str, Any]:
             f"{path} carries no input contract (metadata key {METADATA_KEY!r}); export it with gossamer, or predict from its bundle"
         )
     try:
-        document = json.loads(properties[METADATA_KEY])
+        document = parse_json(properties[METADATA_KEY], most_bytes=MOST_METADATA_BYTES)
         if not isinstance(document["labels"], list) or not isinstance(document["input"], dict):
             raise TypeError("labels must be a list and input an object")
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"the input contract in {path} is damaged ({error}); export the file again"
         ) from error

@@ -15,6 +15,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from gossamer._files import write_bytes
 from gossamer.files.metadata import METADATA_KEY
+from gossamer.files.onnx_bodies import all_graphs, all_nodes, rename
 
 __all__ = ["compact", "fold_constants", "fold_pads", "write_file_metadata", "write_metadata"]
 
@@ -29,7 +30,7 @@ def fold_pads(model: ModelProto) -> int:
     """
     graph = model.graph
     constants = _constants(model)
-    uses = Counter(name for node in graph.node for name in node.input)
+    uses = Counter(name for node in all_nodes(graph) for name in node.input)
     made_by = {node.output[0]: node for node in graph.node}
     folded: list[NodeProto] = []
     for conv in graph.node:
@@ -136,8 +137,9 @@ def _drop_unused(model: ModelProto) -> None:
 
 
 def _used(model: ModelProto) -> set[str]:
-    """What some node reads, or the graph gives."""
-    return {name for node in model.graph.node for name in node.input} | {o.name for o in model.graph.output}
+    """What some node reads, or a graph gives; bodies of If, Loop and Scan read what is around them."""
+    read = {name for node in all_nodes(model.graph) for name in node.input}
+    return read | {output.name for graph in all_graphs(model.graph) for output in graph.output}
 
 
 def compact(model: ModelProto) -> None:
@@ -148,19 +150,16 @@ def compact(model: ModelProto) -> None:
     _drop_unused(model)
     kept = {i.name for i in graph.input} | {o.name for o in graph.output} | {""}
     short: dict[str, str] = {}
-    for node in graph.node:
+    for node in all_nodes(graph):
         node.name = ""
         node.doc_string = ""
         del node.metadata_props[:]
-        for names in (node.input, node.output):
-            for i, name in enumerate(names):
-                if name not in kept:
-                    names[i] = short.setdefault(name, _short_name(len(short)))
-    for tensor in graph.initializer:
-        tensor.name = short.get(tensor.name, tensor.name)
-        tensor.doc_string = ""
-    del graph.value_info[:]
-    graph.doc_string = ""
+    for body in all_graphs(graph):
+        del body.value_info[:]
+        body.doc_string = ""
+        for tensor in body.initializer:
+            tensor.doc_string = ""
+    rename(graph, lambda name: name if name in kept else short.setdefault(name, _short_name(len(short))))
     model.doc_string = ""
 
 
@@ -184,9 +183,7 @@ def _merge_constants(model: ModelProto) -> None:
             model.graph.initializer.remove(tensor)
         else:
             first[key] = tensor.name
-    for node in model.graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = same.get(name, name)
+    rename(model.graph, lambda name: same.get(name, name))
 
 
 def _drop_zero_points(model: ModelProto) -> None:

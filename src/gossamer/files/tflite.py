@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gossamer._files import atomic_path
 from gossamer.errors import BundleError
-from gossamer.files.metadata import METADATA_KEY
+from gossamer.files.metadata import METADATA_KEY, MOST_METADATA_BYTES
 
 __all__ = ["FLOAT", "Operator", "Tensor", "read_metadata_props", "read_operators", "write_metadata"]
 
@@ -131,16 +131,48 @@ def _behind_network(path: Path) -> tuple[int, list[tuple[zipfile.ZipInfo, bytes]
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-            kept = [(entry, archive.read(entry)) for entry in entries if entry.filename != _NOTE]
+            kept = [(entry, _inflated(archive, entry, path)) for entry in entries if entry.filename != _NOTE]
             return min((entry.header_offset for entry in entries), default=archive.start_dir), kept
     except zipfile.BadZipFile:
         return path.stat().st_size, []
 
 
 def read_metadata_props(path: Path) -> dict[str, str]:
-    """What `write_metadata` wrote, by its key; empty where nothing was."""
+    """What `write_metadata` wrote, by its key; empty where nothing was.
+
+    Raises:
+        BundleError: what stands there is too large, or damaged.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            return {METADATA_KEY: archive.read(_NOTE).decode()}
-    except (zipfile.BadZipFile, KeyError):
+            if _NOTE not in archive.namelist():
+                return {}
+            return {METADATA_KEY: _inflated(archive, archive.getinfo(_NOTE), path).decode()}
+    except zipfile.BadZipFile:
         return {}
+    except UnicodeDecodeError as error:
+        raise BundleError(
+            f"the input contract in {path} is damaged (it is no UTF-8); export the file again"
+        ) from error
+
+
+def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bytes:
+    """A file of the archive, never more of it than metadata have.
+
+    Raises:
+        BundleError: it is larger, or damaged.
+    """
+    try:
+        with archive.open(entry) as file:
+            data = file.read(MOST_METADATA_BYTES + 1)
+    except Exception as error:  # each way of packing raises its own
+        reason = " ".join(str(error).split())[:160]
+        raise BundleError(
+            f"what lies behind the network in {path} is damaged ({reason}); export it again"
+        ) from error
+    if len(data) > MOST_METADATA_BYTES:
+        raise BundleError(
+            f"what lies behind a network has at most {MOST_METADATA_BYTES} bytes, {entry.filename!r} in {path} has more; "
+            "export it again"
+        )
+    return data

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
+from gossamer.nn.plain_pools import grid_means
 
 __all__ = [
     "Act",
@@ -153,20 +154,7 @@ class GridPool(nn.Module):
         self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = int(x.shape[2]), int(x.shape[3])
-        if (height, width) == (self.side, self.side):
-            return x
-        if height % self.side == 0 and width % self.side == 0:
-            return F.avg_pool2d(x, (height // self.side, width // self.side))
-        return self._cells(height, x) @ x @ self._cells(width, x).T
-
-    def _cells(self, size: int, like: Tensor) -> Tensor:
-        """Row i averages the pixels of cell i: (side, size)."""
-        rows = []
-        for cell in range(self.side):
-            start, end = cell * size // self.side, -(-(cell + 1) * size // self.side)
-            rows.append([1 / (end - start) if start <= pixel < end else 0.0 for pixel in range(size)])
-        return torch.tensor(rows, dtype=like.dtype, device=like.device)  # a constant for whoever traces this
+        return grid_means(x, (self.side, self.side))
 
 
 class ResponseNorm(nn.Module):

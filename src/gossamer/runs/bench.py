@@ -15,6 +15,7 @@ from gossamer.deploy.bundle import load
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.runs.bench_config import SORTS, BenchConfig
+from gossamer.runs.model_config import parse_input
 from gossamer.runs.needs import need_torch
 from gossamer.runs.reporter import Quiet, Reporter
 from gossamer.timing.latency import Latency, compare, measure_latency
@@ -86,17 +87,19 @@ def _files(model: str, config: BenchConfig, folder: Path, told: Reporter) -> lis
             )
         return [_File(model, "as stored", path)]
     if (path / "model.json").is_file():
-        files = [file for file in load(path).files if file.runtime == config.on]
+        bundle = load(path)
+        files = [file for file in bundle.files if file.runtime == config.on]
         if not files:
             raise GossamerError(f"bundle {model} has no file for {config.on}; name another runtime with --on")
-        found = sorted((path / file.path, file.precision or config.on) for file in files)
+        found = sorted((bundle.checked(file.path), file.precision or config.on) for file in files)
         return [_File(model, precision, file) for file, precision in found]
     return [_File(model, "fp32", _exported(model, config, folder, told))]
 
 
 def _exported(model: str, config: BenchConfig, folder: Path, told: Reporter) -> Path:
     need_torch()
-    from gossamer.runs.plain import load_network, plain_contract
+    from gossamer.runs.model import plain_contract
+    from gossamer.runs.plain import load_network
 
     runtime = get_runtime(config.on, making=True)
     network, shape = load_network(model, config.input, config.seed)
@@ -110,20 +113,35 @@ def _exported(model: str, config: BenchConfig, folder: Path, told: Reporter) -> 
 def _timed(files: Sequence[_File], config: BenchConfig, threads: int, told: Reporter) -> list[_Timed]:
     runtime = get_runtime(config.on)
     sessions = [runtime.load(file.path, threads=threads) for file in files]
+    shapes = [
+        _shape(session.shape, config.input, file) for session, file in zip(sessions, files, strict=True)
+    ]
     runs = {
-        str(index): functools.partial(session.run, np.zeros(session.shape, np.float32))
-        for index, session in enumerate(sessions)
+        str(index): functools.partial(session.run, np.zeros(shape, np.float32))
+        for index, (session, shape) in enumerate(zip(sessions, shapes, strict=True))
     }
     told.line(
         f"timing {len(files)} files in turns on {threads} thread(s), about {config.seconds * len(files):.0f} s"
     )
     found = measure_latency(runs, seconds=config.seconds, rounds=20, threads=threads)
-    return [_Timed(found[str(index)], tuple(session.shape)) for index, session in enumerate(sessions)]
+    return [_Timed(found[str(index)], shape) for index, shape in enumerate(shapes)]
+
+
+def _shape(own: tuple[int, ...], asked: str | None, file: _File) -> tuple[int, ...]:
+    """Of the input that a file is timed at: its own, sizes that it leaves open (told as 1) as asked for."""
+    if asked is None:
+        return own
+    wanted = (1, *parse_input(asked))
+    if len(own) != len(wanted) or any(have not in (1, want) for have, want in zip(own, wanted, strict=True)):
+        raise GossamerError(
+            f"{file.path} takes an input of {'x'.join(map(str, own[1:]))}, got --input {asked}; leave it out or give that shape"
+        )
+    return wanted
 
 
 def _row(file: _File, on: str, threads: int, timed: _Timed) -> dict[str, Any]:
     """One row of the answer; params and macs are None for files that cannot be counted."""
-    cost = count_file(file.path) if file.path.suffix in COUNTED else None
+    cost = count_file(file.path, timed.shape) if file.path.suffix in COUNTED else None
     return {
         "model": file.model,
         "input": list(timed.shape[1:]),

@@ -20,7 +20,9 @@ class BenchConfig(Config):
     )
     on: str = option("onnxruntime", "Runtime.")
     threads: str = option("1", "Thread counts, e.g. 1,2.")
-    input: str | None = option(None, "BANDSxHEIGHTxWIDTH of networks, e.g. 3x224x224.")
+    input: str | None = option(
+        None, "BANDSxHEIGHTxWIDTH of networks, and of files with open sizes, e.g. 3x224x224."
+    )
     seconds: float = option(2.0, "Time spent on each file and thread count.", least=0.001, most=3600)
     sort: str = option("latency", "latency, macs, params, size or name.", choices=tuple(SORTS))
     compare: bool = option(False, "Ratios to the first model, with their interval.")

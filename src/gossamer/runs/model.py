@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ from gossamer.runs.model_config import parse_input
 from gossamer.tasks import Task, get_task
 from gossamer.types import Size
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE, find_entry
+from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.of_bundle import network_of
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source
 
-__all__ = ["Model", "at_input", "is_bundle", "open_model", "published_width", "resized", "width_of"]
+__all__ = ["Model", "at_input", "is_bundle", "open_model", "plain_contract", "resized", "width_of"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def _of_name(text: str, task: str, width: int | None, bands: tuple[str, ...] | N
     side = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
     contract = InputContract.of("imagenet" if source is None else source.preprocessing, side)
     made = getattr(network, "spec", spec)
+    if bands is None and (trained := made.arguments.get("in_channels", 3)) != 3:
+        contract = plain_contract((trained, side, side))
     if width is None:
         width = width_of(network, contract, text)
     return Model(
@@ -129,8 +132,14 @@ def width_of(network: nn.Module, contract: InputContract, text: str) -> int:
     Raises:
         ModelError: it gives no rows of numbers (B, D).
     """
-    with torch.no_grad():
-        outputs = network(torch.zeros(contract.shape))
+    try:
+        with torch.no_grad():
+            outputs = network(torch.zeros(contract.shape))
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(
+            f"{text} does not run on an input of {'x'.join(map(str, contract.shape))} ({reason}); give it pictures that it takes"
+        ) from error
     if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2:
         shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise ModelError(f"networks are taken that give rows of numbers (B, D), {text} gives {shape}")
@@ -154,10 +163,10 @@ def at_input(model: Model, asked: str | None) -> Model:
     return replace(model, contract=resized(model.contract, Size(height, width)))
 
 
-def published_width(text: str) -> int:
-    """How many classes a network by name tells apart as it was published."""
-    spec, _ = parse_model(text)
-    return 1000 if ":" in spec.name else find_entry(spec.name).num_classes
+def plain_contract(shape: Sequence[int]) -> InputContract:
+    """A contract that leaves its values as they are, for a network of which no more is known."""
+    bands = tuple(f"band {i + 1}" for i in range(shape[0]))
+    return InputContract(Size(shape[1], shape[2]), bands, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])
 
 
 def resized(contract: InputContract, size: Size | None = None, rule: str | None = None) -> InputContract:

@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
+from gossamer._documents import parse_yaml
 from gossamer.errors import GossamerError, RunFolderError, nearest
 
 __all__ = ["Config", "Option", "command_line", "config", "option", "options_of", "parse_share"]
@@ -93,14 +94,12 @@ class Config:
         Raises:
             RunFolderError: the file is missing, damaged, or of another version.
         """
-        import yaml
-
         try:
-            document = yaml.safe_load(path.read_text())
+            document = parse_yaml(path.read_text())
             if not isinstance(document, dict):
                 raise TypeError("it holds no mapping")
             return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in document.items()})
-        except (OSError, yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
+        except (OSError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise RunFolderError(
                 f"{path.parent} holds no run that can be resumed ({reason}); start a new one with another --out"

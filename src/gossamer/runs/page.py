@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
+from gossamer.errors import ModelError
+from gossamer.nn.edits.fuse import fuse
 from gossamer.report import document as doc
 from gossamer.runs.config import RuntimeConfig
 from gossamer.runs.trained import NetworkValue, Trained, TrainedNetwork
@@ -205,7 +208,13 @@ def _curves(trained: Trained, network: TrainedNetwork) -> list[doc.Curve]:
 
 
 def _layers(network: NetworkValue) -> list[doc.LayerRow]:
-    cost = measure(build(network.model_spec), network.input_contract.shape)
+    """Of the graph that ships: norms and branches are folded into its convolutions."""
+    whole = build(network.model_spec).eval()
+    with contextlib.suppress(
+        ModelError
+    ):  # a stranger's data flow that cannot be followed is counted as it is
+        whole = fuse(whole)
+    cost = measure(whole, network.input_contract.shape)
     return [
         doc.LayerRow(
             name=layer.name or "(network)",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
-from gossamer.deploy.contract import InputContract
 from gossamer.runs.model import is_bundle, open_model
 from gossamer.runs.model_config import parse_input
-from gossamer.types import Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.spec import parse_model
 
-__all__ = ["load_network", "plain_contract"]
+__all__ = ["load_network"]
 
 
 def load_network(model: str, input: str | None, seed: int) -> tuple[nn.Module, tuple[int, int, int]]:
@@ -29,11 +27,9 @@ def load_network(model: str, input: str | None, seed: int) -> tuple[nn.Module, t
         return opened.network, (bands, height, width) if input is None else parse_input(input)
     spec, _ = parse_model(model)
     side = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
-    shape = (3, side, side) if input is None else parse_input(input)
+    if input is None:
+        network = build(model, seed=seed)
+        own: Any = network.spec
+        return network, (own.arguments.get("in_channels", 3), side, side)
+    shape = parse_input(input)
     return build(model, seed=seed, in_channels=None if shape[0] == 3 else shape[0]), shape
-
-
-def plain_contract(shape: Sequence[int]) -> InputContract:
-    """A contract that leaves its values as they are, for a network that is only timed."""
-    bands = tuple(f"band {i + 1}" for i in range(shape[0]))
-    return InputContract(Size(shape[1], shape[2]), bands, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])

@@ -10,9 +10,8 @@ from torch import nn
 from gossamer.deploy.bundle import Bundle
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
-from gossamer.runs.model import Model, width_of
+from gossamer.runs.model import Model, plain_contract, width_of
 from gossamer.runs.model_config import parse_input
-from gossamer.runs.plain import plain_contract
 from gossamer.tasks import get_task
 from gossamer.types import Size
 from gossamer.zoo.spec import ModelSpec

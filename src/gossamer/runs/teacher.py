@@ -9,10 +9,11 @@ from torch import nn
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
-from gossamer.runs.model import Model, is_bundle, open_model, published_width, resized
+from gossamer.runs.model import Model, is_bundle, open_model, resized
 from gossamer.train.objective import objective_of
 from gossamer.train.teachers import Ensemble, other_width
 from gossamer.types import Size
+from gossamer.zoo.build import published_classes
 from gossamer.zoo.spec import parse_model
 from gossamer.zoo.weights import find_source
 
@@ -55,15 +56,16 @@ def _load_one(text: str, width: int, size: Size, *, online: bool) -> tuple[nn.Mo
             f"a teacher has been trained, {text!r} is {lacks}; give NAME@WEIGHTS, or train it first, "
             "`gossamer train DATA --model NAME`, and give its bundle"
         )
-    classes = published_width(text)
-    if classes != width:
-        raise ModelError(other_width(text, classes, width))
     source, known = find_source(spec.name, weights)
+    if known is not None and (classes := published_classes(spec.name)) != width:
+        raise ModelError(other_width(text, classes, width))
     if known is not None and source in ("timm", "torchvision") and not online:
         raise ModelError(
             f"the weights {text} lie on a public hub; allow it with --online or give a file, NAME@PATH"
         )
     model = open_model(text)
+    if len(model.labels) != width:
+        raise ModelError(other_width(text, len(model.labels), width))
     contract = resized(model.contract, size)
     if known is not None:
         return model.network, contract

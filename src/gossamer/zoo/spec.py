@@ -12,6 +12,12 @@ from gossamer.zoo.catalogue import find_entry
 
 __all__ = ["ModelSpec", "parse_model"]
 
+MOST_EDITS = 64
+"""A run adds one a step; each one copies the network when it is replayed."""
+_MOST_ARGUMENTS = 64
+_MOST: Mapping[str, int] = {"num_classes": 100_000, "width": 64}
+"""Of the arguments of a spec in a file; of all others:"""
+_MOST_NUMBER = 1024
 _NAME = re.compile(r"^(?P<name>[^\[\]@]+?)(?:\[:(?P<kept>\d{1,4}(?:,\d{1,4})*)\])?(?:@(?P<weights>.+))?$")
 
 
@@ -24,6 +30,13 @@ class ModelSpec:
     """Builder arguments, those of the catalogue entry overridden by the caller's."""
     edits: tuple[Mapping[str, Any], ...] = ()
     """Structural edits in order, each `{"edit": name, ...}`."""
+
+    def __post_init__(self) -> None:
+        if len(self.edits) > MOST_EDITS:
+            raise ModelError(
+                f"a network has at most {MOST_EDITS} structural edits, got {len(self.edits)} of {self.name}; "
+                "train or compress it from its name anew"
+            )
 
     @property
     def label(self) -> str:
@@ -55,12 +68,31 @@ class ModelSpec:
             ModelError: a key is missing or of the wrong kind.
         """
         try:
+            if not isinstance(document["name"], str):
+                raise TypeError("a name is a text")
             edits = tuple(dict(edit) for edit in document["edits"])
-            return cls(str(document["name"]), dict(document["arguments"]), edits)
+            arguments = dict(document["arguments"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
-                f"a model spec needs name, arguments and edits, got {document!r}; write it with to_json"
+                f"a model spec needs name, arguments and edits, got {document!r:.200}; write it with to_json"
             ) from error
+        _check_arguments(document["name"], arguments)
+        return cls(document["name"], arguments, edits)
+
+
+def _check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+    """Held against bounds before a network of any size is built."""
+    for argument, value in arguments.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        most = _MOST.get(argument, _MOST_NUMBER)
+        if number and not abs(value) <= most:
+            raise ModelError(
+                f"{argument} of a network is at most {most}, got {value!r} for {name}; copy the file again"
+            )
+    if len(arguments) > _MOST_ARGUMENTS:
+        raise ModelError(
+            f"a network has at most {_MOST_ARGUMENTS} arguments, got {len(arguments)} for {name}; copy the file again"
+        )
 
 
 def parse_model(text: str, **arguments: Any) -> tuple[ModelSpec, str | None]:

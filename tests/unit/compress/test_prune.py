@@ -229,11 +229,34 @@ class _FixedView(nn.Module):
         return self.b(self.a(x).view(x.shape[0], 8, *x.shape[2:]))
 
 
-def test_a_forward_with_numbers_of_its_own_is_refused():
+def test_a_forward_whose_own_number_leaves_nothing_to_cut_is_named():
     with pytest.raises(
-        ModelError, match=r"^_FixedView cannot be pruned so: its forward has numbers of its own"
+        ModelError,
+        match=r"^_FixedView has no channel that may go \(.* around the network \(_FixedView\), whose forward has numbers of its",
     ):
         prune(_FixedView(), SHAPE, macs=0.5)
+
+
+class _NoFour(nn.Module):
+    """Runs without a third of its channels, and not without half of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x):
+        x = self.a(x)
+        if x.shape[1] <= 4:
+            raise ValueError("more than four")
+        return self.b(x)
+
+
+def test_a_forward_that_does_not_run_as_it_was_cut_is_refused():
+    with pytest.raises(
+        ModelError,
+        match=r"^_NoFour cannot be pruned so: its forward has numbers of its own that do not fit \(more than four\)",
+    ):
+        prune(_NoFour(), SHAPE, macs=0.5)
 
 
 def test_foreign_networks():

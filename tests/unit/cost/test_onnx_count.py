@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -145,3 +146,68 @@ def test_what_is_no_onnx_file(tmp_path, content):
     (tmp_path / "m.onnx").write_bytes(content)
     with pytest.raises(ModelError, match=r"cannot read .*m\.onnx as ONNX: .*; export it again"):
         count_onnx(tmp_path / "m.onnx")
+
+
+def test_weights_in_constant_nodes_count(tmp_path):
+    nodes = [
+        helper.make_node("Constant", [], ["k"], value=numpy_helper.from_array(_random(4, 3, 3, 3))),
+        helper.make_node("Constant", [], ["one"], value_float=1.0),
+        helper.make_node("Conv", ["x0", "k"], ["t"]),
+        helper.make_node("Add", ["t", "one"], ["y"]),
+    ]
+    cost = count_onnx(_file(tmp_path, nodes, [1, 3, 8, 8], [1, 4, 6, 6], {}))
+    assert (cost.params, cost.macs) == (108, 27 * 4 * 36)
+    assert [layer.kind for layer in cost.layers] == ["Conv k x k", "Add"]
+    assert cost.activation_bytes_read == FLOAT * (3 * 64 + 4 * 36)
+
+
+def test_a_size_of_minus_one_is_open(tmp_path):
+    node = helper.make_node("Conv", ["x0", "w"], ["y"])
+    path = _file(tmp_path, [node], [-1, 3, -1, -1], [-1, 4, -1, -1], {"w": _random(4, 3, 3, 3)})
+    with pytest.raises(
+        ModelError, match=r"'x0' of .* leaves sizes open; give the input's shape with --input"
+    ):
+        count_onnx(path)
+    cost = count_onnx(path, (1, 3, 8, 8))
+    assert (cost.input, cost.macs, cost.params) == ((1, 3, 8, 8), 27 * 4 * 36, 108)
+
+
+def _computed_shape():
+    """A reshape to what is computed in floats: no inference follows it."""
+    return [
+        helper.make_node("Shape", ["x0"], ["s"]),
+        helper.make_node("Cast", ["s"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "ones"], ["g"]),
+        helper.make_node("Cast", ["g"], ["i"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["x0", "i"], ["t"]),
+        helper.make_node("Conv", ["t", "w"], ["y"]),
+    ]
+
+
+@pytest.mark.parametrize("shape", [[1, 3, 8, 8], ["n", 3, 8, 8], ["n", 3, "h", "w"]], ids=str)
+@pytest.mark.parametrize("runtime", ["onnxruntime", "reference"])
+def test_a_shape_that_nothing_says_is_seen_in_a_run(tmp_path, monkeypatch, shape, runtime):
+    if runtime == "reference":
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    weights = {"ones": np.ones(4, np.float32), "w": _random(4, 3, 3, 3)}
+    path = _file(tmp_path, _computed_shape(), shape, ["n", 4, "h", "w"], weights)
+    given = None if "h" not in shape else (1, 3, 8, 8)
+    cost = count_onnx(path, given)
+    assert (cost.input, cost.macs) == ((1, 3, 8, 8), 27 * 4 * 36)
+    assert cost.layers[-1].output == (1, 4, 6, 6)
+
+
+def test_a_file_that_does_not_run_says_which_shape_is_missing(tmp_path):
+    weights = {"ones": np.full(4, 2, np.float32), "w": _random(4, 3, 3, 3)}
+    path = _file(tmp_path, _computed_shape(), [1, 3, 8, 8], ["n", 4, "h", "w"], weights)
+    with pytest.raises(
+        ModelError, match=r"'t' of .* follows from the input, and the file does not run \(.*\); export"
+    ):
+        count_onnx(path)
+
+
+def test_what_the_file_says_of_another_size_does_not_stand(tmp_path):
+    """Outputs of the size that was exported, an input that was opened afterwards."""
+    node = helper.make_node("Conv", ["x0", "w"], ["y"])
+    path = _file(tmp_path, [node], [1, 3, "h", "w"], [1, 4, 6, 6], {"w": _random(4, 3, 3, 3)})
+    assert count_onnx(path, (1, 3, 16, 16)).macs == 27 * 4 * 14 * 14

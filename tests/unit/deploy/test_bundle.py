@@ -237,3 +237,131 @@ def test_a_full_disk_is_a_folder_error(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(RunFolderError, match=r"weights\.safetensors: the disk is full; free some space"):
         _save(parts, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "MODEL_CARD.md", "deploy/onnxruntime-fp32/model.onnx"]
+)
+def test_every_file_has_a_digest(bundle, name):
+    assert bundle.checked(name) == bundle.folder / name
+    data = bytearray((bundle.folder / name).read_bytes())
+    data[-1] ^= 0x80
+    (bundle.folder / name).write_bytes(bytes(data))
+    with pytest.raises(BundleError, match=rf"{name} is not the file that was shipped \(its sha256 differs\)"):
+        load(bundle.folder).checked(name)
+
+
+def test_a_flipped_sign_in_the_weights_is_refused(bundle):
+    path = bundle.folder / "weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0x80
+    path.write_bytes(bytes(data))
+    with pytest.raises(BundleError, match=r"weights\.safetensors is not the file that was shipped"):
+        network_of(load(bundle.folder))
+
+
+def test_a_bundle_of_an_earlier_version_has_no_digests(bundle):
+    file = bundle.folder / "model.json"
+    document = json.loads(file.read_text())
+    del document["digests"]
+    file.write_text(json.dumps(document))
+    assert load(bundle.folder).digests == {}
+    assert not network_of(load(bundle.folder)).training
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/hostname", "../../etc/hostname", "deploy/../../x", "C:\\x", "..\\x", "\\\\host\\x", "", "a\0b"],
+)
+def test_a_path_that_leads_out_is_refused_before_it_is_opened(bundle, path):
+    document = json.loads((bundle.folder / "model.json").read_text())
+    _edit(bundle, files=[{**document["files"][0], "path": path}])
+    with pytest.raises(BundleError, match=r"damaged \(ValueError: paths lie inside the bundle, got"):
+        load(bundle.folder)
+    _edit(bundle, files=document["files"], digests={path: "0"})
+    with pytest.raises(BundleError, match=r"damaged \(ValueError: paths lie inside the bundle, got"):
+        load(bundle.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ["a"]}, "1 labels for 3 outputs"),
+        ({"labels": [*LABELS, "d"]}, "4 labels for 3 outputs"),
+        ({"labels": "abc"}, "labels are a list of texts"),
+        ({"labels": [1, 2, 3]}, "labels are a list of texts"),
+        ({"labels": []}, "labels are a list of texts"),
+        ({"version": []}, "TypeError"),
+        ({"spec": 3}, "a model spec needs name, arguments and edits"),
+        ({"digests": [1]}, "TypeError"),
+        ({"digests": {"x": 1}}, "a digest is a text"),
+        ({"measured": 3}, "TypeError"),
+        ({"files": [{**dict.fromkeys(("runtime", "precision", "path", "sha256"), "x"), "threads": -1, "size_bytes": 1}]},
+         "threads of a file is a whole number up to 1024, got -1"),
+        ({"files": [{**dict.fromkeys(("runtime", "precision", "path", "sha256"), 3), "threads": 1, "size_bytes": 1}]},
+         "runtime of a file is a text, got 3"),
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_values_of_another_kind(bundle, change, message):
+    _edit(bundle, **change)
+    with pytest.raises((BundleError, ModelError), match=message):
+        load(bundle.folder)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"version":' + "[" * 100_000, '{"version":' + "9" * 5000 + "}", '{"version":1e999}']
+)
+def test_documents_out_of_bounds(bundle, text):
+    (bundle.folder / "model.json").write_text(text)
+    with pytest.raises(BundleError, match=r"model\.json is damaged \(.*\); copy the bundle again$"):
+        load(bundle.folder)
+
+
+def _with_spec(bundle, **changes):
+    document = json.loads((bundle.folder / "model.json").read_text())
+    _edit(bundle, spec={**document["spec"], **changes})
+    return bundle.folder
+
+
+def test_a_thousand_edits_are_refused_at_once(bundle):
+    _with_spec(bundle, edits=[{"edit": "fuse"}] * 1000)
+    with pytest.raises(ModelError, match="at most 64 structural edits, got 1000 of shufflenet"):
+        load(bundle.folder)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"edit": "truncate", "stages": 99},
+        {"edit": "truncate"},
+        {"edit": "prune", "kept": {"stem.0.weight": {"0": [[0, 10**15]]}}},
+        {"edit": "prune", "kept": {"stem.0.weight": {"7": [[0, 1]]}}},
+        {"edit": "prune", "kept": {"stem": {"0": [[0, 1]]}}},
+        {"edit": "factorise", "layers": {"head": {"kind": "svd", "ranks": [1]}}},
+        {"edit": "quantize", "layers": {"stem.0": {"weights": [], "bits": 1e9, "per_channel": 0, "activation_bits": 9}}},
+        {"edit": "rescale", "scale": [1.0] * 5, "offset": [0.0] * 5},
+        {"edit": "exec"},
+        {},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_edit_that_does_not_fit(bundle, edit):
+    loaded = load(_with_spec(bundle, edits=[edit]))
+    with pytest.raises((BundleError, ModelError)):
+        network_of(loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 3, "width": 64}, "at most 268435456 params, .* claims one of"),
+        ({"num_classes": 3, "width": 1e5}, "width of a network is at most 64"),
+        ({"num_classes": 3, "in_channels": 10**9}, "in_channels of a network is at most 1024"),
+        ({"num_classes": 3, "no_such": 1}, "has no argument 'no_such'"),
+    ],
+    ids=str,
+)
+def test_arguments_that_make_no_network_that_fits(bundle, arguments, message):
+    with pytest.raises((BundleError, ModelError), match=message):
+        network_of(load(_with_spec(bundle, arguments=arguments)))

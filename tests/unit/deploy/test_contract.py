@@ -124,6 +124,6 @@ def test_a_rule_that_this_version_does_not_know_is_refused(change):
     document = {**InputContract.of("lite", 8).to_json(), **change}
     with pytest.raises(
         BundleError,
-        match="this version knows the resize rules short-side-centre-crop, squash, letterbox, none, sides of 1 pixel or more",
+        match="this version knows the resize rules short-side-centre-crop, squash, letterbox, none, sides of 1 to 16384 pixels",
     ):
         InputContract.from_json(document)

@@ -178,3 +178,44 @@ def test_on_packed_runs_the_packed_file_of_a_bundle(shipped, pictures, tmp_path)
     assert type(found.session).__name__ == "PackedSession"
     assert found.predict(path) == Predictor(packed).predict(path)
     assert found.predict(path).labels == Predictor(both.folder).predict(path).labels
+
+
+def _rewritten(model, target, **changes):
+    """The file with other things said in its contract."""
+    graph = onnx.load(model)
+    write_metadata(graph, {"labels": LABELS, "input": CONTRACT.to_json(), **changes})
+    onnx.save(graph, target)
+    return target
+
+
+@pytest.mark.parametrize("labels", [LABELS[:1], [*LABELS, "more"]], ids=len)
+def test_labels_fewer_or_more_than_outputs(shipped, pictures, tmp_path, labels):
+    model = _rewritten(shipped[2], tmp_path / "m.onnx", labels=labels)
+    with pytest.raises(
+        BundleError, match=rf"one number a label, .* has {len(labels)} labels and gives \(1, 3\)"
+    ):
+        predict(model, [pictures({"a": 1})])
+
+
+def test_scores_that_are_no_numbers(shipped, pictures, tmp_path):
+    root = pictures({"a": 1})
+    document = {**CONTRACT.to_json(), "scale": 1e38}
+    model = _rewritten(shipped[2], tmp_path / "m.onnx", input=document)
+    with pytest.raises(BundleError, match="finite values, got"):
+        predict(model, [root])
+    graph = onnx.load(shipped[2])
+    for tensor in graph.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            values = onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values * np.float32("nan"), tensor.name))
+    onnx.save(graph, model)
+    with pytest.raises(
+        BundleError, match=r"with scores that are no numbers \(NaN or infinite\); export it again"
+    ):
+        predict(model, [root])
+
+
+def test_a_contract_of_another_size_than_the_graph(shipped, pictures, tmp_path):
+    model = _rewritten(shipped[2], tmp_path / "m.onnx", input={**CONTRACT.to_json(), "size": [8, 8]})
+    with pytest.raises(BundleError, match="does not run on the input that its contract names"):
+        predict(model, [pictures({"a": 1})])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 
 import pytest
@@ -131,3 +132,26 @@ def test_somebody_elses_archive_is_no_contract(files, tmp_path):
         assert archive.namelist() == ["labels.txt", "gossamer.json"]
         assert archive.read("labels.txt") == b"cat\ndog"
     assert read_metadata_props(path) == {"gossamer": '{"labels": []}'}
+
+
+def test_metadata_that_inflate_without_end_are_refused_in_little_memory(tmp_path):
+    path = tmp_path / "tail.tflite"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("gossamer.json", b" " * 100_000_000)
+        archive.writestr("other.json", b" " * 100_000_000)
+    tracemalloc.start()
+    with pytest.raises(BundleError, match=r"has at most 4194304 bytes, 'gossamer\.json' in .* has more"):
+        read_metadata_props(path)
+    with pytest.raises(BundleError, match=r"'other\.json' in .* has more"):
+        write_metadata(path, {})
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+
+
+def test_metadata_whose_bytes_are_damaged(tmp_path):
+    path = tmp_path / "tail.tflite"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("gossamer.json", b'{"labels": 1}')
+    path.write_bytes(path.read_bytes().replace(b'{"labels": 1}', b'{"labels": 2}'))
+    with pytest.raises(BundleError, match=r"what lies behind the network in .* is damaged \(Bad CRC-32"):
+        read_metadata_props(path)

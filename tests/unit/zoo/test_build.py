@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 
 import numpy as np
 import pytest
@@ -211,3 +212,40 @@ def test_a_zoo_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match=r"timm:x needs timm, .*pip install 'gossamer\[weights\]'"):
         build("timm:x")
+
+
+@pytest.fixture
+def no_hub(monkeypatch):
+    """Whoever looks up a host, connects or unpickles fails the test."""
+
+    def refuse(*arguments, **_):
+        raise AssertionError(f"reached out to {arguments}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(torch, "load", refuse)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("timm:resnet18", {"checkpoint_path": "/nowhere/evil.pt"}),
+        ("timm:resnet18", {"pretrained": True}),
+        ("timm:resnet18", {"pretrained_cfg_overlay": {"url": "http://127.0.0.1:9/x", "hf_hub_id": None}}),
+        ("timm:resnet18", {"pretrained_cfg": {"file": "/nowhere/evil.pt"}}),
+        ("timm:resnet18", {"cache_dir": "/tmp/x"}),
+        ("timm:resnet18", {"num_classes": {"a": 1}}),
+        ("timm:hf-hub:somebody/model", {}),
+        ("timm:local-dir:/nowhere", {}),
+        ("torchvision:resnet18", {"weights": "DEFAULT"}),
+        ("torchvision:resnet18", {"pretrained": True}),
+        ("torchvision:resnet18", {"progress": True}),
+    ],
+)
+def test_a_spec_reaches_for_no_file_and_no_hub(no_hub, name, arguments):
+    with pytest.raises(ModelError):
+        build(ModelSpec(name, {"num_classes": 3, **arguments}))
+
+
+def test_a_backbone_of_torchvision_comes_without_weights(no_hub):
+    assert build(ModelSpec("torchvision:lraspp_mobilenet_v3_large", {"num_classes": 3})) is not None

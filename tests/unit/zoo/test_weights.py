@@ -6,6 +6,7 @@ import importlib.util
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from gossamer.errors import MissingExtraError, ModelError
@@ -189,3 +190,72 @@ def test_a_hub_out_of_reach_is_a_model_error(monkeypatch):
         match=r"cannot fetch torchvision weights MobileNet_V2_Weights\.IMAGENET1K_V2: no route to host",
     ):
         build("mobilenet_v2@torchvision")
+
+
+@pytest.mark.parametrize(("suffix", "prefix"), [("pth", ""), ("pth", "module."), ("safetensors", "")])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("mobilenet_v2", {"num_classes": 7}), ("squeezenet1_1", {"num_classes": 5})]
+)
+def test_somebodys_own_training_of_torchvisions_network(tmp_path, suffix, prefix, name, arguments):
+    """Classes come from the file; the scores are theirs."""
+    from safetensors.torch import save_file
+
+    theirs = _lively(torchvision.models.get_model(name, **arguments))
+    path = tmp_path / f"own.{suffix}"
+    if suffix == "pth":
+        torch.save({prefix + key: value for key, value in theirs.state_dict().items()}, path)
+    else:
+        save_file(theirs.state_dict(), path)
+    ours_name = {"squeezenet1_1": "squeezenet_1.1"}.get(name, name)
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    for ours in (build(f"{ours_name}@{path}"), build(ours_name, weights=str(path), **arguments)):
+        with torch.no_grad():
+            found, expected = ours.eval()(x), theirs(x)
+        assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+        assert ours.spec.arguments["num_classes"] == arguments["num_classes"]
+
+
+def test_another_head_on_somebodys_own_training(tmp_path):
+    theirs = _state("mobilenet_v2_0.25", num_classes=7, in_channels=5, seed=3)
+    torch.save(theirs, tmp_path / "own.pth")
+    own = build(f"mobilenet_v2_0.25@{tmp_path / 'own.pth'}")
+    assert own.spec.arguments == {"width": 0.25, "num_classes": 7, "in_channels": 5}
+    assert all(torch.equal(own.state_dict()[key], value) for key, value in theirs.items())
+    changed = build(f"mobilenet_v2_0.25@{tmp_path / 'own.pth'}", num_classes=4, in_channels=3)
+    found = changed.state_dict()
+    same = [key for key, value in theirs.items() if found[key].shape == value.shape]
+    assert len(same) == len(theirs) - 3
+    assert all(torch.equal(found[key], theirs[key]) for key in same)
+    rebuilt = build(own.spec)
+    rebuilt.load_state_dict(own.state_dict())
+    with torch.no_grad():
+        assert rebuilt.eval()(torch.zeros(1, 5, 64, 64)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("name", ["timm:mobilenetv3_small_050", "torchvision:squeezenet1_1"])
+def test_own_training_of_a_network_by_its_own_name(tmp_path, name):
+    theirs = _state(name, num_classes=6)
+    torch.save(theirs, tmp_path / "own.pth")
+    own = build(f"{name}@{tmp_path / 'own.pth'}")
+    assert own.spec.arguments["num_classes"] == 6
+    assert all(torch.equal(own.state_dict()[key], value) for key, value in theirs.items())
+
+
+def test_own_training_of_another_width_is_still_refused(tmp_path):
+    torch.save(_state("mobilenet_v2_0.75", num_classes=7), tmp_path / "own.pth")
+    with pytest.raises(ModelError, match="they are of another network or variant"):
+        build(f"mobilenet_v2_0.25@{tmp_path / 'own.pth'}")
+
+
+def test_a_state_dict_sorted_by_name_comes_in_the_order_of_its_origin(tmp_path):
+    theirs = _lively(torchvision.models.mobilenet_v2(num_classes=7))
+    torch.save(dict(sorted(theirs.state_dict().items())), tmp_path / "own.pth")
+    ours = build(f"mobilenet_v2@{tmp_path / 'own.pth'}").eval()
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert (ours(x) - theirs(x)).abs().max() <= 1e-5 * theirs(x).abs().max()
+    torch.save({f"a.{key}": value for key, value in sorted(theirs.state_dict().items())}, tmp_path / "x.pth")
+    with pytest.raises(
+        ModelError, match="the file sorts its tensors by name and the names are not gossamer's"
+    ):
+        build(f"mobilenet_v2@{tmp_path / 'x.pth'}")

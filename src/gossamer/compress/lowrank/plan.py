@@ -96,7 +96,7 @@ class FactorPlan:
                 seed=int(document["seed"]),
                 note=str(document["note"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
                 "a factor plan needs layers, dense, macs, params, calibrated, cp_error, seed and note "
                 f"({type(error).__name__}: {error}); write it with to_json"

@@ -62,8 +62,8 @@ class PrunePlan:
                 removed,
                 dict(document["frozen"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
-                f"a pruning plan needs kept, outputs, macs, params, removed and frozen ({type(error).__name__}: {error}); "
+                f"a pruning plan needs kept, outputs, macs, params, removed and frozen ({type(error).__name__}: {str(error)[:200]}); "
                 "write it with to_json"
             ) from error

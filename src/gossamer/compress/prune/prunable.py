@@ -24,6 +24,7 @@ from gossamer.compress.prune.scores import COMPARABLE, Batches, Importance, scor
 from gossamer.compress.trace.channels import Channels, find_channels
 from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.objective import CLASS_SCORES, Objective
+from gossamer.nn.standardised import plain_convolutions
 
 __all__ = ["Prunable", "PrunableLayer", "Scope", "quantity_of"]
 
@@ -93,6 +94,7 @@ class Prunable:
             raise GossamerError(
                 f"multiple is at least 1 and floor from 0 to below 1, got {multiple} and {floor:g}; give e.g. 8 and 0.1"
             )
+        network = plain_convolutions(network)
         self.channels = find_channels(network, example)
         self.comparable = importance in COMPARABLE
         self.scores = self._scored(network, importance, batches, objective, seed)
@@ -114,7 +116,7 @@ class Prunable:
                 self._floor,
                 alike=alike,
             )
-            for sets in _alike(self.channels)
+            for sets in self.channels.alike()
         ]
 
     def in_multiples(self, multiple: int) -> Prunable:
@@ -289,19 +291,6 @@ class Prunable:
 
 def _matches(layer: PrunableLayer, pattern: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for name in (layer.name, *layer.others))
-
-
-def _alike(channels: Channels) -> list[list[int]]:
-    """Sets by the axes that they touch, in the order of the network."""
-    touched: dict[int, list[tuple[int, int]]] = {}
-    for number, slot in enumerate(channels.slots):
-        found = channels.set_of(slot.labels)
-        for which, count in zip(*np.unique(found[found >= 0], return_counts=True), strict=True):
-            touched.setdefault(int(which), []).append((number, int(count)))
-    layers: dict[tuple[tuple[int, int], ...], list[int]] = {}
-    for which in sorted(touched):
-        layers.setdefault(tuple(touched[which]), []).append(which)
-    return list(layers.values())
 
 
 def _layer(

@@ -115,7 +115,7 @@ class BitPlan:
             left, spared = (
                 {str(n): str(why) for n, why in document[key].items()} for key in ("left", "spared")
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
                 f"a plan of bits needs layers, sizes, left, spared and folded ({type(error).__name__}: {error}); write it with to_json"
             ) from error

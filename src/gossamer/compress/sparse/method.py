@@ -188,7 +188,7 @@ class Slim:
         try:
             shape = tuple(int(side) for side in document["shape"])
             return SlimPlan(document["over"], float(document["strength"]), shape)
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
                 f"a plan of slim needs over, strength and shape, got {document!r:.80}; write it with to_json"
             ) from error

@@ -76,7 +76,7 @@ class SparsePlan:
                 for name, each in document["layers"].items()
             }
             return cls(layers, {str(k): str(v) for k, v in document["left"].items()})
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
                 f"a plan of zeros needs layers with zeros, weights and pattern, and left ({type(error).__name__}: {error}); "
                 "write it with to_json"

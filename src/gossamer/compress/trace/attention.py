@@ -90,8 +90,8 @@ def _pieces(entries: Sequence[frozenset[int]]) -> list[int]:
 
 
 def softmax(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Tensor) -> None:
-    """Over places it keeps channels, over channels it mixes them."""
-    labels = tracer.of(args[0])
+    """Over places it keeps channels, over channels it mixes them; those that go together anyway are one."""
+    labels = tracer.roots(tracer.of(args[0]))
     if _differ(labels, int(args[1])):
         tracer.unknown("a softmax over channels", args, output)
         return

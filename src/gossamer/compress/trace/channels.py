@@ -24,10 +24,12 @@ from torch import Tensor, nn
 
 from gossamer.compress.trace.labels import Tracer
 from gossamer.compress.trace.rules import RULES
+from gossamer.compress.trace.trial import freeze_stubborn
 from gossamer.compress.trace.values import Channels, Labels, Product, Slot
 from gossamer.errors import ModelError
 from gossamer.nn.edits.channels import forget_tables, keep_channels
 from gossamer.nn.modes import taken_off
+from gossamer.nn.standardised import plain_convolutions
 
 __all__ = ["Channels", "Product", "Slot", "find_channels"]
 
@@ -40,7 +42,7 @@ def find_channels(network: nn.Module, example: Sequence[int] | Tensor) -> Channe
     """
     shape = tuple(int(side) for side in (example.shape if isinstance(example, Tensor) else example))
     try:
-        twin = _on_meta(network)
+        twin = plain_convolutions(_on_meta(network))
         tracer = Tracer(twin, _shared(network), RULES)
         picture = torch.empty((1, *shape[1:]), device="meta")
         tracer.label(picture, np.full(picture.shape, -1, np.int64))
@@ -48,6 +50,7 @@ def find_channels(network: nn.Module, example: Sequence[int] | Tensor) -> Channe
             result = twin(picture)
         tracer.freeze_outputs(result)
         _freeze_stiff_heads(twin, tracer, picture)
+        freeze_stubborn(twin, tracer, picture)
     except (RuntimeError, ValueError, TypeError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(

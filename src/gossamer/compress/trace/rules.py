@@ -24,7 +24,7 @@ from gossamer.compress.trace.attention import (
 from gossamer.compress.trace.labels import Rule, Tracer
 from gossamer.compress.trace.values import Labels, Product
 from gossamer.cost.operators import macs_of
-from gossamer.nn.edits.channels import OWN_NUMBERS
+from gossamer.nn.edits.channels import OWN_NUMBERS, OWN_SPLITS
 
 __all__ = ["RULES"]
 
@@ -161,9 +161,11 @@ def _norm(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Any) -> Non
     if channel is None:
         tracer.unknown("a norm over more than one channel", args, output)
         return
-    for tensor in args[1:5]:
-        if isinstance(tensor, Tensor) and id(tensor) in tracer.names:
+    for tensor in (each for each in args[1:5] if isinstance(each, Tensor)):
+        if id(tensor) in tracer.names:
             tracer.slot(tracer.names[id(tensor)], 0, channel)
+        elif (tracer.of(tensor) >= 0).all():  # a parameter repeated for every picture: an instance norm
+            tracer.join(tracer.of(tensor), channel)
     tracer.label(output[0], tracer.of(args[0]))
 
 
@@ -304,6 +306,8 @@ def _splits(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Any) -> N
         first, *rest = (tracer.of(piece) for piece in output)
         for piece in rest:
             tracer.join(first, piece)
+    elif tracer.inside and tracer.inside[-1] in OWN_SPLITS:
+        return  # its sizes are set anew
     elif func.overloadpacket is not _aten.split and axis in (1, 1 - labels.ndim):
         tracer.freeze(labels, "split at fixed places")
 
@@ -335,6 +339,12 @@ def _reductions(tracer: Tracer, func: Any, args: Any, kwargs: Any, output: Tenso
     labels = tracer.of(args[0])
     axes = args[1] if len(args) > 1 and args[1] is not None else list(range(labels.ndim))
     axes = tuple(int(axis) % labels.ndim for axis in ([axes] if isinstance(axes, int) else axes))
+    if (
+        labels.ndim == 5 and axes == (1,) and (labels >= 0).all()
+    ):  # several paths of (B, paths, C, H, W) become one
+        for path in range(1, labels.shape[1]):
+            tracer.join(labels[:, 0], labels[:, path])
+        labels = tracer.roots(labels)
     highest = labels.max(axis=axes, keepdims=True)
     if not bool(((labels == highest) | (labels == -1)).all()):
         tracer.unknown("a sum over channels", args, output)

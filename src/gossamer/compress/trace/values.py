@@ -66,6 +66,18 @@ class Channels:
         """The set of each label, -1 where it is frozen or no channel."""
         return np.where(labels < 0, -1, self.sets[np.maximum(labels, 0)]) if len(self.sets) else labels
 
+    def alike(self) -> list[list[int]]:
+        """Sets by the axes of parameters that they touch, in the order of the network: one layer's channels each."""
+        touched: dict[int, list[tuple[int, int]]] = {}
+        for number, slot in enumerate(self.slots):
+            found = self.set_of(slot.labels)
+            for which, count in zip(*np.unique(found[found >= 0], return_counts=True), strict=True):
+                touched.setdefault(int(which), []).append((number, int(count)))
+        layers: dict[tuple[tuple[int, int], ...], list[int]] = {}
+        for which in sorted(touched):
+            layers.setdefault(tuple(touched[which]), []).append(which)
+        return list(layers.values())
+
     def kept_labels(self, kept_sets: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """By label, from what is kept by set; frozen labels are."""
         found: NDArray[np.bool_] = np.where(

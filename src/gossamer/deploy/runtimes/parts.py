@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.node_times import Profile
+from gossamer.errors import BundleError, GossamerError
 from gossamer.types import Precision
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "RunPart",
     "Session",
     "Setting",
+    "answering",
 ]
 
 
@@ -40,8 +43,30 @@ class Session(Protocol):
         ...
 
     def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Every output of one prepared input (1, bands, H, W); the first axis of each is 1."""
+        """Every output of one prepared input (1, bands, H, W); the first axis of each is 1.
+
+        Raises:
+            BundleError: the runtime fails on it.
+        """
         ...
+
+
+@contextmanager
+def answering(path: Path | str) -> Iterator[None]:
+    """Whatever a runtime raises while a file answers, as an error for a person.
+
+    Raises:
+        BundleError: the file loads, but does not run on what it was given.
+    """
+    try:
+        yield
+    except GossamerError:
+        raise
+    except Exception as error:  # each runtime has its own types
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise BundleError(
+            f"{path} does not run on the input that its contract names ({reason}); export it again"
+        ) from error
 
 
 class FileSession(Session, Protocol):

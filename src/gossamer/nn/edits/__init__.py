@@ -40,7 +40,16 @@ def replay(network: nn.Module, document: Mapping[str, Any]) -> nn.Module:
         ModelError: the edit is unknown, damaged, or of another network.
     """
     name = document.get("edit")
-    if name not in EDITS:
-        raise ModelError(f"unknown structural edit {name!r}; this version knows: {', '.join(EDITS)}")
-    edit: Edit[Any] = EDITS.load(str(name))
-    return edit.apply(network, edit.read(document))
+    if not isinstance(name, str) or name not in EDITS:
+        raise ModelError(f"unknown structural edit {name!r:.40}; this version knows: {', '.join(EDITS)}")
+    edit: Edit[Any] = EDITS.load(name)
+    try:
+        return edit.apply(network, edit.read(document))
+    except ModelError:
+        raise
+    except Exception as error:  # whatever torch raises where an edit is not of this network
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(
+            f"the structural edit {name} does not fit {type(network).__name__} ({type(error).__name__}: {reason}); "
+            "copy the file again, or build the network anew"
+        ) from error

@@ -13,10 +13,12 @@ from gossamer.errors import ModelError
 from gossamer.nn.attention import HeadsAttention
 from gossamer.nn.blocks.shuffle import ShuffleUnitV2
 from gossamer.nn.edits.edit import Edit
+from gossamer.nn.standardised import plain_convolutions
 
 __all__ = [
     "EDIT",
     "OWN_NUMBERS",
+    "OWN_SPLITS",
     "Kept",
     "forget_tables",
     "keep_channels",
@@ -27,6 +29,9 @@ __all__ = [
 
 OWN_NUMBERS = {"GhostModule": "out_channels", "GhostModuleV2": "out_chs", "Stage": "channels"}
 """Classes whose forward cuts channels at a number of its own, which can be set anew: class -> attribute."""
+
+OWN_SPLITS = {"MixedConv2d": ("shares", "splits")}
+"""Classes that split their input for convolutions of their own: class -> attributes of the sizes, ours and timm's."""
 
 _COUNTS_OF_HEADS = ("num_heads", "heads", "n_heads", "num_attention_heads")
 """Attributes of attention that say how many heads it has."""
@@ -43,6 +48,8 @@ _WIDTHS_OF_HEADS = (
 _CACHES_OF_HEADS = ("attention_bias_cache",)
 """Attributes that hold tables made at need: timm's LeViT and EfficientFormer."""
 
+_MOST_CHANNELS = 1 << 20
+
 Kept = Mapping[str, Mapping[int, Sequence[int]]]
 """Parameter or buffer -> axis -> the places that stay."""
 
@@ -56,7 +63,7 @@ def keep_channels(network: nn.Module, kept: Kept, outputs: Mapping[str, int]) ->
         ModelError: a weight is not there, or has no such place.
     """
     forget_tables(network)
-    cut = copy.deepcopy(network)
+    cut = copy.deepcopy(plain_convolutions(network) if kept else network)
     depthwise = {
         name
         for name, module in cut.named_modules()
@@ -69,10 +76,14 @@ def keep_channels(network: nn.Module, kept: Kept, outputs: Mapping[str, int]) ->
         attribute = "out_chs" if hasattr(module, "out_chs") else attribute  # timm's GhostModule
         if name in outputs and hasattr(module, attribute):
             setattr(module, attribute, outputs[name])
+        if name in outputs and isinstance(module, nn.modules.instancenorm._InstanceNorm):
+            module.num_features = outputs[name]  # where it has no numbers of its own
         if f"{name}.num_heads".lstrip(".") in outputs:
             _set_heads(cut, name, outputs[f"{name}.num_heads".lstrip(".")])
         if isinstance(module, ShuffleUnitV2):
             _split_of_unit(module)
+        if type(module).__name__ in OWN_SPLITS:
+            _resize_splits(module)
     return cut
 
 
@@ -111,14 +122,24 @@ def _runs(places: Sequence[int]) -> list[list[int]]:
 
 
 def read_kept(document: Mapping[str, Any]) -> dict[str, dict[int, tuple[int, ...]]]:
-    """Read what `written_kept` wrote."""
+    """Read what `written_kept` wrote.
+
+    Raises:
+        ValueError: a run has more places than any layer has channels, goes backwards, or all leave.
+    """
     return {
-        str(name): {
-            int(axis): tuple(place for low, high in runs for place in range(int(low), int(high)))
-            for axis, runs in axes.items()
-        }
+        str(name): {int(axis): _places(name, runs) for axis, runs in axes.items()}
         for name, axes in document.items()
     }
+
+
+def _places(name: str, runs: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """[[0, 3], [7, 8]] as (0, 1, 2, 7)."""
+    pairs = [(int(low), int(high)) for low, high in runs]
+    ends = [end for pair in pairs for end in pair]
+    if not ends or ends != sorted(ends) or ends[0] < 0 or ends[-1] > _MOST_CHANNELS:
+        raise ValueError(f"runs of places of {name} are sorted and below {_MOST_CHANNELS}, got {runs!r:.60}")
+    return tuple(place for low, high in pairs for place in range(low, high))
 
 
 def _slice(cut: nn.Module, kept: Kept) -> None:
@@ -159,8 +180,10 @@ def _renumber(module: nn.Module, was_depthwise: bool) -> None:
         module.out_channels = module.weight.shape[0]
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
-    elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
-        module.num_features = len(module.running_mean)
+    elif isinstance(module, nn.modules.batchnorm._NormBase):
+        per_channel = module.running_mean if module.running_mean is not None else module.weight
+        if per_channel is not None:
+            module.num_features = len(per_channel)
     elif isinstance(module, nn.GroupNorm) and module.affine:
         module.num_groups = len(module.weight) * module.num_groups // module.num_channels
         module.num_channels = len(module.weight)
@@ -181,6 +204,15 @@ def _set_heads(cut: nn.Module, name: str, heads: int) -> None:
             setattr(module, attribute, value * heads // before)
 
 
+def _resize_splits(module: nn.Module) -> None:
+    """The parts of a split are as wide as the weights of the convolutions that read them."""
+    convolutions = [each for each in module.modules() if isinstance(each, nn.Conv2d)]
+    widths = [conv.weight.shape[1] if conv.groups == 1 else conv.weight.shape[0] for conv in convolutions]
+    for attribute in OWN_SPLITS[type(module).__name__]:
+        if hasattr(module, attribute):
+            setattr(module, attribute, widths)
+
+
 def _split_of_unit(unit: ShuffleUnitV2) -> None:
     """The half that is passed on is as wide as the half that is worked on."""
     first = next(module for module in unit.branch.modules() if isinstance(module, nn.Conv2d))
@@ -191,7 +223,7 @@ def _split_of_unit(unit: ShuffleUnitV2) -> None:
 def _read(document: Mapping[str, Any]) -> tuple[Kept, Mapping[str, int]]:
     try:
         return read_kept(document["kept"]), document.get("outputs", {})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"a prune edit tells what is kept, got {document!r:.80}; write it with PrunePlan.to_json"
         ) from error

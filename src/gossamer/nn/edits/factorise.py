@@ -185,7 +185,7 @@ def read_layers(document: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, 
             str(name): (str(entry["kind"]), tuple(int(rank) for rank in entry["ranks"]))
             for name, entry in document["layers"].items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"a factorise edit tells layers with kind and ranks, got {document!r:.80}; write it with FactorPlan.to_json"
         ) from error

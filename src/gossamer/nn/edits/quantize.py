@@ -135,7 +135,7 @@ def read_bits(document: Mapping[str, Any]) -> dict[str, LayerBits]:
             )
             for name, entry in document["layers"].items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"a quantize edit tells layers with weights, bits, per_channel and activation_bits, got {document!r:.80}; "
             "write it with BitPlan.to_json"

@@ -43,7 +43,7 @@ def _read(document: Mapping[str, Any]) -> Scaling:
         scale, offset = (tuple(float(value) for value in document[key]) for key in ("scale", "offset"))
         if not scale or len(scale) != len(offset):
             raise ValueError("scale and offset differ in length")
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"a rescale edit holds equally many numbers scale and offset, got {dict(document)!r:.80}; {error}"
         ) from error

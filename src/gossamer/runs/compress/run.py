@@ -35,6 +35,7 @@ from gossamer.runs.needs import need_torch
 from gossamer.runs.pictures import split_pictures, together
 from gossamer.runs.provenance import provenance
 from gossamer.runs.reporter import Quiet, Reporter
+from gossamer.runs.trial import try_export
 from gossamer.tasks import Outputs
 from gossamer.timing.latency import compare
 from gossamer.zoo.spec import ModelSpec
@@ -120,6 +121,7 @@ def compress_model(
     _check(config)
     get_runtime(config.on, making=True)
     model = at_input(model or open_model(config.model, seed=config.seed), config.input)
+    try_export(model, config.on)
     with open_run(config, name_after(config.model, "compressed"), out, resume=resume) as run:
         return _Run(config, model, run, reporter or Quiet()).go()
 

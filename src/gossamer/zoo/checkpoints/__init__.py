@@ -76,11 +76,18 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of somebody's weight file, in torch's layout; what the path is says which reader it gets.
 
     Raises:
-        ModelError: the path does not exist, its format is unknown, or its content is damaged or not supported.
+        ModelError: the path does not exist, its format is unknown, or its content is damaged, not supported, or not finite.
         MissingExtraError: the package that reads the format is not installed.
     """
     module = cast(CheckpointReader, importlib.import_module(reader_of(path).module))
-    return module.read(path)
+    tensors = module.read(path)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and (lost := int((~tensor.isfinite()).sum())):
+            raise ModelError(
+                f"weights are finite numbers, {lost} of {tensor.numel()} of {name} in {path} are NaN or infinite; "
+                "give a checkpoint from before the training broke"
+            )
+    return tensors
 
 
 def reader_of(path: Path) -> Reader:

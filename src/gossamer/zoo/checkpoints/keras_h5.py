@@ -8,7 +8,6 @@ or that lies in another file, is refused: it could be of any size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gossamer._documents import parse_json
 from gossamer.errors import MissingExtraError, ModelError
 from gossamer.zoo.checkpoints import _hdf5 as hdf5
 from gossamer.zoo.checkpoints._keras_layers import KerasLayer, read_topology, to_torch
@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         with h5py.File(path, "r") as file:
             config = hdf5.texts(file, "model_config", path)
-            layers = read_topology(json.loads(config[0])) if config else {}
+            layers = read_topology(parse_json(config[0])) if config else {}
             return to_torch(_weights(file, layers, path), layers, path)
     except ModelError:
         raise

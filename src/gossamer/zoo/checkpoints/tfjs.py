@@ -7,7 +7,6 @@ taken below the folder of model.json and nowhere else.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeVar
@@ -15,6 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from gossamer._documents import parse_json
 from gossamer.errors import ModelError
 from gossamer.zoo.checkpoints._bytes import ByteReader, read_bytes, read_text, whole_number
 from gossamer.zoo.checkpoints._keras_layers import read_topology, to_torch
@@ -44,8 +44,8 @@ def read(path: Path) -> dict[str, Tensor]:
             f"a folder of weights holds a TF.js model.json, {path} does not; give the file itself"
         )
     try:
-        document = json.loads(read_text(model))
-    except (ValueError, RecursionError) as error:
+        document = parse_json(read_text(model))
+    except ValueError as error:
         raise ModelError(f"{model} is no JSON: {error}; fetch it again") from error
     if isinstance(document, dict) and document.get("format") == "graph-model":
         raise ModelError(f"{model} is a TF.js graph model, which keeps no layers; give a layers model")

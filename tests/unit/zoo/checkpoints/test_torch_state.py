@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import struct
 import tarfile
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from gossamer.errors import ModelError
+from gossamer.zoo.checkpoints import read_checkpoint
 from gossamer.zoo.checkpoints.torch_state import read
 
 STATE = {
@@ -74,8 +76,45 @@ def test_the_oldest_tar_format_is_refused_without_torchs_advice(tmp_path):
 
 def test_a_whole_network_is_refused(tmp_path):
     torch.save(nn.Linear(1, 1), tmp_path / "w.pth")
-    with pytest.raises(ModelError, match="it is damaged or holds more than tensors"):
+    with pytest.raises(
+        ModelError,
+        match=r"w\.pth holds a whole torch\.nn\.modules\.linear\.Linear, which is code; .* save its state_dict\(\)$",
+    ):
         read(tmp_path / "w.pth")
+
+
+def test_torchscript_is_refused_by_its_name(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
+        archive.writestr("w/code/__torch__.py", "")
+        archive.writestr("w/data.pkl", "")
+    with pytest.raises(
+        ModelError, match=r"w\.pt is TorchScript, which is code; load it with torch\.jit\.load"
+    ):
+        read(tmp_path / "w.pt")
+
+
+def test_options_and_counters_beside_the_tensors_are_passed_over(tmp_path):
+    options = argparse.Namespace(lr=0.1, data="x")
+    torch.save({"args": options, "model": STATE, "epoch": 3}, tmp_path / "w.pth")
+    assert list(read(tmp_path / "w.pth")) == list(STATE)
+    averaged = {"n_averaged": torch.tensor(3), **{f"module.{key}": value for key, value in STATE.items()}}
+    torch.save(averaged, tmp_path / "swa.pth")
+    assert list(read(tmp_path / "swa.pth")) == list(STATE)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "model.", "net.", "module._orig_mod.", "network.module."])
+def test_a_prefix_of_all_names_is_taken_off(tmp_path, prefix):
+    torch.save({prefix + key: value for key, value in STATE.items()}, tmp_path / "w.pth")
+    assert list(read(tmp_path / "w.pth")) == list(STATE)
+    torch.save({prefix + "a": torch.ones(1), "model": torch.ones(1)}, tmp_path / "w.pth")
+    assert list(read(tmp_path / "w.pth")) == [prefix + "a", "model"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    torch.save({"a": torch.ones(3), "b.weight": torch.tensor([1.0, value])}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"1 of 2 of b\.weight in .*w\.pth are NaN or infinite"):
+        read_checkpoint(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 3}, torch.zeros(3), {0: torch.zeros(3)}])

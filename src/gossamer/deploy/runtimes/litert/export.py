@@ -15,6 +15,7 @@ from gossamer.deploy.contract import InputContract
 from gossamer.errors import MissingExtraError, ModelError
 from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Network
+from gossamer.nn.plain_pools import WithPlainPools
 
 __all__ = ["export"]
 
@@ -35,7 +36,7 @@ def export(
     with quiet():
         converter = _converter()
         try:
-            converted = converter.convert(network.cpu().eval(), (example,))
+            converted = converter.convert(WithPlainPools(network.cpu()).eval(), (example,))
             with atomic_path(path) as temporary:
                 converted.export(str(temporary))
         except Exception as error:  # the converter raises whatever the network's own code raises

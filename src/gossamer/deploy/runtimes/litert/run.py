@@ -8,7 +8,6 @@ integers: the session converts by the scales that the file names.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer._quiet import quiet
+from gossamer.deploy.runtimes.parts import answering
 from gossamer.errors import BundleError, MissingExtraError
-from gossamer.files.metadata import METADATA_KEY
+from gossamer.files.metadata import METADATA_KEY, read_metadata
 from gossamer.files.tflite import read_metadata_props, read_operators, write_metadata
 from gossamer.types import Precision
 
@@ -78,13 +78,15 @@ class LiteRtSession:
     @property
     def outputs(self) -> tuple[str, ...]:
         """As the metadata name them: the converter gives names of its own."""
-        told = json.loads(self.metadata.get(METADATA_KEY, "{}")).get("outputs", ())
-        return tuple(told) or tuple(str(port["name"]) for port in self._outputs)
+        metadata = self.metadata
+        told = read_metadata(metadata, self._path).get("outputs", ()) if METADATA_KEY in metadata else ()
+        return tuple(map(str, told)) or tuple(str(port["name"]) for port in self._outputs)
 
     def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        self._interpreter.set_tensor(self._input["index"], _stored(batch, self._input))
-        self._interpreter.invoke()
-        return tuple(_real(self._interpreter.get_tensor(port["index"]), port) for port in self._outputs)
+        with answering(self._path):
+            self._interpreter.set_tensor(self._input["index"], _stored(batch, self._input))
+            self._interpreter.invoke()
+            return tuple(_real(self._interpreter.get_tensor(port["index"]), port) for port in self._outputs)
 
 
 def _stored(values: NDArray[np.float32], port: Mapping[str, Any]) -> NDArray[Any]:

@@ -15,8 +15,10 @@ from gossamer._files import write_bytes
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
 from gossamer.files.onnx import compact, fold_constants, fold_pads
+from gossamer.files.onnx_bodies import inline_branches
 from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Network
+from gossamer.nn.plain_pools import PlainPools
 
 __all__ = ["export"]
 
@@ -46,7 +48,7 @@ def export(
     buffer = io.BytesIO()
     example = torch.zeros(contract.shape, device=_device(network))
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), PlainPools():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 network.eval(),
@@ -63,6 +65,7 @@ def export(
             f"cannot export {type(network).__name__} to ONNX: {reason}; check that it runs on one picture"
         ) from error
     model = onnx.load_from_string(buffer.getvalue())
+    inline_branches(model)
     fold_pads(model)
     fold_constants(model)
     if not names:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.deploy.runtimes.onnxruntime.run import write_metadata
+from gossamer.deploy.runtimes.parts import answering
 from gossamer.errors import BundleError, MissingExtraError
 from gossamer.types import Precision
 
@@ -111,8 +112,9 @@ class OpenVinoSession:
         return tuple(port.get_any_name() for port in self.compiled.outputs)
 
     def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        answers = self._request.infer([np.ascontiguousarray(batch)])
-        return tuple(answers[port] for port in self.compiled.outputs)
+        with answering(self._path):
+            answers = self._request.infer([np.ascontiguousarray(batch)])
+            return tuple(answers[port] for port in self.compiled.outputs)
 
 
 def _reason(error: Exception) -> str:

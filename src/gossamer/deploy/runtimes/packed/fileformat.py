@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gossamer._documents import parse_json
 from gossamer.deploy.runtimes.packed.bytestream import ByteReader, ByteWriter, damaged
 from gossamer.deploy.runtimes.packed.codecs import CODECS
 from gossamer.deploy.runtimes.packed.integers import CODERS, Coder
@@ -190,8 +191,8 @@ def _inflated(data: memoryview, what: str) -> bytes:
 
 def _metadata(text: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text)
+    except ValueError as error:
         raise damaged("the metadata are no JSON") from error
     if not isinstance(document, dict):
         raise damaged("the metadata are no JSON object")

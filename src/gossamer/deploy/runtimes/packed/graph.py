@@ -47,6 +47,8 @@ def split_graph(model: ModelProto, tensors: Mapping[str, Array]) -> SplitGraph:
     """
     from onnx import numpy_helper
 
+    from gossamer.files.onnx_bodies import rename
+
     bare = _copied(model)
     known = _by_content(tensors)
     found: dict[str, Array] = {}
@@ -60,9 +62,7 @@ def split_graph(model: ModelProto, tensors: Mapping[str, Array]) -> SplitGraph:
         renamed[constant.name] = f"{len(found)}{'T' * turned}"
         found[name] = np.ascontiguousarray(values.T) if turned else values
         bare.graph.initializer.remove(constant)
-    for node in bare.graph.node:
-        for place, name in enumerate(node.input):
-            node.input[place] = renamed.get(name, name)
+    rename(bare.graph, lambda name: renamed.get(name, name))
     return SplitGraph(bare.SerializeToString(deterministic=True), found)
 
 
@@ -70,12 +70,14 @@ def _copied(model: ModelProto) -> ModelProto:
     """The model without its metadata, whose values are known to have names that are no numbers."""
     from onnx import ModelProto
 
+    from gossamer.files.onnx_bodies import all_nodes
+
     bare = ModelProto()
     bare.CopyFrom(model)
     del bare.metadata_props[:]
     made = [
         *(each.name for each in bare.graph.input),
-        *(name for node in bare.graph.node for name in node.output),
+        *(name for node in all_nodes(bare.graph) for name in node.output),
     ]
     if taken := [name for name in made if _PLACE.match(name)]:
         raise ModelError(f"values of a graph have names, got {taken[0]!r}; export it with gossamer")
@@ -112,13 +114,15 @@ def join_graph(graph: bytes, tensors: Sequence[Array]) -> ModelProto:
     import onnx
     from onnx import numpy_helper
 
+    from gossamer.files.onnx_bodies import all_nodes
+
     try:
         model = onnx.load_model_from_string(graph)
     except Exception as error:  # protobuf's own type, which is not ours to import
         raise damaged("the graph is no ONNX model") from error
     if any(tensor.external_data for tensor in _stored(model.graph)):
         raise damaged("the graph takes constants from other files")
-    wanted = {name for node in model.graph.node for name in node.input if _PLACE.match(name)}
+    wanted = {name for node in all_nodes(model.graph) for name in node.input if _PLACE.match(name)}
     for name in sorted(wanted):
         place, turned = int(name.rstrip("T")), name.endswith("T")
         if place >= len(tensors):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer.deploy.runtimes.parts import answering
 from gossamer.errors import BundleError
 from gossamer.types import Precision
 
@@ -49,11 +50,14 @@ class ReferenceSession:
             self._model = onnx.load(path)
             onnx.checker.check_model(self._model)
             self._evaluator = engine().ReferenceEvaluator(self._model)
+            if not self._model.graph.input:
+                raise ValueError("it takes no input")
         except Exception as error:  # protobuf, the checker and the evaluator each have their own types
             reason = " ".join(str(error).split())[:160]
             raise BundleError(
                 f"{path} is no ONNX file that can be run ({reason}); export it again"
             ) from error
+        self._path = path
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -69,7 +73,8 @@ class ReferenceSession:
         return tuple(port.name for port in self._model.graph.output)
 
     def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        return tuple(self._evaluator.run(None, {self._model.graph.input[0].name: batch}))
+        with answering(self._path):
+            return tuple(self._evaluator.run(None, {self._model.graph.input[0].name: batch}))
 
 
 def load(path: Path, *, threads: int) -> ReferenceSession:
