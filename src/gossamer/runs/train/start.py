@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import nn
 
@@ -21,6 +22,7 @@ from gossamer.runs.resolutions import resolutions_for
 from gossamer.runs.teacher import load_teacher
 from gossamer.runs.train.config import TrainConfig
 from gossamer.runs.trained import NetworkValue
+from gossamer.runs.trial import try_export
 from gossamer.tasks import Task, get_task
 from gossamer.train.objective import objective_of
 from gossamer.train.recipe import Recipe, changed
@@ -87,6 +89,7 @@ class Start:
         if model.bundle is not None:
             check_split(model.bundle, report, config.split_seed)
         self.contract = _contract(config, report, model)
+        try_export(replace(model, contract=self.contract), config.on)
         self.network, spec = self._fitted(report, model)
         objective_of(dataset.task).check_network(self.network)
         self.pretrained = model.weights is not None
