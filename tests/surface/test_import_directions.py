@@ -22,12 +22,24 @@ SOURCE = Path(gossamer.__file__).parent
 # any one name. The layers from pictures to report are the shell that needs no torch.
 LAYERS: dict[str, tuple[str, ...]] = {
     "ground": ("", "errors", "types", "_files", "_machine", "_callable", "_quiet", "_table"),
-    "pictures": ("data", "data.bands", "data.cache", "data.geometry", "data.pictures"),
+    "pictures": (
+        "data",
+        "data.bands",
+        "data.cache",
+        "data.geometry",
+        "data.pictures",
+        "data.ranges",
+        "data.walk",
+    ),
     "answers": ("tasks",),
     "data": (
         "data._scene_parts",
+        "data.alike",
         "data.check",
         "data.dataset",
+        "data.findings",
+        "data.leakage",
+        "data.oddities",
         "data.readers",
         "data.scan",
         "data.scenes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,21 +10,34 @@ from typing import Any, Literal, Protocol, cast
 
 from gossamer._files import cache_folder
 from gossamer._table import Table
+from gossamer.data.findings import Finding
 from gossamer.errors import DataError
 
-__all__ = ["READERS", "SPLIT_NAMES", "Dataset", "Reader", "Sample", "SplitName", "open_dataset"]
+__all__ = ["READERS", "Dataset", "Reader", "Sample", "SplitName", "open_dataset", "split_named"]
 
 SplitName = Literal["train", "val", "test"]
-SPLIT_NAMES: Mapping[str, SplitName] = {
+_SPLIT_NAMES: Mapping[str, SplitName] = {
     "train": "train",
     "training": "train",
+    "trainval": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
+    "development": "val",
+    "eval": "val",
     "test": "test",
     "testing": "test",
+    "holdout": "test",
 }
-"""What people call their splits, in lower case."""
+_BESIDE_SPLITS = re.compile(r"(dataset|data|set|split|images|imgs|pictures)$")
+"""What people write behind the name of a split: `training_set`, `val-images`."""
+
+
+def split_named(name: str) -> SplitName | None:
+    """The split that people call so: `train`, `Training_Set`, `dev`, `test2017`; None for any other name."""
+    letters = re.sub(r"[\W\d_]+", "", name.casefold())
+    return _SPLIT_NAMES.get(letters) or _SPLIT_NAMES.get(_BESIDE_SPLITS.sub("", letters))
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,8 @@ class Dataset:
     """Whether the data themselves say by `Sample.group` what may not be parted; else it is by folders, where that is asked for."""
     task: str = "classify"
     """A name of `gossamer.tasks.TASKS`."""
+    findings: tuple[Finding, ...] = ()
+    """What is odd about the layout, beside `ignored`."""
 
     @property
     def targets(self) -> list[Any]:

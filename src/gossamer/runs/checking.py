@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from gossamer.data.check import CheckReport, check
+from gossamer.data.check import CheckReport, check, is_aerial
 from gossamer.deploy.bundle import Bundle
 from gossamer.errors import ModelError, RunFolderError
 from gossamer.runs.config import DataConfig
@@ -69,7 +69,7 @@ def view_of(view: str, report: CheckReport) -> View:
     for known in get_args(View):
         if view == known:
             return known  # type: ignore[no-any-return]
-    return "aerial" if 0.7 <= report.upright <= 1.4 else "ground"
+    return "aerial" if is_aerial(report.upright) else "ground"
 
 
 def opened(data: str, config: DataConfig, *, tick: Callable[[int, int], None] | None = None) -> CheckReport:

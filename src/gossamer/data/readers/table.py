@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gossamer.data.dataset import SPLIT_NAMES, Dataset, Sample
+from gossamer.data.dataset import Dataset, Sample, split_named
 from gossamer.errors import DataError
 
 __all__ = ["read", "recognises"]
@@ -132,12 +132,11 @@ def _rows(table: Path, lines: Sequence[Mapping[str, Any]]) -> Iterator[_Row]:
 
 
 def _split(table: Path, row: _Row) -> Any:
-    told = row.cells.get("split", "").lower()
-    if not told:
-        return None
-    if told not in SPLIT_NAMES:
+    told = row.cells.get("split", "")
+    split = split_named(told)
+    if told and split is None:
         raise DataError(f"a split is train, val or test, {table} line {row.number} has {told!r}; mend it")
-    return SPLIT_NAMES[told]
+    return split
 
 
 def _targets(table: Path, columns: Sequence[str], rows: Sequence[_Row]) -> _Targets:

@@ -42,15 +42,32 @@ def test_the_datas_own_split_is_kept(tmp_path, pictures, names):
     assert found == sorted((split, label) for split in ("train", "val", "test") for label in ("a", "a", "b"))
 
 
-def test_val_and_test_without_train_are_classes(pictures):
-    dataset = read(pictures({"val": 1, "test": 1}))
-    assert dataset.labels == ("test", "val")
-    assert {s.split for s in dataset.samples} == {None}
+@pytest.mark.parametrize("names", [("val", "test"), ("train", "test"), ("training_set", "Test Images")])
+def test_splits_without_class_folders_are_no_classes(pictures, names):
+    with pytest.raises(
+        DataError, match=r"a split is no class, .* hold pictures and no class folders; put the"
+    ) as caught:
+        read(pictures(dict.fromkeys(names, 2)))
+    assert all(name in str(caught.value) for name in names)
 
 
-def test_one_folder_beside_train_makes_them_all_classes(pictures):
+def test_splits_without_one_to_train_on_are_refused(pictures):
+    with pytest.raises(DataError, match=r"has class folders in test, val and none in train; add train/"):
+        read(pictures({"val/a": 1, "val/b": 1, "test/a": 1, "test/b": 1}))
+
+
+@pytest.mark.parametrize("beside", ["c", "sample"])
+def test_one_split_beside_pictures_stops_the_run(pictures, beside):
+    with pytest.raises(
+        DataError, match=r"a split is no class, train of .* stands beside .*; give .*train alone"
+    ):
+        read(pictures({"train/a": 1, "train/b": 1, beside: 2}))
+
+
+def test_a_class_may_be_called_train(pictures):
     dataset = read(pictures({"train": 1, "boat": 1}))
     assert dataset.labels == ("boat", "train")
+    assert [(f.severity, f.code) for f in dataset.findings] == [("warning", "split-as-class")]
 
 
 def test_hidden_files_and_folders_are_passed_over(pictures, draw):
@@ -70,7 +87,7 @@ def test_other_files_are_listed_as_ignored(pictures):
     root = pictures({"a": 1, "b": 1})
     (root / "a" / "labels.csv").write_text("x")
     (root / "README.md").write_text("not in a class")
-    assert [p.relative_to(root).as_posix() for p in read(root).ignored] == ["a/labels.csv"]
+    assert [p.relative_to(root).as_posix() for p in read(root).ignored] == ["README.md", "a/labels.csv"]
 
 
 def test_inner_folders_are_groups(tmp_path, pictures):
