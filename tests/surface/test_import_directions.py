@@ -21,7 +21,7 @@ SOURCE = Path(gossamer.__file__).parent
 # Lowest first. A module stands in the layer of its longest prefix and imports from its own and lower layers only; a * is
 # any one name. The layers from pictures to report are the shell that needs no torch.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "ground": ("", "errors", "types", "_files", "_machine", "_callable", "_quiet", "_table"),
+    "ground": ("", "errors", "types", "_files", "_machine", "_callable", "_quiet", "_table", "_text"),
     "pictures": (
         "data",
         "data.bands",

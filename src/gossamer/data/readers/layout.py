@@ -43,8 +43,9 @@ class _Tops(NamedTuple):
     loose: list[Parts]
 
     def flat(self, name: str) -> bool:
-        """Whether a folder holds pictures itself."""
-        return any(len(parts) == 1 for parts in self.below[name])
+        """Whether a folder holds pictures itself, and not most of them in folders of its own."""
+        files = self.below[name]
+        return 2 * sum(len(parts) == 1 for parts in files) > len(files)
 
 
 def understand(root: Path, pictures: Sequence[Parts], folders: Sequence[Parts]) -> Layout:
@@ -188,7 +189,7 @@ def _group(folders: Parts) -> str | None:
 
 def _shared_folders(tops: _Tops) -> list[str]:
     """The folders inside every class folder, where they are the same, two at least, and hold all the pictures."""
-    if len(tops.below) < 2 or any(tops.flat(name) for name in tops.below):
+    if len(tops.below) < 2 or any(len(parts) == 1 for files in tops.below.values() for parts in files):
         return []
     inner = [sorted({parts[0] for parts in files}) for files in tops.below.values()]
     return inner[0] if len(inner[0]) > 1 and all(each == inner[0] for each in inner) else []
