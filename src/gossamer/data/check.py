@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ from gossamer.tasks import get_task
 __all__ = ["CheckReport", "Finding", "OnBad", "check", "is_aerial"]
 
 OnBad = Literal["skip", "stop"]
+_DRIVE = re.compile(r"[A-Za-z]")
 _AERIAL = (0.7, 1.4)
 _SPLITS: tuple[SplitName, ...] = ("val", "test", "train")
 
@@ -195,13 +197,21 @@ def _with_groups(dataset: Dataset, groups: str | None) -> Dataset:
                 f"--groups folder needs folders inside the class folders, {dataset.root} has none; leave it out"
             )
         return dataset
+    files = {dataset.relative(s): s for s in dataset.samples}
     path, _, column = groups.rpartition(":")
-    if not path:
+    if not path or _DRIVE.fullmatch(path):
+        windows = ": what stands before the only colon is a Windows drive" if path else ""
         raise DataError(
-            f"groups are 'folder' or FILE.csv:COLUMN, got {groups!r}; name the column after a colon"
+            f"groups are 'folder' or FILE.csv:COLUMN, got {groups!r}{windows}; name the column after a colon"
+        )
+    if "\\" in path and not Path(path).exists():
+        raise DataError(
+            f"no such groups file: {path} is written as a path of Windows; write the path that it has here, with forward slashes"
         )
     table = _read_groups(Path(path), column)
-    missing = [dataset.relative(s) for s in dataset.samples if dataset.relative(s) not in table]
+    if any("\\" in name for name in table):  # written on Windows
+        table = {name if name in files else name.replace("\\", "/"): group for name, group in table.items()}
+    missing = [file for file in files if file not in table]
     if missing:
         raise DataError(
             f"{path} must name a group for every picture, {len(missing)} are missing, first {missing[0]}; add them"

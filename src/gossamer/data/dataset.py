@@ -96,7 +96,11 @@ class Reader(Protocol):
 
 READERS = Table(
     "layout",
-    {"table": "gossamer.data.readers.table", "folder": "gossamer.data.readers.folder"},
+    {
+        "table": "gossamer.data.readers.table",
+        "imagefolder": "gossamer.data.readers.imagefolder",
+        "folder": "gossamer.data.readers.folder",
+    },
     error=DataError,
 )
 """Layout -> module, tried in this order."""

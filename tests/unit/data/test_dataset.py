@@ -10,7 +10,7 @@ from gossamer.errors import DataError
 
 
 def test_every_reader_of_the_table_has_both_functions():
-    assert list(READERS) == ["table", "folder"]
+    assert list(READERS) == ["table", "imagefolder", "folder"]
     for name in READERS:
         reader = READERS.load(name)
         assert callable(reader.recognises)
