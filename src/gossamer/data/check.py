@@ -220,6 +220,8 @@ def _with_groups(dataset: Dataset, groups: str | None) -> Dataset:
 
 
 def _read_groups(path: Path, column: str) -> dict[str, str]:
+    if path.exists() and not path.is_file():
+        raise DataError(f"groups stand in a CSV file, {path} is a folder, pipe or device; give a file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)

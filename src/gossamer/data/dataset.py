@@ -118,6 +118,10 @@ def open_dataset(data: str | Path) -> Dataset:
     if str(data).startswith("demo"):
         raise DataError(f"demo data are demo or demo:scenes, got {str(data)!r}; choose one or give a folder")
     path = Path(data).expanduser()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"a path is written in UTF-8, {path} is not; rename it, or give a link to it") from error
     if not path.exists():
         raise DataError(
             f"no such folder: {path}; check the path, or use demo:scenes for pictures made in code"

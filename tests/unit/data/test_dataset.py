@@ -63,6 +63,11 @@ def test_a_folder_without_class_folders(tmp_path, draw, content):
         open_dataset(tmp_path)
 
 
+def test_a_path_that_is_no_utf_8_is_refused(tmp_path):
+    with pytest.raises(DataError, match="a path is written in UTF-8"):
+        open_dataset(tmp_path / "r\udce9")
+
+
 def test_an_unknown_demo():
     with pytest.raises(
         DataError, match=r"demo data are demo or demo:scenes, got 'demo:cats'; choose one or give a folder"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -158,6 +159,13 @@ def test_one_group_for_everything_says_what_keeps_it_together(tmp_path, pictures
 def test_a_windows_path_of_groups_says_so(pictures, groups):
     with pytest.raises(DataError, match="Windows"):
         check(pictures({"a": 3, "b": 3}), groups=groups)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_of_groups_is_refused_and_not_waited_for(tmp_path, pictures):
+    os.mkfifo(tmp_path / "groups.csv")
+    with pytest.raises(DataError, match="groups stand in a CSV file"):
+        check(pictures({"a": 3, "b": 3}), groups=f"{tmp_path / 'groups.csv'}:day")
 
 
 def test_files_of_groups_may_be_written_on_windows(tmp_path, pictures):
