@@ -84,7 +84,7 @@ class _Signatures:
     """Of N pictures."""
 
     gradients: NDArray[np.uint8]
-    thumbnails: NDArray[np.int16]
+    thumbnails: NDArray[np.uint8]
     means: NDArray[np.float32]
 
     def compare(self, first: Indices, second: Indices) -> NDArray[np.bool_]:
@@ -94,7 +94,8 @@ class _Signatures:
         different = np.bitwise_count(self.gradients[first[at]] ^ self.gradients[second[at]])
         alike[at] = different.sum(1, dtype=np.int32) <= _MAX_DIFFERENT_BITS
         at = np.flatnonzero(alike)
-        difference = np.abs(self.thumbnails[first[at]] - self.thumbnails[second[at]]).mean((1, 2))
+        ours, theirs = (self.thumbnails[each[at]].astype(np.int16) for each in (first, second))
+        difference = np.abs(ours - theirs).mean((1, 2))
         alike[at] = difference <= _MAX_MEAN_DIFFERENCE
         return alike
 
@@ -105,8 +106,8 @@ class _Views:
 
     count: int
     signs: NDArray[np.uint8]
-    pixels: NDArray[np.float32]
-    """(E, 256), of mean 0 and length 1; of flat views 0."""
+    pixels: NDArray[np.uint8]
+    """(E, 256)."""
 
     def compare(self, first: Indices, second: Indices) -> NDArray[np.bool_]:
         """At least one is whole, at most a tenth of the signs differ, and the pixels go together."""
@@ -115,8 +116,15 @@ class _Views:
         different = np.bitwise_count(self.signs[first[at]] ^ self.signs[second[at]])
         alike[at] = different.sum(1, dtype=np.int32) <= _MAX_DIFFERENT_VIEW_BITS
         at = np.flatnonzero(alike)
-        alike[at] = (self.pixels[first[at]] * self.pixels[second[at]]).sum(1) >= _MIN_CORRELATION
+        ours, theirs = (_centred(self.pixels[each[at]]) for each in (first, second))
+        alike[at] = (ours * theirs).sum(1) >= _MIN_CORRELATION
         return alike
+
+    def shown(self) -> Indices:
+        """The entries that show more than one colour."""
+        parts = range(0, len(self.pixels), _CHUNK)
+        deviations = [self.pixels[at : at + _CHUNK].std(1, dtype=np.float32) for at in parts]
+        return np.flatnonzero(np.concatenate(deviations) >= _MIN_DEVIATION)
 
 
 def alike_clusters(scans: Sequence[Scan], *, turned: bool) -> list[list[int]]:
@@ -133,7 +141,7 @@ def alike_clusters(scans: Sequence[Scan], *, turned: bool) -> list[list[int]]:
     chosen = [scans[i] for i in members]
     clusters = Clusters(len(chosen))
     gradients = np.stack([scan.gradient for scan in chosen])
-    thumbnails = np.stack([scan.thumbnail for scan in chosen]).astype(np.int16)
+    thumbnails = np.stack([scan.thumbnail for scan in chosen])
     signatures = _Signatures(gradients, thumbnails, thumbnails.mean((1, 2), dtype=np.float32))
     everyone = np.arange(len(chosen))
     order = np.array(sorted(everyone.tolist(), key=lambda i: str(chosen[i].path)))
@@ -142,8 +150,9 @@ def alike_clusters(scans: Sequence[Scan], *, turned: bool) -> list[list[int]]:
     views = _views(np.stack([scan.views for scan in chosen], 1), turned=turned)
     owners = np.tile(everyone, len(views.pixels) // len(chosen))
     _join(clusters, order[:-1], order[1:], everyone, views.compare)
-    shown = np.flatnonzero(views.pixels.any(1))
-    _join_entries(clusters, _Entries(owners, _keys(views.signs, _VIEW_KEY_BITS), views.compare), shown)
+    _join_entries(
+        clusters, _Entries(owners, _keys(views.signs, _VIEW_KEY_BITS), views.compare), views.shown()
+    )
     return [[members[i] for i in group] for group in clusters.groups()]
 
 
@@ -155,28 +164,36 @@ def _keys(signs: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
 
 def _views(views: NDArray[np.uint8], *, turned: bool) -> _Views:
     """Of grey views (V, N, 16, 16), each brought to one of the ways round in which it may lie."""
-    count = views.shape[1]
-    pixels = _righted(views.reshape(-1, *views.shape[2:]).astype(np.float32), turned=turned)
-    across, down = np.diff(pixels, axis=2) > 0, np.diff(pixels, axis=1) > 0
-    signs = np.packbits(
-        np.concatenate([across.reshape(len(pixels), -1), down.reshape(len(pixels), -1)], 1), axis=1
-    )
-    flat = pixels.reshape(len(pixels), -1)
-    flat = flat - flat.mean(1, keepdims=True)
-    length = np.linalg.norm(flat, axis=1, keepdims=True)
-    known = length >= _MIN_DEVIATION * np.sqrt(flat.shape[1])
-    return _Views(count, signs, np.where(known, flat / np.maximum(length, 1e-6), 0.0).astype(np.float32))
+    pixels = views.reshape(-1, *views.shape[2:])
+    parts = range(0, len(pixels), _CHUNK)
+    righted = np.concatenate([_righted(pixels[at : at + _CHUNK], turned=turned) for at in parts])
+    signs = np.concatenate([_signs(righted[at : at + _CHUNK]) for at in parts])
+    return _Views(views.shape[1], signs, righted.reshape(len(righted), -1))
 
 
-def _righted(pixels: NDArray[np.float32], *, turned: bool) -> NDArray[np.float32]:
+def _signs(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Whether views (E, S, S) grow brighter from one pixel to the next, across and down; packed."""
+    across, down = pixels[:, :, 1:] > pixels[:, :, :-1], pixels[:, 1:] > pixels[:, :-1]
+    return np.packbits(np.concatenate([each.reshape(len(pixels), -1) for each in (across, down)], 1), axis=1)
+
+
+def _righted(pixels: NDArray[np.uint8], *, turned: bool) -> NDArray[np.uint8]:
     """Views (E, S, S) mirrored, and turned, so that they are brighter to the right, and more so than below."""
-    ramp = np.linspace(-1, 1, pixels.shape[1], dtype=np.float32)
+    ramp = np.linspace(-1, 1, pixels.shape[1])
     right, below = pixels.mean(1) @ ramp, pixels.mean(2) @ ramp
     result = np.where((right < 0)[:, None, None], pixels[:, :, ::-1], pixels)
     if turned:
         result = np.where((below < 0)[:, None, None], result[:, ::-1], result)
         result = np.where((np.abs(below) > np.abs(right))[:, None, None], result.transpose(0, 2, 1), result)
     return np.ascontiguousarray(result)
+
+
+def _centred(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Views (E, P) less their means, of length 1."""
+    values = pixels.astype(np.float32)
+    values -= values.mean(1, keepdims=True)
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+    return values
 
 
 def _join_entries(clusters: Clusters, entries: _Entries, members: Indices) -> None:

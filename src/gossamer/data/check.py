@@ -153,7 +153,7 @@ def check(
     split = split_dataset(dataset, ties=ties, seed=split_seed)
     findings += _thin_splits(dataset, split, ties) + _one_sided(dataset, split)
     if not any(s.group or s.split for s in dataset.samples):
-        findings += spread_folders([folders[s.path] for s in dataset.samples], split)
+        findings += spread_folders(dataset.root, [folders[s.path] for s in dataset.samples], split)
         findings += spread_frames(dataset, scans)
     return CheckReport(
         dataset,

@@ -121,7 +121,9 @@ def open_dataset(data: str | Path) -> Dataset:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"a path is written in UTF-8, {path} is not; rename it, or give a link to it") from error
+        raise DataError(
+            f"a path is written in UTF-8, {path} is not; rename it, or give a link to it"
+        ) from error
     if not path.exists():
         raise DataError(
             f"no such folder: {path}; check the path, or use demo:scenes for pictures made in code"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -142,8 +143,8 @@ def _leaks(dataset: Dataset, ties: Sequence[Sequence[int]]) -> set[int]:
     return leaked
 
 
-def spread_folders(folders: Sequence[str | None], split: Split) -> list[Finding]:
-    """Folders inside class folders, one a sample, whose pictures stand in several splits."""
+def spread_folders(root: Path, folders: Sequence[str | None], split: Split) -> list[Finding]:
+    """Folders inside class folders of `root`, one a sample, whose pictures stand in several splits."""
     homes: dict[str, set[SplitName]] = defaultdict(set)
     names: tuple[SplitName, ...] = ("train", "val", "test")
     for name in names:
@@ -156,7 +157,7 @@ def spread_folders(folders: Sequence[str | None], split: Split) -> list[Finding]
         return []
     message = (
         f"{len(spread):,} of {len(homes):,} folders inside the class folders stand in several splits: {some(spread)}; if a folder is a "
-        "place, a flight or a day, keep it in one with --groups folder"
+        f"place, a flight or a day, keep it in one: gossamer check {root} --groups folder"
     )
     return [Finding("warning", "spread-folders", message, tuple(spread))]
 
