@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 from PIL import Image
 
@@ -34,6 +35,25 @@ class TestTable(ReaderContract):
             Image.new("RGB", (8, 8)).save(root / path)
         with (root / "labels.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([["file", "label"], *wanted.items()])
+        return wanted
+
+
+class TestImagefolder(ReaderContract):
+    name = "imagefolder"
+
+    def write(self, root):
+        wanted = {"train/1.png": "river", "train/in/2.jpg": "forêt dense", "test/3.png": 'a "quoted" one'}
+        for path in wanted:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8)).save(root / path)
+        for split in ("train", "test"):
+            rows = [
+                {"file_name": path.partition("/")[2], "label": label}
+                for path, label in wanted.items()
+                if path.startswith(split)
+            ]
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            (root / split / "metadata.jsonl").write_text(lines, encoding="utf-8")
         return wanted
 
 

@@ -42,7 +42,7 @@ def test_check(document, coloured, tmp_path):
     found = document("check", coloured(tmp_path / "data"))
     assert set(found) == {
         "name", "root", "labels", "pictures", "skipped", "split", "short_side", "mean_rgb", "upright", "fingerprint",
-        "findings", "bands", "task",
+        "findings", "bands", "value_range", "task",
     }  # fmt: skip
     assert found["bands"] is None
     assert found["pictures"] == 18

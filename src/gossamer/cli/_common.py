@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
@@ -11,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gossamer._text import printable
 from gossamer.errors import GossamerError
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
 ]
 
 BAD_USAGE, INTERRUPTED = 2, 130
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _RESUMABLE = ("fit", "train", "compress", "export")
 _DEBUG_VARIABLE = "GOSSAMER_DEBUG"
 
@@ -57,18 +61,39 @@ def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
 
 def print_json(document: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    _write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # a name that is no UTF-8: \udce9
 
 
 def print_lines(lines: Sequence[str]) -> None:
     """Lines on standard output."""
-    sys.stdout.write("".join(line + "\n" for line in lines))
+    _write("".join(printable(line) + "\n" for line in lines))
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _full(error) from error
+
+
+def _full(error: OSError) -> GossamerError:
+    """What is said where standard output takes nothing any more, and nothing goes there from now on."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return GossamerError(
+        f"the output cannot be written ({error.strerror}); free some space, or send it elsewhere"
+    )
 
 
 def run(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the command line and give its exit code: an error is one line on standard error."""
+    _open_streams()
     try:
         result = app(list(arguments), standalone_mode=False)
+        _write("")
         if result == INTERRUPTED:  # what typer makes of Ctrl-C
             return _interrupted(arguments)
         return result if isinstance(result, int) else 0
@@ -85,7 +110,21 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
     except Exception as error:
         if type(error).__name__ == "Abort":  # and click
             return _interrupted(arguments)
+        if isinstance(error, OSError) and error.filename is None and error.errno in _NO_ROOM:
+            say(f"error: {_full(error)}")
+            return BAD_USAGE
         return _usage_or_raise(error)
+
+
+def _open_streams() -> None:
+    """A stream that the caller closed leads nowhere; else the next file that is opened would take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            stream = os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False)
+            setattr(sys, name, stream)
 
 
 def _interrupted(arguments: Sequence[str]) -> int:
@@ -116,4 +155,6 @@ def _usage_or_raise(error: Exception) -> int:
 
 def say(text: str) -> None:
     """One line on standard error."""
-    sys.stderr.write(" ".join(text.splitlines()) + "\n")
+    with contextlib.suppress(OSError):  # nobody can be told that nobody can be told
+        sys.stderr.write(printable(" ".join(text.splitlines())) + "\n")
+        sys.stderr.flush()

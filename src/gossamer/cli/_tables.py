@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gossamer._text import cells
 from gossamer.errors import GossamerError
 
 __all__ = ["check_table", "table_lines", "write_table"]
@@ -48,9 +49,9 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Row], *, titl
 
     if path.suffix == ".csv":
         buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(cells("" if row[c] is None else row[c] for c in columns) for row in rows)
         write_text(path, buffer.getvalue())
     elif path.suffix == ".md":
         lines = [columns, ["---"] * len(columns), *([_shown(row[c]) for c in columns] for row in rows)]

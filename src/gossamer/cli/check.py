@@ -29,7 +29,7 @@ def _check(config: CheckConfig, *, seed: int, json: bool) -> None:
 
 
 def _lines(report: CheckReport) -> list[str]:
-    from gossamer.runs.checking import labels_told
+    from gossamer.runs.checking import finding_lines, labels_told
     from gossamer.tasks import get_task
 
     counts, noun = report.counts(), get_task(report.dataset.task).noun
@@ -41,10 +41,7 @@ def _lines(report: CheckReport) -> list[str]:
         f"{noun:{width}}  train    val   test",
         *(f"{label:{width}}  {c['train']:5}  {c['val']:5}  {c['test']:5}" for label, c in counts.items()),
         "",
-        *(
-            [f"{f.severity:7}  {f.code:15}  {f.message}" for f in report.findings]
-            or ["nothing found that would hurt"]
-        ),
+        *(finding_lines(report.findings) or ["nothing found that would hurt"]),
     ]
 
 

@@ -90,6 +90,7 @@ def _write(out: Path, columns: tuple[str, ...], predictions: list[Prediction]) -
     import io
 
     from gossamer._files import write_json, write_text
+    from gossamer._text import cells
 
     if out.suffix == ".json":
         write_json(out, [p.to_json() for p in predictions])
@@ -99,5 +100,5 @@ def _write(out: Path, columns: tuple[str, ...], predictions: list[Prediction]) -
     rows.writerow(["file", *columns, "error"])
     for p in predictions:
         row = {} if p.answer is None else p.answer.row
-        rows.writerow([p.file, *(row.get(name, "") for name in columns), p.error or ""])
+        rows.writerow(cells([p.file, *(row.get(name, "") for name in columns), p.error or ""]))
     write_text(out, buffer.getvalue())

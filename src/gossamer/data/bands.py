@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gossamer.data.pictures import MAX_PIXELS, open_rgb, probe
+from gossamer.data.ranges import ValueRange
 from gossamer.errors import DataError, MissingExtraError, nearest
 
 __all__ = [
@@ -210,8 +211,8 @@ def _check_size(path: Path, height: int, width: int) -> None:
         )
 
 
-def open_view(path: Path, names: Sequence[str] | None) -> Image.Image:
-    """A picture for people, 8-bit RGB.
+def open_view(path: Path, names: Sequence[str] | None, value_range: ValueRange | None = None) -> Image.Image:
+    """A picture for people, 8-bit RGB; `value_range` as `open_rgb` takes it.
 
     Of named bands the colours are shown, else the first three, else the first as grey, stretched between the
     percentiles 2 and 98 of the picture.
@@ -219,7 +220,7 @@ def open_view(path: Path, names: Sequence[str] | None) -> Image.Image:
     Raises:
         DataError, MissingExtraError: as `open_values`, or as `open_rgb` where there are no names.
     """
-    return open_rgb(path) if names is None else view_of_values(open_values(path, names), names)
+    return open_rgb(path, value_range) if names is None else view_of_values(open_values(path, names), names)
 
 
 def view_of_values(values: Values, names: Sequence[str]) -> Image.Image:

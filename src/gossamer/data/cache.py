@@ -16,6 +16,7 @@ from gossamer._files import atomic_path
 from gossamer.data.bands import open_values
 from gossamer.data.geometry import fit_picture, fit_values
 from gossamer.data.pictures import open_rgb
+from gossamer.data.ranges import ValueRange
 from gossamer.errors import DataError
 from gossamer.types import Size
 
@@ -41,6 +42,7 @@ def load_pictures(
     key: str,
     rule: str = "short-side-centre-crop",
     bands: tuple[str, ...] | None = None,
+    value_range: ValueRange | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> PictureArray:
     """Decode pictures to `size` by a resize rule, or map the file that an earlier call with the same key and paths wrote.
@@ -50,13 +52,13 @@ def load_pictures(
     Raises:
         RunFolderError: the cache cannot be written (read-only, full).
     """
-    told = "\0".join([key, str(size), rule, *map(str, paths), *(bands or ())])
+    told = "\0".join([key, str(size), rule, *map(str, paths), *(bands or ()), *map(str, value_range or ())])
     digest = hashlib.sha256(told.encode()).hexdigest()[:20]
     target = folder / f"{digest}-{size}.npy"
     lost_file = folder / f"{digest}-{size}.lost.npy"
     if not (target.is_file() and lost_file.is_file()):
         with atomic_path(target) as temporary:
-            lost = _decode_all(paths, size, rule, bands, temporary, tick)
+            lost = _decode_all(paths, size, rule, bands, value_range, temporary, tick)
         with atomic_path(lost_file) as temporary, temporary.open("wb") as file:
             np.save(file, np.asarray(lost, np.int64))
     pixels: Pixels = np.load(target, mmap_mode="r")
@@ -68,6 +70,7 @@ def _decode_all(
     size: Size,
     rule: str,
     bands: tuple[str, ...] | None,
+    value_range: ValueRange | None,
     target: Path,
     tick: Callable[[int, int], None] | None,
 ) -> list[int]:
@@ -81,7 +84,8 @@ def _decode_all(
             os.posix_fallocate(file.fileno(), 0, target.stat().st_size)
     lost: list[int] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for index, picture in enumerate(pool.map(lambda path: _decode(path, size, rule, bands), paths)):
+        pictures = pool.map(lambda path: _decode(path, size, rule, bands, value_range), paths)
+        for index, picture in enumerate(pictures):
             if picture is None:
                 lost.append(index)
             else:
@@ -92,10 +96,12 @@ def _decode_all(
     return lost
 
 
-def _decode(path: Path, size: Size, rule: str, bands: tuple[str, ...] | None) -> Pixels | None:
+def _decode(
+    path: Path, size: Size, rule: str, bands: tuple[str, ...] | None, value_range: ValueRange | None
+) -> Pixels | None:
     try:
         if bands is not None:
             return fit_values(open_values(path, bands), size, rule)
-        return np.asarray(fit_picture(open_rgb(path), size, rule))
+        return np.asarray(fit_picture(open_rgb(path, value_range), size, rule))
     except DataError:
         return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import statistics
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,37 +15,31 @@ from typing import Any, Literal
 import numpy as np
 
 from gossamer.data.bands import Bands, find_bands, measure_bands
-from gossamer.data.dataset import Dataset, open_dataset
-from gossamer.data.scan import Scan, exact_duplicates, near_duplicates, scan_files
+from gossamer.data.dataset import Dataset, SplitName, open_dataset
+from gossamer.data.findings import Finding, some
+from gossamer.data.leakage import duplicates, spread_folders, spread_frames
+from gossamer.data.oddities import (
+    bad_files,
+    names_of,
+    odd_files,
+    odd_labels,
+    odd_pixels,
+    odd_sizes,
+    odd_targets,
+    value_range,
+)
+from gossamer.data.ranges import ValueRange
+from gossamer.data.scan import Scan, scan_files
 from gossamer.data.split import Split, split_dataset
 from gossamer.errors import DataError
 from gossamer.tasks import get_task
 
-__all__ = ["CheckReport", "Finding", "OnBad", "check"]
+__all__ = ["CheckReport", "Finding", "OnBad", "check", "is_aerial"]
 
 OnBad = Literal["skip", "stop"]
-Severity = Literal["error", "warning", "note"]
-_SIZE_RATIO = 8.0
-_UPSCALED_SIDE = 32
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that would hurt; `files` are paths below the root."""
-
-    severity: Severity
-    code: str
-    message: str
-    files: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The finding as a JSON object."""
-        return {
-            "severity": self.severity,
-            "code": self.code,
-            "message": self.message,
-            "files": list(self.files),
-        }
+_DRIVE = re.compile(r"[A-Za-z]")
+_AERIAL = (0.7, 1.4)
+_SPLITS: tuple[SplitName, ...] = ("val", "test", "train")
 
 
 @dataclass(frozen=True)
@@ -68,13 +63,15 @@ class CheckReport:
     up (aerial), about 2 where gravity shows."""
     bands: Bands | None = None
     """Which bands are read and what their values are in training; None for plain red, green and blue."""
+    value_range: ValueRange | None = None
+    """Black and white of pictures of more than 8 bits; None where there are none."""
 
     @property
     def split_digest(self) -> str:
         """Changes when a picture comes into another split, by whatever option, table or folder; 20 hexadecimal digits."""
         digest = hashlib.sha256()
         for name in ("train", "val", "test"):
-            files = sorted(_names(self.dataset, self.split.of(name)))
+            files = sorted(names_of(self.dataset, self.split.of(name)))
             digest.update("\n".join([f"{name} {len(files)}", *files, ""]).encode())
         return digest.hexdigest()[:20]
 
@@ -104,6 +101,7 @@ class CheckReport:
             "mean_rgb": [round(v, 2) for v in self.mean_rgb],
             "upright": round(self.upright, 3),
             "bands": None if self.bands is None else self.bands.to_json(),
+            "value_range": None if self.value_range is None else list(self.value_range),
             "fingerprint": self.fingerprint,
             "findings": [finding.to_json() for finding in self.findings],
         }
@@ -127,25 +125,36 @@ def check(
     Raises:
         DataError: nothing usable is left, or a picture is bad and `on_bad` is `stop`.
     """
-    dataset = _with_groups(open_dataset(data), groups)
+    source = open_dataset(data)
+    folders = {sample.path: sample.group for sample in source.samples}
+    dataset = _with_groups(source, groups)
     total = len(dataset.samples)
     paths = [s.path for s in dataset.samples]
     names = find_bands(paths, bands)
     scans = scan_files(paths, bands=names, tick=None if tick is None else lambda done: tick(done, total))
-    findings = _bad_files(dataset, scans)
-    skipped = tuple(file for finding in findings for file in finding.files)
+    bad = bad_files(dataset, scans)
+    skipped = tuple(file for finding in bad for file in finding.files)
     if skipped and on_bad == "stop":
         raise DataError(
-            f"{len(skipped)} pictures cannot be used and --on-bad is stop; first: {findings[0].message}"
+            f"{len(skipped)} pictures cannot be used and --on-bad is stop; first: {bad[0].message}"
         )
     good = [i for i, scan in enumerate(scans) if scan.problem is None]
     scans = [scans[i] for i in good]
     dataset = dataset.keep(tuple(dataset.samples[i] for i in good))
     dataset = _settled(dataset, skipped)
-    findings += _odd_files(dataset, scans) + _odd_targets(dataset) + _odd_sizes(dataset, scans)
-    dataset, scans, ties, duplicates, leaked = _duplicates(dataset, scans)
+    span = value_range(scans)
+    findings = [*dataset.findings, *bad, *odd_labels(dataset), *odd_files(dataset, scans, span)]
+    findings += odd_targets(dataset) + odd_sizes(dataset, scans) + odd_pixels(dataset, scans, span)
+    upright = _uprightness(scans)
+    same = duplicates(dataset, scans, turned=is_aerial(upright))
+    findings += same.findings
+    leaked = names_of(dataset, sorted(same.leaked))
+    dataset, scans, ties = _without(dataset, scans, same.ties, same.leaked)
     split = split_dataset(dataset, ties=ties, seed=split_seed)
-    findings += duplicates + _thin_splits(dataset, split)
+    findings += _thin_splits(dataset, split, ties) + _one_sided(dataset, split)
+    if not any(s.group or s.split for s in dataset.samples):
+        findings += spread_folders(dataset.root, [folders[s.path] for s in dataset.samples], split)
+        findings += spread_frames(dataset, scans)
     return CheckReport(
         dataset,
         split,
@@ -154,9 +163,25 @@ def check(
         _fingerprint(dataset, scans),
         round(statistics.median(min(s.header.size) for s in scans if s.header is not None)),
         _mean_colour(scans),
-        _uprightness(scans),
+        upright,
         None if names is None else measure_bands([dataset.samples[i].path for i in split.train], names),
+        span,
     )
+
+
+def is_aerial(upright: float) -> bool:
+    """Whether pictures whose top and bottom differ by so much more than their sides have no up."""
+    return _AERIAL[0] <= upright <= _AERIAL[1]
+
+
+def _without(
+    dataset: Dataset, scans: list[Scan], ties: list[list[int]], leaked: set[int]
+) -> tuple[Dataset, list[Scan], list[list[int]]]:
+    keep = [i for i in range(len(scans)) if i not in leaked]
+    renumber = {old: new for new, old in enumerate(keep)}
+    kept = [[renumber[i] for i in tie if i in renumber] for tie in ties]
+    samples = tuple(dataset.samples[i] for i in keep)
+    return dataset.keep(samples), [scans[i] for i in keep], [tie for tie in kept if len(tie) > 1]
 
 
 def _with_groups(dataset: Dataset, groups: str | None) -> Dataset:
@@ -172,13 +197,21 @@ def _with_groups(dataset: Dataset, groups: str | None) -> Dataset:
                 f"--groups folder needs folders inside the class folders, {dataset.root} has none; leave it out"
             )
         return dataset
+    files = {dataset.relative(s): s for s in dataset.samples}
     path, _, column = groups.rpartition(":")
-    if not path:
+    if not path or _DRIVE.fullmatch(path):
+        windows = ": what stands before the only colon is a Windows drive" if path else ""
         raise DataError(
-            f"groups are 'folder' or FILE.csv:COLUMN, got {groups!r}; name the column after a colon"
+            f"groups are 'folder' or FILE.csv:COLUMN, got {groups!r}{windows}; name the column after a colon"
+        )
+    if "\\" in path and not Path(path).exists():
+        raise DataError(
+            f"no such groups file: {path} is written as a path of Windows; write the path that it has here, with forward slashes"
         )
     table = _read_groups(Path(path), column)
-    missing = [dataset.relative(s) for s in dataset.samples if dataset.relative(s) not in table]
+    if any("\\" in name for name in table):  # written on Windows
+        table = {name if name in files else name.replace("\\", "/"): group for name, group in table.items()}
+    missing = [file for file in files if file not in table]
     if missing:
         raise DataError(
             f"{path} must name a group for every picture, {len(missing)} are missing, first {missing[0]}; add them"
@@ -187,6 +220,8 @@ def _with_groups(dataset: Dataset, groups: str | None) -> Dataset:
 
 
 def _read_groups(path: Path, column: str) -> dict[str, str]:
+    if path.exists() and not path.is_file():
+        raise DataError(f"groups stand in a CSV file, {path} is a folder, pipe or device; give a file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
@@ -200,14 +235,6 @@ def _read_groups(path: Path, column: str) -> dict[str, str]:
         raise DataError(f"cannot read the groups file {path}: {error}; check the path") from error
 
 
-def _bad_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
-    return [
-        Finding("error", "unreadable", scan.problem, (dataset.relative(sample),))
-        for sample, scan in zip(dataset.samples, scans, strict=True)
-        if scan.problem is not None
-    ]
-
-
 def _settled(dataset: Dataset, skipped: Sequence[str]) -> Dataset:
     """Without the labels that nothing bears any more."""
     where = str(dataset.root) + (f" after skipping {len(skipped)} bad files" if skipped else "")
@@ -216,143 +243,16 @@ def _settled(dataset: Dataset, skipped: Sequence[str]) -> Dataset:
     return replace(dataset, labels=labels, samples=samples)
 
 
-def _odd_files(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
-    kinds: dict[str, tuple[str, Callable[[Scan], bool]]] = {
-        "animated": (
-            "more than one frame; the first is used",
-            lambda s: s.header is not None and s.header.frames > 1,
-        ),
-        "cmyk": (
-            "CMYK colours; converted to RGB",
-            lambda s: s.header is not None and s.header.mode == "CMYK",
-        ),
-        "wide": ("more than 8 bits a band; scaled to 8", lambda s: s.header is not None and s.header.wide),
-        "bands": (
-            "a band beside red, green and blue; dropped",
-            lambda s: s.header is not None and s.header.mode != "CMYK" and s.header.bands in (2, 4),
-        ),
-    }
+def _thin_splits(dataset: Dataset, split: Split, ties: Sequence[Sequence[int]]) -> list[Finding]:
     findings: list[Finding] = []
-    for code, (what, test) in kinds.items():
-        files = _names(dataset, [i for i, scan in enumerate(scans) if test(scan)])
-        findings += [Finding("warning", code, f"{file}: {what}", (file,)) for file in files]
-    hollow = [i for i, scan in enumerate(scans) if scan.empty]
-    if hollow:
-        files = _names(dataset, hollow)
-        most = max(scans[i].empty for i in hollow)
-        message = (
-            f"{_many(files, 'picture has', 'pictures have')} places without data (up to {most:.0%}), which take the mean of "
-            f"their band: {_some(files)}"
-        )
-        findings.append(Finding("warning", "no-data", message, files))
-    if dataset.ignored:
-        files = tuple(path.relative_to(dataset.root).as_posix() for path in dataset.ignored)
-        findings.append(
-            Finding(
-                "note",
-                "ignored",
-                f"{_many(files, 'file is', 'files are')} no pictures by name: {_some(files)}",
-                files,
-            )
-        )
-    return findings
-
-
-def _odd_targets(dataset: Dataset) -> list[Finding]:
-    remarks = get_task(dataset.task).remarks(dataset.targets, dataset.labels)
-    return [Finding(remark.severity, remark.code, remark.message) for remark in remarks]
-
-
-def _odd_sizes(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
-    sides = [min(s.header.size) for s in scans if s.header is not None]
-    findings: list[Finding] = []
-    if max(sides) / min(sides) >= _SIZE_RATIO:
-        message = f"short sides run from {min(sides)} to {max(sides)} pixels: objects differ in scale; sort or cut them alike"
-        findings.append(Finding("warning", "sizes", message))
-    tiny = _names(dataset, [i for i, side in enumerate(sides) if side < _UPSCALED_SIDE])
-    if tiny:
-        message = f"{_many(tiny, 'picture has', 'pictures have')} a side under {_UPSCALED_SIDE} pixels: {_some(tiny)}"
-        findings.append(Finding("warning", "tiny-picture", message, tiny))
-    long = [
-        i for i, s in enumerate(scans) if s.header is not None and max(s.header.size) > 3 * min(s.header.size)
-    ]
-    if long:
-        files = _names(dataset, long)
-        message = f"{_many(files, 'picture is', 'pictures are')} over three times as long as wide, the ends are cut: {_some(files)}"
-        findings.append(Finding("warning", "long", message, files))
-    return findings
-
-
-def _duplicates(
-    dataset: Dataset, scans: list[Scan]
-) -> tuple[Dataset, list[Scan], list[list[int]], list[Finding], tuple[str, ...]]:
-    """Findings on duplicates, the ties that keep them in one split, and the dataset without what leaks into test."""
-    exact, near = exact_duplicates(scans), near_duplicates(scans)
-    task = get_task(dataset.task)
-    ties = [*exact, *([a, b] for a, b in near)]
-    findings: list[Finding] = []
-    for group in exact:
-        files = _names(dataset, group)
-        targets = {task.text(dataset.samples[i].target, dataset.labels) for i in group}
-        if len(targets) > 1:
-            names = ", ".join(repr(text) for text in sorted(targets))
-            findings.append(
-                Finding(
-                    "error", "label-conflict", f"the same picture in {names}: {_some(files)}; keep one", files
-                )
-            )
-        else:
-            findings.append(
-                Finding(
-                    "warning",
-                    "duplicate",
-                    f"the same picture {len(files)} times: {_some(files)}; kept in one split",
-                    files,
-                )
-            )
-    for a, b in near:
-        files = _names(dataset, (a, b))
-        findings.append(
-            Finding(
-                "note", "near-duplicate", f"look alike: {files[0]} and {files[1]}; kept in one split", files
-            )
-        )
-    leaked = _leaks(dataset, ties)
-    if leaked:
-        files = _names(dataset, sorted(leaked))
-        message = f"{_many(files, 'picture stands', 'pictures stand')} in training and again in val or test, left out of training: {_some(files)}"
-        findings.append(Finding("warning", "leak", message, files))
-        keep = [i for i in range(len(scans)) if i not in leaked]
-        renumber = {old: new for new, old in enumerate(keep)}
-        dataset = dataset.keep(tuple(dataset.samples[i] for i in keep))
-        scans = [scans[i] for i in keep]
-        ties = [[renumber[i] for i in tie if i in renumber] for tie in ties]
-        return dataset, scans, [t for t in ties if len(t) > 1], findings, files
-    return dataset, scans, ties, findings, ()
-
-
-def _leaks(dataset: Dataset, ties: Sequence[Sequence[int]]) -> set[int]:
-    """Training pictures that the data's own split repeats in val or test."""
-    leaked: set[int] = set()
-    for tie in ties:
-        splits: dict[str | None, list[int]] = defaultdict(list)
-        for i in tie:
-            splits[dataset.samples[i].split].append(i)
-        if splits.get("train") and (splits.get("val") or splits.get("test")):
-            leaked.update(splits["train"])
-    return leaked
-
-
-def _thin_splits(dataset: Dataset, split: Split) -> list[Finding]:
-    findings: list[Finding] = []
-    task = get_task(dataset.task)
-    for name in ("val", "test"):
+    task, total = get_task(dataset.task), len(dataset.samples)
+    for name in _SPLITS:
         count = len(split.of(name))
         if count == 0:
             raise DataError(
-                f"every split needs pictures, {name} has none of {len(dataset.samples)}; add at least 3 a class"
+                f"every split needs pictures, {name} has none of {total}; add at least 3 a class{_kept_together(dataset, ties)}"
             )
-        if count < 100:
+        if count < 100 and name != "train":
             findings.append(
                 Finding(
                     "note",
@@ -360,10 +260,41 @@ def _thin_splits(dataset: Dataset, split: Split) -> list[Finding]:
                     f"{name} has {count} pictures: its {task.headline.words} {task.a_picture(count)}",
                 )
             )
-    if not split.train:
-        raise DataError(
-            f"every split needs pictures, train has none of {len(dataset.samples)}; add at least 3 a class"
-        )
+    return findings
+
+
+def _kept_together(dataset: Dataset, ties: Sequence[Sequence[int]]) -> str:
+    """What keeps many pictures in one split, for the end of a sentence."""
+    groups = Counter(sample.group for sample in dataset.samples if sample.group is not None)
+    largest = max([0, *groups.values(), *map(len, ties)])
+    if largest < len(dataset.samples) / 5:
+        return ""
+    return (
+        f", or name smaller groups: {largest} pictures stay together since they share a group or look alike"
+    )
+
+
+def _one_sided(dataset: Dataset, split: Split) -> list[Finding]:
+    """Classes and labels that are never learned, or never tested."""
+    task = get_task(dataset.task)
+    if task.kind_names(dataset.targets, dataset.labels) != list(dataset.labels):
+        return []
+    kinds = task.kinds(dataset.targets, dataset.labels)
+    borne = {name: Counter(kind for i in split.of(name) for kind in kinds[i]) for name in _SPLITS}
+    totals = Counter(kind for each in kinds for kind in each)
+    findings: list[Finding] = []
+    untrained = [label for label in dataset.labels if totals[label] and not borne["train"][label]]
+    if untrained:
+        message = f"no picture of {some([repr(each) for each in untrained])} in train: never learned; move some there, or take it out"
+        findings.append(Finding("error", "one-sided", message))
+    for name in ("val", "test"):
+        unseen = [
+            label for label in dataset.labels if totals[label] >= len(_SPLITS) and not borne[name][label]
+        ]
+        if unseen:
+            verb = "tested" if name == "test" else "validated"
+            message = f"no picture of {some([repr(each) for each in unseen])} in {name}: never {verb}; add some of other places or groups"
+            findings.append(Finding("warning", "one-sided", message))
     return findings
 
 
@@ -386,15 +317,3 @@ def _uprightness(scans: Sequence[Scan]) -> float:
     vertical = thumbnails[:, :middle].mean((1, 2)) - thumbnails[:, middle:].mean((1, 2))
     horizontal = thumbnails[:, :, :middle].mean((1, 2)) - thumbnails[:, :, middle:].mean((1, 2))
     return float((vertical**2).mean() / max((horizontal**2).mean(), 1e-6))
-
-
-def _names(dataset: Dataset, indices: Iterable[int]) -> tuple[str, ...]:
-    return tuple(dataset.relative(dataset.samples[i]) for i in indices)
-
-
-def _some(files: Sequence[str]) -> str:
-    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-
-
-def _many(items: Sequence[object], one: str, more: str) -> str:
-    return f"{len(items)} {one if len(items) == 1 else more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,21 +10,34 @@ from typing import Any, Literal, Protocol, cast
 
 from gossamer._files import cache_folder
 from gossamer._table import Table
+from gossamer.data.findings import Finding
 from gossamer.errors import DataError
 
-__all__ = ["READERS", "SPLIT_NAMES", "Dataset", "Reader", "Sample", "SplitName", "open_dataset"]
+__all__ = ["READERS", "Dataset", "Reader", "Sample", "SplitName", "open_dataset", "split_named"]
 
 SplitName = Literal["train", "val", "test"]
-SPLIT_NAMES: Mapping[str, SplitName] = {
+_SPLIT_NAMES: Mapping[str, SplitName] = {
     "train": "train",
     "training": "train",
+    "trainval": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
+    "development": "val",
+    "eval": "val",
     "test": "test",
     "testing": "test",
+    "holdout": "test",
 }
-"""What people call their splits, in lower case."""
+_BESIDE_SPLITS = re.compile(r"(dataset|data|set|split|images|imgs|pictures)$")
+"""What people write behind the name of a split: `training_set`, `val-images`."""
+
+
+def split_named(name: str) -> SplitName | None:
+    """The split that people call so: `train`, `Training_Set`, `dev`, `test2017`; None for any other name."""
+    letters = re.sub(r"[\W\d_]+", "", name.casefold())
+    return _SPLIT_NAMES.get(letters) or _SPLIT_NAMES.get(_BESIDE_SPLITS.sub("", letters))
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,8 @@ class Dataset:
     """Whether the data themselves say by `Sample.group` what may not be parted; else it is by folders, where that is asked for."""
     task: str = "classify"
     """A name of `gossamer.tasks.TASKS`."""
+    findings: tuple[Finding, ...] = ()
+    """What is odd about the layout, beside `ignored`."""
 
     @property
     def targets(self) -> list[Any]:
@@ -80,7 +96,11 @@ class Reader(Protocol):
 
 READERS = Table(
     "layout",
-    {"table": "gossamer.data.readers.table", "folder": "gossamer.data.readers.folder"},
+    {
+        "table": "gossamer.data.readers.table",
+        "imagefolder": "gossamer.data.readers.imagefolder",
+        "folder": "gossamer.data.readers.folder",
+    },
     error=DataError,
 )
 """Layout -> module, tried in this order."""
@@ -98,6 +118,12 @@ def open_dataset(data: str | Path) -> Dataset:
     if str(data).startswith("demo"):
         raise DataError(f"demo data are demo or demo:scenes, got {str(data)!r}; choose one or give a folder")
     path = Path(data).expanduser()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"a path is written in UTF-8, {path} is not; rename it, or give a link to it"
+        ) from error
     if not path.exists():
         raise DataError(
             f"no such folder: {path}; check the path, or use demo:scenes for pictures made in code"

@@ -9,24 +9,33 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gossamer.data.bands import open_view, read_values, view_of_values
-from gossamer.data.pictures import Probe, probe
+from gossamer.data.bands import read_values, view_of_values
+from gossamer.data.pictures import Probe, check_file, read_picture
+from gossamer.data.ranges import Levels
 from gossamer.errors import DataError
 from gossamer.types import Size
 
-__all__ = ["Scan", "exact_duplicates", "near_duplicates", "scan_files"]
+__all__ = ["Scan", "exact_duplicates", "scan_files"]
 
 _HASH_SIDE = 16
 _THUMB_SIDE = 32
-_BAND_BITS = 16
-_MAX_DIFFERENT_BITS = 20
-_MAX_MEAN_DIFFERENCE = 4.0
-_MAX_BUCKET = 400
+_VIEW_SIDE = 16
+_VIEWS = (
+    (0.0, 0.0, 1.0, 1.0),
+    (0.025, 0.025, 0.975, 0.975),
+    (0.05, 0.05, 0.95, 0.95),
+    (0.05, 0.05, 1.0, 1.0),
+    (0.0, 0.05, 0.95, 1.0),
+    (0.05, 0.0, 1.0, 0.95),
+    (0.0, 0.0, 0.95, 0.95),
+)
+"""Left, top, right and bottom of what is looked at: the whole, and as crops of a few percent leave it."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +50,15 @@ class Scan:
     """Signs of horizontal differences at 16x16, packed: (32,) bytes."""
     thumbnail: NDArray[np.uint8]
     """Grey, (32, 32)."""
+    views: NDArray[np.uint8]
+    """Grey, (7, 16, 16): the whole, and crops of it."""
     mean_rgb: tuple[float, float, float]
     empty: float = 0.0
     """Share of the values of named bands that are no numbers, or no data."""
+    hidden: float = 0.0
+    """Share of pixels that are not wholly opaque."""
+    levels: Levels | None = None
+    """Where its values lie that has more than 8 bits a band."""
 
 
 def scan_files(
@@ -65,21 +80,42 @@ def scan_files(
 
 
 def _scan(path: Path, bands: tuple[str, ...] | None) -> Scan:
-    blank = np.zeros(_HASH_SIDE * _HASH_SIDE // 8, np.uint8), np.zeros((_THUMB_SIDE, _THUMB_SIDE), np.uint8)
+    digest, picture, empty = "", None, 0.0
     try:
-        digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    except OSError as error:
-        return Scan(path, "", f"cannot be opened ({error.strerror or error})", None, *blank, (0.0, 0.0, 0.0))
-    header: Probe | None = None
-    try:
+        check_file(path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, _digest).hexdigest()
         if bands is None:
-            header = probe(path)
-            image, empty = open_view(path, None), 0.0
+            picture = read_picture(path)
+            image = picture.image
         else:
             values, empty = read_values(path, bands)
             image = view_of_values(values, bands)
     except DataError as error:
-        return Scan(path, digest, str(error), header, *blank, (0.0, 0.0, 0.0))
+        return Scan(path, digest, str(error), None, *_look(Image.new("RGB", (1, 1))))
+    except OSError as error:
+        problem = f"{path} cannot be opened ({error.strerror or error}); replace or remove it"
+        return Scan(path, digest, problem, None, *_look(Image.new("RGB", (1, 1))))
+    if picture is None:
+        header = Probe(Size(image.height, image.width), image.mode, 1, path.suffix[1:].upper())
+        return Scan(path, digest, None, header, *_look(image), empty)
+    return Scan(path, digest, None, picture.header, *_look(image), empty, picture.hidden, picture.levels)
+
+
+def _digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
+
+
+class _Look(NamedTuple):
+    """What a picture looks like, in the order of the fields of `Scan`."""
+
+    gradient: NDArray[np.uint8]
+    thumbnail: NDArray[np.uint8]
+    views: NDArray[np.uint8]
+    mean_rgb: tuple[float, float, float]
+
+
+def _look(image: Image.Image) -> _Look:
     red, green, blue = (
         np.asarray(image.resize((8, 8), Image.Resampling.BOX), np.float64).mean((0, 1)).tolist()
     )
@@ -87,8 +123,17 @@ def _scan(path: Path, bands: tuple[str, ...] | None) -> Scan:
     steps = np.asarray(grey.resize((_HASH_SIDE + 1, _HASH_SIDE), Image.Resampling.BOX), np.int16)
     gradient = np.packbits(np.diff(steps, axis=1) > 0)
     thumbnail = np.asarray(grey.resize((_THUMB_SIDE, _THUMB_SIDE), Image.Resampling.BOX))
-    header = header or Probe(Size(image.height, image.width), image.mode, 1, path.suffix[1:].upper())
-    return Scan(path, digest, None, header, gradient, thumbnail, (red, green, blue), empty)
+    return _Look(gradient, thumbnail, _view_pixels(grey), (red, green, blue))
+
+
+def _view_pixels(grey: Image.Image) -> NDArray[np.uint8]:
+    side = 4 * _VIEW_SIDE
+    small = grey.resize((side, side), Image.Resampling.BOX)
+    views = []
+    for left, top, right, bottom in _VIEWS:
+        box = (side * left, side * top, side * right, side * bottom)
+        views.append(np.asarray(small.resize((_VIEW_SIDE, _VIEW_SIDE), Image.Resampling.BOX, box=box)))
+    return np.stack(views)
 
 
 def exact_duplicates(scans: Sequence[Scan]) -> list[list[int]]:
@@ -98,41 +143,3 @@ def exact_duplicates(scans: Sequence[Scan]) -> list[list[int]]:
         if scan.problem is None:
             groups.setdefault(scan.digest, []).append(index)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def near_duplicates(scans: Sequence[Scan]) -> list[tuple[int, int]]:
-    """Pairs that look alike (re-encoded, scaled, slightly brightened) without being the same bytes.
-
-    Two pictures are alike when at most 20 of their 256 gradient signs differ and their thumbnails differ by at most
-    4 grey levels a pixel. Candidates share one of sixteen 16-bit bands of the signs, so that no all-pairs
-    comparison is needed; a band value shared by more than 400 pictures tells nothing and is passed over.
-    """
-    usable = [i for i, scan in enumerate(scans) if scan.problem is None]
-    if len(usable) < 2:
-        return []
-    gradients = np.stack([scans[i].gradient for i in usable])
-    bands = gradients.reshape(len(usable), -1, _BAND_BITS // 8).astype(np.uint32) @ np.array(
-        [256, 1], np.uint32
-    )
-    candidates: set[tuple[int, int]] = set()
-    for band in bands.T:
-        order = np.argsort(band, kind="stable")
-        cuts = np.flatnonzero(np.diff(band[order])) + 1
-        for bucket in np.split(order, cuts):
-            if 2 <= len(bucket) <= _MAX_BUCKET:
-                candidates |= _alike_bits(gradients, np.sort(bucket))
-    return sorted(
-        (usable[a], usable[b]) for a, b in candidates if _alike_pixels(scans[usable[a]], scans[usable[b]])
-    )
-
-
-def _alike_bits(gradients: NDArray[np.uint8], bucket: NDArray[np.intp]) -> set[tuple[int, int]]:
-    members = gradients[bucket]
-    different = np.bitwise_count(members[:, None] ^ members[None]).sum(-1, dtype=np.int32)
-    first, second = np.nonzero(np.triu(different <= _MAX_DIFFERENT_BITS, k=1))
-    return {(int(bucket[a]), int(bucket[b])) for a, b in zip(first, second, strict=True)}
-
-
-def _alike_pixels(a: Scan, b: Scan) -> bool:
-    difference = np.abs(a.thumbnail.astype(np.int16) - b.thumbnail.astype(np.int16)).mean()
-    return a.digest != b.digest and bool(difference <= _MAX_MEAN_DIFFERENCE)

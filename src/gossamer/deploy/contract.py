@@ -15,6 +15,7 @@ from gossamer.data.bands import RGB, Bands, open_values
 from gossamer.data.cache import Pixels
 from gossamer.data.geometry import Transform, fit_picture, fit_values, transform_of
 from gossamer.data.pictures import open_rgb
+from gossamer.data.ranges import ValueRange
 from gossamer.errors import BundleError
 from gossamer.types import RESIZE_RULES, Size
 
@@ -40,6 +41,8 @@ class InputContract:
     resize: str = "short-side-centre-crop"
     """One of `gossamer.types.RESIZE_RULES`."""
     nodata: float | None = None
+    value_range: ValueRange | None = None
+    """What pictures of more than 8 bits have for black and white; None where none was seen in training."""
 
     @classmethod
     def of(cls, preprocessing: str, size: int | Size) -> InputContract:
@@ -64,7 +67,7 @@ class InputContract:
             DataError: it cannot be read, or has other bands.
         """
         if self.bands == RGB:
-            return self.prepare(open_rgb(path))
+            return self.prepare(open_rgb(path, self.value_range))
         return self.normalise(fit_values(open_values(path, self.bands), self.size, self.resize)[None])
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
@@ -85,6 +88,10 @@ class InputContract:
         """The contract as a JSON object."""
         document = asdict(self)
         document["size"] = list(self.size)
+        if self.value_range is None:
+            del document["value_range"]
+        else:
+            document["value_range"] = list(self.value_range)
         return document
 
     @classmethod
@@ -96,13 +103,15 @@ class InputContract:
         """
         try:
             height, width = (_whole(side) for side in document["size"])
-            missing = {field.name for field in fields(cls)} - set(document)
+            missing = {field.name for field in fields(cls)} - set(document) - {"value_range"}
             if missing:
                 raise KeyError(*sorted(missing))
             values: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in document.items() if k != "size"
             }
             _check_kinds(values)
+            if values.get("value_range") is not None:
+                values["value_range"] = _range(values["value_range"])
             contract = cls(Size(height, width), **values)
             if not len(contract.bands) == len(contract.mean) == len(contract.std):
                 raise ValueError("bands, mean and std must be equally many")
@@ -146,6 +155,14 @@ def _whole(side: object) -> int:
     if isinstance(side, bool) or not isinstance(side, int):
         raise TypeError(f"a side is a whole number, got {side!r}")
     return side
+
+
+def _range(value: Any) -> ValueRange:
+    """Black and white as a file tells them."""
+    low, high = (float(each) for each in value)
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(f"black is below white, got {value!r}")
+    return ValueRange(low, high)
 
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

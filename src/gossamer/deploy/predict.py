@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.data.pictures import is_picture
+from gossamer.data.walk import walk
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime, runtime_of_file
@@ -144,9 +144,9 @@ def _pictures_of(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, subfolders, names in os.walk(path):
-        subfolders.sort()
-        yield from (Path(folder) / name for name in sorted(names) if is_picture(Path(name)))
+    for entry in walk(path):
+        if entry.kind == "picture" or (entry.kind == "name" and is_picture(entry.path)):
+            yield entry.path
 
 
 def predict(

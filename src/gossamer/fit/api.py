@@ -122,6 +122,7 @@ class _Fit:
                 pictures=len(report.split.train),
                 reporter=reporter,
                 bands=report.bands,
+                value_range=report.value_range,
                 fitting=task.edits(targets, dataset.labels),
             ),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from gossamer.cost.meter import measure
 from gossamer.data.bands import Bands
+from gossamer.data.ranges import ValueRange
 from gossamer.deploy.contract import InputContract
 from gossamer.nn.modes import taken_off
 from gossamer.nn.network import Network
@@ -49,6 +51,8 @@ class Candidate(BaseModel):
     """The task's edits of the last layer, after all others."""
     contract: dict[str, Any] | None = None
     """Input contract where it is not that of `preprocessing`."""
+    value_range: ValueRange | None = None
+    """Black and white of pictures of more than 8 bits."""
     params: int
     macs: int
     variant: str = ""
@@ -97,6 +101,10 @@ class Candidate(BaseModel):
         arguments = {**self.arguments, "in_channels": len(bands.names)}
         return self.model_copy(update={"arguments": arguments, "contract": contract})
 
+    def with_range(self, value_range: ValueRange | None) -> Candidate:
+        """The same for pictures of more than 8 bits with this black and white."""
+        return self.model_copy(update={"value_range": value_range})
+
     def fitted(self, edits: Sequence[Mapping[str, Any]]) -> Candidate:
         """The same with the task's edits of the last layer."""
         return self.model_copy(update={"fitting": [dict(edit) for edit in edits]})
@@ -105,7 +113,7 @@ class Candidate(BaseModel):
         """What the network is given."""
         if self.contract is not None:
             return InputContract.from_json(self.contract)
-        return InputContract.of(self.preprocessing, self.size)
+        return replace(InputContract.of(self.preprocessing, self.size), value_range=self.value_range)
 
 
 class _Line(NamedTuple):

@@ -160,6 +160,7 @@ class Halving(Trainer):
     def _at_students(self, teacher: Candidate, student: Candidate) -> Candidate:
         """The teacher at the student's size, bands and task."""
         candidate = teacher.model_copy(update={"size": student.size}).with_bands(self.report.bands)
+        candidate = candidate.with_range(student.value_range)
         return candidate.fitted(student.fitting)
 
     def _teach(self, teacher: Candidate, seconds: float, student: Candidate, reached: float) -> _Teaching:

@@ -20,6 +20,7 @@ from torch import nn
 
 from gossamer.cost.meter import measure
 from gossamer.data.bands import Bands
+from gossamer.data.ranges import ValueRange
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import convert
 from gossamer.errors import GossamerError
@@ -103,6 +104,7 @@ def make_shortlist(
     pictures: int,
     reporter: Reporter,
     bands: Bands | None = None,
+    value_range: ValueRange | None = None,
     fitting: Sequence[dict[str, Any]] = (),
     table: LatencyTable | None = None,
 ) -> Shortlist:
@@ -115,7 +117,7 @@ def make_shortlist(
     predicted = _predictions(config, table, reporter)
     budget = config.budget
     pool = candidates(short_side=short_side, width=width, pictures=pictures, online=config.online)
-    pool = [candidate.with_bands(bands).fitted(fitting) for candidate in pool]
+    pool = [candidate.with_bands(bands).with_range(value_range).fitted(fitting) for candidate in pool]
     refused, worth = _static(pool, budget)
     reporter.line(f"{len(pool)} candidates, {len(worth)} within the limits that need no measuring")
     limit_seconds = min(_MAX_SECONDS, 60 * config.minutes * _TIME_SHARE)

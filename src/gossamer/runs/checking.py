@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from gossamer.data.check import CheckReport, check
+from gossamer.data.check import CheckReport, check, is_aerial
+from gossamer.data.findings import Finding
 from gossamer.deploy.bundle import Bundle
 from gossamer.errors import ModelError, RunFolderError
 from gossamer.runs.config import DataConfig
@@ -15,10 +17,12 @@ from gossamer.runs.folder import RunFolder
 from gossamer.runs.reporter import Reporter
 from gossamer.tasks import get_task
 
-__all__ = ["check_split", "checked_data", "labels_told", "opened", "view_of"]
+__all__ = ["check_split", "checked_data", "finding_lines", "labels_told", "opened", "short", "view_of"]
 
 
 View = Literal["ground", "aerial"]
+_EXAMPLES = 2
+_MOST_LINES = 8
 
 
 class _Checked(BaseModel):
@@ -58,6 +62,35 @@ def check_split(bundle: Bundle, report: CheckReport, split_seed: int) -> None:
     )
 
 
+def short(findings: Sequence[Finding]) -> tuple[list[Finding], dict[str, int]]:
+    """The first two findings of every code and severity, and how many more there are of each code."""
+    shown: Counter[tuple[str, str]] = Counter()
+    more: Counter[str] = Counter()
+    examples: list[Finding] = []
+    for finding in findings:
+        kind = (finding.severity, finding.code)
+        shown[kind] += 1
+        if shown[kind] <= _EXAMPLES:
+            examples.append(finding)
+        else:
+            more[finding.code] += 1
+    return examples, dict(more)
+
+
+def finding_lines(findings: Sequence[Finding]) -> list[str]:
+    """For a person: a line each, but of many of one code two, and how many there are."""
+    examples, more = short(findings)
+    lines: list[str] = []
+    for place, finding in enumerate(examples):
+        lines.append(f"{finding.severity:7}  {finding.code:15}  {finding.message}")
+        last = all(other.code != finding.code for other in examples[place + 1 :])
+        if last and finding.code in more:
+            lines.append(
+                f"{'':7}  {finding.code:15}  and {more[finding.code]:,} more of these; --json has them all"
+            )
+    return lines
+
+
 def labels_told(report: CheckReport) -> str:
     """How many labels there are of which kind, in words."""
     task, labels = get_task(report.dataset.task), report.dataset.labels
@@ -69,7 +102,7 @@ def view_of(view: str, report: CheckReport) -> View:
     for known in get_args(View):
         if view == known:
             return known  # type: ignore[no-any-return]
-    return "aerial" if 0.7 <= report.upright <= 1.4 else "ground"
+    return "aerial" if is_aerial(report.upright) else "ground"
 
 
 def opened(data: str, config: DataConfig, *, tick: Callable[[int, int], None] | None = None) -> CheckReport:
@@ -119,14 +152,13 @@ def checked_data(
         + ", ".join(f"{name} {count}" for name, count in counts.items())
         + (f"; {len(report.skipped)} skipped" if report.skipped else "")
     )
-    for finding in report.findings[:8]:
+    examples, more = short(report.findings)
+    for finding in examples[:_MOST_LINES]:
         reporter.line(
             f"{finding.severity}: {finding.message}",
             style="yellow" if finding.severity != "note" else "dim",
         )
-    if len(report.findings) > 8:
-        reporter.line(
-            f"and {len(report.findings) - 8} more, in the report and in `gossamer check {data}`",
-            style="dim",
-        )
+    left = sum(more.values()) + len(examples[_MOST_LINES:])
+    if left:
+        reporter.line(f"and {left:,} more, in the report and in `gossamer check {data} --json`", style="dim")
     return report

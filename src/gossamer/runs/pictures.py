@@ -64,6 +64,7 @@ def split_pictures(
             key=report.fingerprint,
             rule=contract.resize,
             bands=None if report.bands is None else report.bands.names,
+            value_range=contract.value_range or report.value_range,
             tick=lambda done, _total: bar.update(done),
         )
     targets = get_task(dataset.task).array([s.target for s in samples], dataset.labels)

@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 
 from gossamer._files import cache_folder, write_text
+from gossamer._text import printable
+from gossamer.data.pictures import check_file
 from gossamer.errors import DataError
 
 __all__ = ["as_data"]
@@ -23,16 +25,17 @@ __all__ = ["as_data"]
 def as_data(data: Any) -> str:
     """The path of the data: of a folder or a table as it is, of anything else the folder that its pictures are kept in.
 
-    A Dataset gives (picture, target) by number, a DataLoader is asked for its dataset. Pictures are PIL pictures, arrays
-    (H, W, 3) of bytes, (H, W, bands) of other numbers, or tensors (bands, H, W), bytes or shares of 1. A whole number is a
-    class (named by the Dataset's `classes` where it has them), a real one a value, a text a class.
+    A Dataset gives (picture, target) by number, a DataLoader is asked for its dataset. Pictures are paths of files, PIL
+    pictures, arrays (H, W, 3) of bytes, (H, W, bands) of other numbers, or tensors (bands, H, W), bytes or shares of 1. A
+    whole number is a class (named by the `classes` of the Dataset, or of the one that it is a part of), a real one a value,
+    a text a class.
 
     Raises:
         DataError: there is nothing in it, or a picture or target of another kind.
     """
     if isinstance(data, str | Path):
         return str(data)
-    source = getattr(data, "dataset", data)
+    source = data.dataset if hasattr(data, "batch_sampler") else data
     if not hasattr(source, "__getitem__") or not hasattr(source, "__len__") or not len(source):
         raise DataError(
             f"data is a folder, a CSV table, a Dataset, a DataLoader or a list of pairs, got {type(data).__name__}; "
@@ -58,7 +61,7 @@ def _write(source: Any, folder: Path) -> str:
     digest, rows = hashlib.sha256(), []
     kinds: set[str] = set()
     for number, (picture, target) in enumerate(_pairs(source)):
-        column, text = _target(target, getattr(source, "classes", None))
+        column, text = _target(target, _classes(source))
         kinds.add(column)
         name, content = _picture(number, picture)
         (folder / name).write_bytes(content)
@@ -82,10 +85,20 @@ def _pairs(source: Any) -> Iterator[tuple[Any, Any]]:
         yield item[0], item[1]
 
 
+def _classes(source: Any) -> Sequence[str] | None:
+    """Names of classes; a part of a Dataset (torch's Subset) has those of the whole."""
+    while not hasattr(source, "classes") and hasattr(source, "dataset"):
+        source = source.dataset
+    classes: Sequence[str] | None = getattr(source, "classes", None)
+    return classes
+
+
 def _target(target: Any, classes: Sequence[str] | None) -> tuple[str, str]:
     """(column, text)."""
     value = target.item() if hasattr(target, "item") and np.ndim(target) == 0 else target
     if isinstance(value, bool | int):
+        if classes is not None and not 0 <= value < len(classes):
+            raise DataError(f"a class is 0 to {len(classes) - 1} where {len(classes)} are named, got {value}")
         return "label", str(classes[value]) if classes is not None else str(int(value))
     if isinstance(value, float):
         return "value", repr(value)
@@ -95,7 +108,11 @@ def _target(target: Any, classes: Sequence[str] | None) -> tuple[str, str]:
 
 
 def _picture(number: int, picture: Any) -> tuple[str, bytes]:
-    """(name, content): PNG of bytes, .npy of other numbers."""
+    """(name, content): a file as it is, PNG of bytes, .npy of other numbers."""
+    if isinstance(picture, str | Path):
+        path = Path(picture)
+        check_file(path)
+        return f"{number:06d}-{printable(path.name)}", path.read_bytes()
     buffer = io.BytesIO()
     if isinstance(picture, Image.Image):
         picture.save(buffer, "PNG")

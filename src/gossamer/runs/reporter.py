@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, TextIO, cast
+
+from gossamer._text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -61,15 +66,17 @@ class RichReporter:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(file=cast(IO[str], _StandardError()), highlight=False)
 
     def heading(self, text: str) -> None:
-        self._console.print(f"\n[bold]{text}[/bold]")
+        from rich.text import Text
+
+        self._console.print(Text(f"\n{printable(text)}", style="bold"))
 
     def line(self, text: str, *, style: str = "") -> None:
         from rich.text import Text
 
-        self._console.print(Text("  " + text, style=style), soft_wrap=True)
+        self._console.print(Text("  " + printable(text), style=style), soft_wrap=True)
 
     @contextmanager
     def bar(self, text: str, total: float) -> Iterator[Bar]:
@@ -77,14 +84,44 @@ class RichReporter:
 
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeRemainingColumn(compact=True),
         )
         still = not self._console.is_terminal  # a bar in a file is a blank line
         with Progress(*columns, console=self._console, transient=True, disable=still) as progress:
-            yield _RichBar(progress, progress.add_task(text, total=total, text=""))
+            yield _RichBar(progress, progress.add_task(printable(text), total=total, text=""))
+
+
+class _StandardError(io.TextIOBase):
+    """Standard error as it is at the time; a full disk behind it is no reason to stop."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding or "utf-8"
+
+    @property
+    def _stream(self) -> TextIO:
+        stream: TextIO = getattr(
+            sys.stderr, "rich_proxied_file", sys.stderr
+        )  # under a bar rich stands before it
+        return stream
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class _RichBar:
@@ -92,4 +129,4 @@ class _RichBar:
         self._progress, self._task = progress, task
 
     def update(self, done: float, *, text: str = "") -> None:
-        self._progress.update(self._task, completed=done, text=text)
+        self._progress.update(self._task, completed=done, text=printable(text))

@@ -192,7 +192,7 @@ def _worst(report: CheckReport, task: Task, tested: _Tested) -> list[Worst]:
 
 
 def _thumbnail(path: Path, report: CheckReport) -> str:
-    image = open_view(path, None if report.bands is None else report.bands.names)
+    image = open_view(path, None if report.bands is None else report.bands.names, report.value_range)
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)

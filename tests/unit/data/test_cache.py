@@ -51,7 +51,7 @@ def test_the_file_is_mapped_and_reused(paths, tmp_path):
 def test_other_bands_of_the_same_pictures_are_another_file(paths, tmp_path, monkeypatch):
     values = {"near": 1.0, "far": 2.0}
 
-    def decode(_path, size, _rule, bands):
+    def decode(_path, size, _rule, bands, _range):
         return np.stack([np.full(size, values[band], np.float32) for band in bands], 2)
 
     monkeypatch.setattr(cache, "_decode", decode)

@@ -10,7 +10,7 @@ from gossamer.errors import DataError
 
 
 def test_every_reader_of_the_table_has_both_functions():
-    assert list(READERS) == ["table", "folder"]
+    assert list(READERS) == ["table", "imagefolder", "folder"]
     for name in READERS:
         reader = READERS.load(name)
         assert callable(reader.recognises)
@@ -61,6 +61,11 @@ def test_a_folder_without_class_folders(tmp_path, draw, content):
         DataError, match="has no sub-folders with pictures in them; put the pictures of each class"
     ):
         open_dataset(tmp_path)
+
+
+def test_a_path_that_is_no_utf_8_is_refused(tmp_path):
+    with pytest.raises(DataError, match="a path is written in UTF-8"):
+        open_dataset(tmp_path / "r\udce9")
 
 
 def test_an_unknown_demo():

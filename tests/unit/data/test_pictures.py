@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import tracemalloc
 import warnings
 import zlib
 
@@ -11,7 +13,16 @@ import pytest
 from PIL import Image
 
 from gossamer.data.geometry import fit_picture
-from gossamer.data.pictures import MAX_PIXELS, is_picture, open_rgb, probe
+from gossamer.data.pictures import (
+    FORMATS,
+    MAX_PIXELS,
+    PICTURE_SUFFIXES,
+    is_picture,
+    open_rgb,
+    probe,
+    read_picture,
+)
+from gossamer.data.ranges import ValueRange
 from gossamer.errors import DataError
 from gossamer.types import Size
 
@@ -115,7 +126,7 @@ def test_probe_says_height_first(tmp_path):
     path = tmp_path / "wide.png"
     _thirds().save(path)
     found = probe(path)
-    assert found == (Size(height=20, width=60), "RGB", 1, "PNG")
+    assert found == (Size(height=20, width=60), "RGB", 1, "PNG", False)
     assert (found.bands, found.wide) == (3, False)
 
 
@@ -130,15 +141,127 @@ def test_cmyk(tmp_path):
     assert min(green, blue) > 200
 
 
-def test_alpha_is_dropped_and_colours_kept(tmp_path):
+def test_what_is_transparent_shows_white_paper(tmp_path):
     path = tmp_path / "alpha.png"
-    Image.new("RGBA", (8, 8), (10, 200, 30, 0)).save(path)
+    image = Image.new("RGBA", (8, 8), (10, 200, 30, 255))
+    image.paste((90, 0, 0, 0), (0, 0, 8, 2))
+    image.save(path)
     assert probe(path).bands == 4
+    assert read_picture(path).hidden == 0.25
     assert open_rgb(path).getpixel((3, 3)) == (10, 200, 30)
+    assert open_rgb(path).getpixel((3, 1)) == (255, 255, 255)
     grey = tmp_path / "grey-alpha.png"
     Image.new("LA", (8, 8), (77, 128)).save(grey)
     assert probe(grey).bands == 2
-    assert open_rgb(grey).getpixel((0, 0)) == (77, 77, 77)
+    assert open_rgb(grey).getpixel((0, 0)) == pytest.approx((166, 166, 166), abs=1)
+
+
+def test_a_transparent_colour_of_a_palette_shows_white_paper(tmp_path):
+    path = tmp_path / "palette.png"
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([5, 5, 5, 0, 200, 0])
+    image.paste(1, (0, 0, 8, 4))
+    image.save(path, transparency=0)
+    assert read_picture(path).hidden == 0.5
+    assert open_rgb(path).getpixel((0, 0)) == (0, 200, 0)
+    assert open_rgb(path).getpixel((0, 7)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("hidden", [0, 255])
+def test_colours_under_a_transparent_place_reach_nobody(tmp_path, draw, hidden):
+    values = np.asarray(draw(1, (16, 16)).convert("RGBA")).copy()
+    values[:8] = (hidden, hidden, hidden, 0)
+    Image.fromarray(values).save(tmp_path / "x.png")
+    assert np.asarray(open_rgb(tmp_path / "x.png"))[:8].min() == 255
+
+
+def _png16(path, values, colour=2):
+    """A PNG of 16 bits a band, (H, W, bands), which Pillow does not write."""
+    rows = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
+    height, width = values.shape[:2]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+    )
+
+
+def test_colours_of_sixteen_bits_keep_their_low_bytes(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4096, (24, 30, 3))
+    _png16(tmp_path / "x.png", values)
+    assert probe(tmp_path / "x.png").wide
+    shown = np.asarray(open_rgb(tmp_path / "x.png")).astype(int)
+    assert np.abs(shown - values * 255 / 4095).max() <= 0.51
+    half = np.asarray(open_rgb(tmp_path / "x.png", ValueRange(0.0, 8190.0))).astype(int)
+    assert np.abs(half - values * 255 / 8190).max() <= 0.51
+
+
+def test_colours_of_sixteen_bits_under_alpha_are_laid_over_paper(tmp_path):
+    values = np.full((8, 8, 4), 65535)
+    values[:, :, :3] = 30_000
+    values[:4, :, 3] = 0
+    _png16(tmp_path / "x.png", values, colour=6)
+    assert open_rgb(tmp_path / "x.png").getpixel((0, 0)) == (255, 255, 255)
+    assert open_rgb(tmp_path / "x.png").getpixel((0, 7)) == (117, 117, 117)
+
+
+def test_one_value_above_one_does_not_make_the_rest_black(tmp_path):
+    grey = np.random.default_rng(4).random((32, 32)).astype(np.float32)
+    Image.fromarray(grey).save(tmp_path / "a.tif")
+    grey[0, 0] = 1.05
+    Image.fromarray(grey).save(tmp_path / "b.tif")
+    first, second = (np.asarray(open_rgb(tmp_path / name)).astype(int) for name in ("a.tif", "b.tif"))
+    assert np.abs(first - second)[1:].max() == 0
+
+
+def test_a_large_picture_of_sixteen_bits_is_read_in_strips(tmp_path):
+    """Its values are never there as a whole: at most some ten bytes a pixel, where arithmetic in doubles took thirty."""
+    path = tmp_path / "large.png"
+    Image.fromarray(np.zeros((3000, 3000), np.uint16) + np.arange(3000, dtype=np.uint16)).save(path)
+    tracemalloc.start()
+    shown = open_rgb(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert shown.size == (3000, 3000)
+    assert peak < 6 * 9_000_000
+
+
+def test_only_the_formats_of_the_list_are_opened(tmp_path, monkeypatch):
+    """A PostScript file named as a picture starts no Ghostscript."""
+    Image.init()
+    monkeypatch.setitem(Image.OPEN, "EPS", (lambda *_: pytest.fail("opened as EPS"), None))
+    path = tmp_path / "x.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n")
+    _refused(path, r"named as a picture but is none that can be read")
+
+
+def test_suffixes_are_those_of_the_formats():
+    Image.init()
+    theirs = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+    assert PICTURE_SUFFIXES - {".npy"} == theirs
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".avif", ".dib", ".pnm"])
+def test_rarer_suffixes_are_pictures_that_open(tmp_path, draw, suffix):
+    path = tmp_path / f"x{suffix}"
+    draw(1, (32, 32)).save(path)
+    assert is_picture(path)
+    assert open_rgb(path).size == (32, 32)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    _refused(
+        tmp_path / "x.png", r"cannot open .*x\.png: a picture is a file, this is a pipe, socket or device"
+    )
 
 
 def test_sixteen_bits_are_scaled_by_the_full_range(tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gossamer.data.geometry import fit_picture
+from gossamer.data.ranges import ValueRange
 from gossamer.deploy.contract import PREPROCESSING, InputContract
 from gossamer.errors import BundleError
 from gossamer.types import Size
@@ -127,3 +129,27 @@ def test_a_rule_that_this_version_does_not_know_is_refused(change):
         match="this version knows the resize rules short-side-centre-crop, squash, letterbox, none, sides of 1 to 16384 pixels",
     ):
         InputContract.from_json(document)
+
+
+def test_the_range_of_deep_pictures_travels_and_is_read_by(tmp_path):
+    path = tmp_path / "x.png"
+    values = np.random.default_rng(0).integers(0, 1000, (8, 8)).astype(np.uint16)
+    Image.fromarray(values).save(path)
+    contract = replace(
+        InputContract.of("imagenet", 8), value_range=ValueRange(0.0, 4095.0), mean=(0.0,) * 3, std=(1.0,) * 3
+    )
+    document = json.loads(json.dumps(contract.to_json()))
+    assert document["value_range"] == [0.0, 4095.0]
+    again = InputContract.from_json(document)
+    assert again == contract
+    assert np.abs(again.open(path)[0, 0] - values / 4095).max() < 0.003
+
+
+def test_a_contract_without_a_range_says_nothing_of_it():
+    assert "value_range" not in InputContract.of("imagenet", 8).to_json()
+
+
+@pytest.mark.parametrize("value", [[1, 0], [0], [0, float("inf")], ["a", "b"], 7, [0, None]])
+def test_a_range_that_is_none_is_refused(value):
+    with pytest.raises(BundleError, match="an input contract needs size"):
+        InputContract.from_json({**InputContract.of("imagenet", 8).to_json(), "value_range": value})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from gossamer._files import cache_folder
 from gossamer.data.dataset import open_dataset
@@ -89,3 +89,42 @@ def test_what_is_no_data_leaves_nothing(data, message):
         as_data(data)
     folder = cache_folder() / "datasets"
     assert not folder.exists() or not list(folder.glob(".writing-*"))
+
+
+def test_a_list_of_paths_keeps_the_files_as_they_are(tmp_path, draw):
+    pairs = []
+    for i, label in enumerate(("cat", "=dog", "cat")):
+        path = tmp_path / f"{i}.jpg"
+        draw(i).save(path)
+        pairs.append((path if i else str(path), label))
+    folder = as_data(pairs)
+    assert _rows(folder)[1:] == [["000000-0.jpg", "cat"], ["000001-1.jpg", "=dog"], ["000002-2.jpg", "cat"]]
+    for i, (path, _) in enumerate(pairs):
+        with open(path, "rb") as ours, open(f"{folder}/00000{i}-{i}.jpg", "rb") as theirs:
+            assert ours.read() == theirs.read()
+    assert open_dataset(folder).labels == ("=dog", "cat")
+
+
+def test_a_path_that_leads_nowhere_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no such picture: .*gone\.png; check the path"):
+        as_data([(tmp_path / "gone.png", "cat")])
+    assert not list((cache_folder() / "datasets").glob(".writing-*"))
+
+
+def test_a_part_of_a_dataset_is_that_part_and_knows_the_classes_of_the_whole():
+    class Named(TensorDataset):
+        classes = ("no", "yes")
+
+    pixels = torch.tensor(np.stack(_pictures(4))).permute(0, 3, 1, 2)
+    part = Subset(Named(pixels, torch.tensor([1, 0, 1, 0])), [0, 1, 2])
+    for data in (part, DataLoader(part, batch_size=2)):
+        assert [label for _, label in _rows(as_data(data))[1:]] == ["yes", "no", "yes"]
+
+
+def test_a_class_without_a_name_is_refused():
+    class Named(TensorDataset):
+        classes = ("no", "yes")
+
+    data = Named(torch.tensor(np.stack(_pictures(2))).permute(0, 3, 1, 2), torch.tensor([0, 2]))
+    with pytest.raises(DataError, match="a class is 0 to 1 where 2 are named, got 2"):
+        as_data(data)

@@ -1,73 +1,75 @@
-"""The reader of class folders: ROOT/CLASS/**/picture, or ROOT/{train,val,test}/CLASS/**/picture."""
+"""The reader of class folders: ROOT/CLASS/**/picture, ROOT/{train,val,test}/CLASS/**, or ROOT/CLASS/{train,val,test}/**."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gossamer.data.dataset import SPLIT_NAMES, Dataset, Sample, SplitName
-from gossamer.data.pictures import is_picture
+from gossamer.data.dataset import Dataset, Sample
+from gossamer.data.findings import Finding, many, some
+from gossamer.data.readers.layout import Place, understand
+from gossamer.data.walk import Kind, walk
 from gossamer.errors import DataError
 
 __all__ = ["read", "recognises"]
 
+_PASSED_OVER: Mapping[Kind, tuple[str, str]] = {
+    "hidden": ("note", "hidden by a point or `__` in front of the name, passed over"),
+    "name": ("error", "named in bytes that are no UTF-8, left out; rename them"),
+    "closed": ("error", "folders that may not be read, left out; change who may"),
+    "circle": ("warning", "links to folders that are read already, not followed; remove the links"),
+}
+
 
 def recognises(path: Path) -> bool:
     """Whether some sub-folder holds a picture."""
-    return path.is_dir() and any(is_picture(file) for folder in _folders(path) for file in _files(folder))
+    return path.is_dir() and any(
+        entry.kind == "picture" and entry.path.parent != path for entry in walk(path)
+    )
 
 
 def read(path: Path) -> Dataset:
     """List the pictures of every class; a class folder's own sub-folders are the groups of its pictures.
 
     Raises:
-        DataError: fewer than two classes hold pictures.
+        DataError: fewer than two classes hold pictures, or folders named as splits would become classes.
     """
-    found: list[tuple[str, SplitName | None, str | None, Path]] = []
-    ignored: list[Path] = []
-    for split, class_folder in _class_folders(path):
-        for file in _files(class_folder):
-            if not is_picture(file):
-                ignored.append(file)
-                continue
-            inner = file.parent.relative_to(class_folder).as_posix()
-            found.append(
-                (class_folder.name, split, None if inner == "." else f"{class_folder.name}/{inner}", file)
-            )
-    labels = tuple(sorted({name for name, _, _, _ in found}))
+    files: dict[Kind, list[Path]] = defaultdict(list)
+    for entry in walk(path):
+        files[entry.kind].append(entry.path)
+    parts = {file: file.relative_to(path).parts for file in files["picture"]}
+    folders = [folder.relative_to(path).parts for folder in files["folder"]]
+    layout = understand(path, list(parts.values()), folders)
+    placed = [(file, layout.places[inner]) for file, inner in parts.items() if inner in layout.places]
+    labels = tuple(sorted({place.label for _, place in placed}))
     if len(labels) < 2:
         have = f"only {labels[0]!r}" if labels else "none"
         raise DataError(
-            f"classification needs at least 2 classes with pictures, {path} has {have}; add a folder a class"
+            f"classification needs at least 2 classes with pictures, {path} has {have}; add a folder a class, or give the "
+            "folder that holds the class folders"
         )
     index = {name: i for i, name in enumerate(labels)}
-    samples = tuple(Sample(file, index[name], group, split) for name, split, group, file in found)
-    return Dataset(path.resolve().name, path, labels, samples, tuple(ignored))
+    samples = tuple(_sample(file, place, index) for file, place in placed)
+    findings = (*layout.findings, *_passed_over(path, files))
+    return Dataset(path.resolve().name, path, labels, samples, tuple(files["other"]), findings=findings)
 
 
-def _class_folders(path: Path) -> Iterator[tuple[SplitName | None, Path]]:
-    folders = list(_folders(path))
-    given = (
-        bool(folders)
-        and all(f.name.lower() in SPLIT_NAMES for f in folders)
-        and any(SPLIT_NAMES[f.name.lower()] == "train" for f in folders)
-    )
-    for folder in folders:
-        if given:
-            for class_folder in _folders(folder):
-                yield SPLIT_NAMES[folder.name.lower()], class_folder
-        else:
-            yield None, folder
+def _sample(file: Path, place: Place, index: Mapping[str, int]) -> Sample:
+    return Sample(file, index[place.label], place.group, place.split)
 
 
-def _folders(path: Path) -> Iterator[Path]:
-    yield from sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+def _passed_over(root: Path, files: Mapping[Kind, Sequence[Path]]) -> list[Finding]:
+    findings: list[Finding] = []
+    for kind, (severity, reason) in _PASSED_OVER.items():
+        names = tuple(_name(root, path) for path in files.get(kind, ()))
+        if names:
+            message = f"{many(names, 'entry is', 'entries are')} {reason}: {some(names)}"
+            findings.append(Finding(severity, kind, message, names))  # type: ignore[arg-type]
+    return findings
 
 
-def _files(path: Path) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(path):
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__")))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(folder) / name
+def _name(root: Path, path: Path) -> str:
+    """Below the root, with what is no UTF-8 as escapes."""
+    name = path.relative_to(root).as_posix()
+    return name.encode("utf-8", "backslashreplace").decode()

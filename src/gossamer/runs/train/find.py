@@ -53,6 +53,7 @@ def find_for(config: TrainConfig, what: Literal["rate", "batch"]) -> dict[str, A
             key=report.fingerprint,
             rule=start.contract.resize,
             bands=None if report.bands is None else report.bands.names,
+            value_range=report.value_range,
         )
         curve = find_learning_rate(
             start.network,

@@ -141,7 +141,7 @@ def _contract(config: TrainConfig, report: CheckReport, model: Model) -> InputCo
         own = InputContract.of_bands(report.bands, own.size)
     elif own.bands != names:
         own = InputContract.of("imagenet", own.size)
-    return resized(own, size, config.resize)
+    return resized(replace(own, value_range=report.value_range or own.value_range), size, config.resize)
 
 
 def _size_for(name: str, short_side: int) -> Size:
