@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from gossamer.errors import RunFolderError
 from gossamer.fit.config import FitConfig
-from gossamer.runs.folder import RunFolder, default_folder
+from gossamer.runs import folder
+from gossamer.runs.folder import RunFolder, default_folder, open_run
 
 CONFIG = FitConfig(data="pictures", within="size<=1MB")
 
@@ -228,3 +229,57 @@ def test_the_default_folder_is_the_first_free_one(tmp_path, monkeypatch):
     (tmp_path / "runs" / "roofs-2").mkdir()
     assert str(default_folder("roofs")) == "runs/roofs-3"
     assert str(default_folder("")) == "runs/run"
+
+
+def _finished(out=None, *, config=CONFIG, name="pictures", done=True):
+    with open_run(config, name, out, resume=False) as run:
+        if done:
+            run.event("done")
+        return run.path
+
+
+def test_resume_without_a_folder_takes_the_interrupted_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _finished()
+    interrupted = _finished(done=False)
+    _finished()
+    _finished(config=replace(CONFIG, seed=1), done=False)
+    with open_run(CONFIG, "pictures", None, resume=True) as run:
+        assert run.path == interrupted
+        run.event("done")
+    with open_run(CONFIG, "pictures", None, resume=True) as run:
+        assert run.path.name == "pictures-3", "all are done: the newest of these arguments"
+
+
+def test_resume_with_more_minutes_does_what_follows_training_again(tmp_path):
+    path = _finished(tmp_path / "run")
+    for stage in ("1-check", "2-shortlist", "3-train", "5-verify"):
+        (path / "stages").mkdir(exist_ok=True)
+        (path / "stages" / f"{stage}.json").write_text('{"value": 1}')
+    longer = replace(CONFIG, minutes=CONFIG.minutes + 5)
+    with pytest.raises(RunFolderError, match="minutes changed"), open_run(longer, "", path, resume=True):
+        pass
+    with open_run(longer, "", path, resume=True, extends=True) as run:
+        assert sorted(file.stem for file in (run.path / "stages").iterdir()) == ["1-check", "2-shortlist"]
+        assert FitConfig.from_yaml(run.path / "config.yaml").minutes == longer.minutes
+    shorter = replace(CONFIG, minutes=1)
+    with (
+        pytest.raises(RunFolderError, match="minutes changed"),
+        open_run(shorter, "", path, resume=True, extends=True),
+    ):
+        pass
+
+
+def test_a_folder_that_could_not_be_begun_can_be_begun_again(tmp_path, monkeypatch):
+    def full(*_):
+        raise RunFolderError("cannot write: the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "write_text", full)
+        with (
+            pytest.raises(RunFolderError, match="disk is full"),
+            open_run(CONFIG, "", tmp_path / "run", resume=False),
+        ):
+            pass
+    assert not (tmp_path / "run").exists()
+    _finished(tmp_path / "run")

@@ -12,12 +12,15 @@ from torch import nn
 
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
+from gossamer.nn.edits import replay
 from gossamer.nn.network import last_layer
 from gossamer.tasks import get_task
 from gossamer.tasks.classify.objective import OBJECTIVE
 from gossamer.testing.networks import tiny_networks
 from gossamer.train import probe
-from gossamer.train.probe import RIDGES, fit_ridge, linear_probe
+from gossamer.train.objective import objective_of
+from gossamer.train.probe import RIDGES, fit_ridge, floor_of, linear_probe, probe_network
+from gossamer.zoo.build import build
 
 SIDE = 33
 CONTRACT = InputContract.of("imagenet", SIDE)
@@ -190,3 +193,51 @@ def test_too_few_pictures():
         match=r"^a linear probe needs two training pictures and one to validate on, got 1 and 2; give it more pictures$",
     ):
         linear_probe(network, CONTRACT, pixels[:1], labels[:1], pixels, labels, **HOW)
+
+
+@pytest.mark.parametrize("name", ["plain", "residual"])
+def test_the_floor_is_a_network_that_answers_as_the_probe_does(name):
+    network = tiny_networks()[name]
+    found, (pixels, labels) = _probe(network), _pictures(70, 1)
+    floor = floor_of(network, CONTRACT, found.fitted, pixels, labels, **HOW)
+    assert floor is not None
+    assert floor.score == pytest.approx(found.score, abs=1 / 70 + 1e-9)
+    with torch.no_grad():
+        said = floor.network(torch.from_numpy(CONTRACT.normalise(pixels)))
+    assert float((said.argmax(1).numpy() == labels).mean()) == pytest.approx(floor.score)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_scores_of_a_floor_are_sure_of_themselves():
+    network = tiny_networks()["plain"]
+    found, (pixels, labels) = _probe(network), _pictures(70, 1)
+    floor, plain = (
+        floor_of(network, CONTRACT, found.fitted, pixels, labels, **HOW).network,
+        probe_network(network, found.fitted, OBJECTIVE),
+    )
+    inputs = torch.from_numpy(CONTRACT.normalise(pixels))
+    with torch.no_grad():
+        losses = [
+            float(OBJECTIVE.loss_sum(each(inputs), torch.from_numpy(labels))) for each in (floor, plain)
+        ]
+    assert losses[0] < 0.7 * losses[1]
+
+
+def test_a_last_layer_without_a_bias_holds_no_floor():
+    network = tiny_networks()["plain"]
+    found, (pixels, labels) = _probe(network), _pictures(70, 1)
+    last_layer(network)[1].bias = None
+    assert floor_of(network, CONTRACT, found.fitted, pixels, labels, **HOW) is None
+
+
+def test_a_network_of_numbers_is_rescaled_back():
+    network = replay(
+        build("mobilenet_v2_0.25", num_classes=1), {"edit": "rescale", "scale": [20.0], "offset": [100.0]}
+    )
+    pixels, _ = _pictures(90, 0)
+    targets = pixels.mean((1, 2, 3))[:, None].astype(np.float32)
+    how = {"task": get_task("regress"), "objective": objective_of("regress"), "labels": ("grey",)}
+    found = linear_probe(network, CONTRACT, pixels, targets, pixels, targets, **how)
+    floor = floor_of(network, CONTRACT, found.fitted, pixels, targets, **how)
+    assert floor.score == pytest.approx(found.score, abs=0.01)
