@@ -24,6 +24,7 @@ from gossamer.data.ranges import ValueRange
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.convert import convert
 from gossamer.errors import GossamerError
+from gossamer.fit.affordable import worth_within
 from gossamer.fit.candidates import Candidate, candidates, static_excess
 from gossamer.fit.config import FitConfig
 from gossamer.fit.predicted import TooSlow
@@ -134,6 +135,8 @@ def make_shortlist(
                 break
         tried = {m.candidate.key for m in measured}
         worth = [c for c in worth if c.key not in tried] if any(m.fits for m in measured) else []
+        rate = _rate(measured)
+        worth.sort(key=lambda c: -worth_within(c, c.macs / rate, pictures, config.minutes))
         for index, candidate in enumerate(worth):
             late = time.monotonic() - start > limit_seconds
             bar.update(min(limit_seconds, time.monotonic() - start), text=candidate.key)
@@ -152,7 +155,11 @@ def make_shortlist(
                 refused.append(Refusal(candidate=candidate, reason=slow, origin="predicted"))
                 continue
             measured.append(measure_candidate(candidate, config, width, Path(folder)))
-    chosen = _pick([m for m in measured if m.fits], _wanted(config.minutes))
+    chosen = _pick(
+        [m for m in measured if m.fits],
+        _wanted(config.minutes),
+        lambda m: worth_within(m.candidate, _exact_latency(m), pictures, config.minutes),
+    )
     verdict = "" if chosen else _verdict(budget, pool, measured, resolutions_for(short_side))
     return Shortlist(
         chosen=chosen, measured=measured, refused=refused, seconds=time.monotonic() - start, verdict=verdict
@@ -287,13 +294,23 @@ def _wanted(minutes: float) -> int:
     return 4 if minutes >= 40 else 3 if minutes >= 12 else 2 if minutes >= 2 else 1
 
 
-def _pick(fitting: Sequence[Measured], count: int) -> list[Candidate]:
-    """The most promising of the Pareto front, at most three sizes of one network."""
+def _rate(measured: Sequence[Measured]) -> float:
+    """macs a millisecond of the best fp32 file so far; infinite where there is none."""
+    return max((m.candidate.macs / _exact_latency(m) for m in measured if m.files), default=math.inf)
+
+
+def _exact_latency(measured: Measured) -> float:
+    """Of the fp32 file, in ms: what training in fp32 goes by."""
+    return next(file.latency_ms for file in measured.files if file.precision == "fp32")
+
+
+def _pick(fitting: Sequence[Measured], count: int, worth: Callable[[Measured], float]) -> list[Candidate]:
+    """Those of the Pareto front that are worth most within the minutes, at most three sizes of one network."""
     best = max((m.candidate.promise for m in fitting), default=0.0)
     near = [m for m in fitting if m.candidate.promise >= best - _MAX_GAP]
     front = [m for m in near if not any(_dominates(other, m) for other in near)]
     chosen: list[Candidate] = []
-    for item in sorted(front, key=lambda m: (-m.candidate.promise, m.candidate.key)):
+    for item in sorted(front, key=lambda m: (-worth(m), m.candidate.key)):
         same = [c for c in chosen if c.name == item.candidate.name]
         if len(chosen) < count and len(same) < _MAX_PER_NETWORK:
             chosen.append(item.candidate)
