@@ -135,17 +135,17 @@ def make_shortlist(
                 break
         tried = {m.candidate.key for m in measured}
         worth = [c for c in worth if c.key not in tried] if any(m.fits for m in measured) else []
-        rate = _rate(measured)
-        worth.sort(key=lambda c: -worth_within(c, c.macs / rate, pictures, config.minutes))
-        for index, candidate in enumerate(worth):
+        while worth:
             late = time.monotonic() - start > limit_seconds
-            bar.update(min(limit_seconds, time.monotonic() - start), text=candidate.key)
             enough = sum(bool(m.fits) for m in measured if m.candidate.key not in tried)
             if enough >= _ENOUGH or (late and enough >= _AT_LEAST):
                 refused += [
-                    Refusal(candidate=c, reason="not measured: enough better ones fit") for c in worth[index:]
+                    Refusal(candidate=c, reason="not measured: enough better ones fit") for c in worth
                 ]
                 break
+            candidate = _next(worth, measured, pictures, config.minutes)
+            worth.remove(candidate)
+            bar.update(min(limit_seconds, time.monotonic() - start), text=candidate.key)
             over = _too_slow_already(candidate, measured, budget)
             if over is not None:
                 refused.append(Refusal(candidate=candidate, reason=over, origin="measured"))
@@ -297,6 +297,14 @@ def _wanted(minutes: float) -> int:
 def _rate(measured: Sequence[Measured]) -> float:
     """macs a millisecond of the best fp32 file so far; infinite where there is none."""
     return max((m.candidate.macs / _exact_latency(m) for m in measured if m.files), default=math.inf)
+
+
+def _next(
+    worth: Sequence[Candidate], measured: Sequence[Measured], pictures: int, minutes: float
+) -> Candidate:
+    """What is worth most within the minutes, as far as the files measured so far tell how fast this machine is."""
+    rate = _rate(measured)
+    return max(worth, key=lambda c: (worth_within(c, c.macs / rate, pictures, minutes), c.promise))
 
 
 def _exact_latency(measured: Measured) -> float:

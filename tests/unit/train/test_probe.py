@@ -13,7 +13,7 @@ from torch import nn
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import DataError
 from gossamer.nn.edits import replay
-from gossamer.nn.network import last_layer
+from gossamer.nn.network import last_layer, replace_classifier
 from gossamer.tasks import get_task
 from gossamer.tasks.classify.objective import OBJECTIVE
 from gossamer.testing.networks import tiny_networks
@@ -195,9 +195,15 @@ def test_too_few_pictures():
         linear_probe(network, CONTRACT, pixels[:1], labels[:1], pixels, labels, **HOW)
 
 
-@pytest.mark.parametrize("name", ["plain", "residual"])
-def test_the_floor_is_a_network_that_answers_as_the_probe_does(name):
+def _of_three(name):
     network = tiny_networks()[name]
+    replace_classifier(network, 3)
+    return network
+
+
+@pytest.mark.parametrize("name", sorted(tiny_networks()))
+def test_the_floor_is_a_network_that_answers_as_the_probe_does(name):
+    network = _of_three(name)
     found, (pixels, labels) = _probe(network), _pictures(70, 1)
     floor = floor_of(network, CONTRACT, found.fitted, pixels, labels, **HOW)
     assert floor is not None
@@ -210,7 +216,7 @@ def test_the_floor_is_a_network_that_answers_as_the_probe_does(name):
 
 
 def test_scores_of_a_floor_are_sure_of_themselves():
-    network = tiny_networks()["plain"]
+    network = _of_three("plain")
     found, (pixels, labels) = _probe(network), _pictures(70, 1)
     floor, plain = (
         floor_of(network, CONTRACT, found.fitted, pixels, labels, **HOW).network,
@@ -225,7 +231,7 @@ def test_scores_of_a_floor_are_sure_of_themselves():
 
 
 def test_a_last_layer_without_a_bias_holds_no_floor():
-    network = tiny_networks()["plain"]
+    network = _of_three("plain")
     found, (pixels, labels) = _probe(network), _pictures(70, 1)
     last_layer(network)[1].bias = None
     assert floor_of(network, CONTRACT, found.fitted, pixels, labels, **HOW) is None
