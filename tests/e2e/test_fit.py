@@ -20,6 +20,10 @@ from gossamer.zoo.of_bundle import network_of
 
 pytestmark = pytest.mark.slow
 WITHIN = "latency<=200ms, params<=0.4M"
+STAGES = [
+    "1-check", "2-shortlist", "3-minutes", "3-views", "3-probe", "3-shares", "3-train", "4-compress", "4-refit",
+    "5-verify", "6-publish",
+]  # fmt: skip
 
 
 def _events(path):
@@ -31,7 +35,8 @@ def test_it_is_done_and_says_so(tiny_run):
     assert "Traceback" not in tiny_run.stderr
     result = tiny_run.result
     assert set(result) == {
-        "met", "task", "headline", "run", "bundle", "report", "model", "input", "precision", "file", "measured",
+        "met", "task", "headline", "run", "bundle", "report", "model", "input", "precision", "probe_accuracy", "starved",
+        "file", "measured",
     }  # fmt: skip
     assert set(result["measured"]) == {
         "accuracy", "interval", "intervals", "pictures", "latency", "size_bytes", "memory_bytes",
@@ -54,7 +59,7 @@ def test_the_run_folder_is_whole(tiny_run):
     } <= names
     assert "cache" not in names, "decoded pictures are cleared away"
     stages = [e["stage"] for e in _events(tiny_run.path) if e["event"] == "stage finished"]
-    assert stages == ["1-check", "2-shortlist", "2-plan", "3-train", "4-compress", "5-verify", "6-publish"]
+    assert stages == STAGES
     assert _events(tiny_run.path)[-1]["event"] == "done"
     assert len((tiny_run.path / "metrics.csv").read_text().splitlines()) >= 2
 
@@ -109,12 +114,12 @@ def test_killed_and_gone_on_with(tmp_path, coloured):
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 300
-        while not list(run.glob("train/*/progress.json")) and time.monotonic() < deadline:
+        while not list(run.glob("train/*/ending/progress.json")) and time.monotonic() < deadline:
             assert process.poll() is None, (tmp_path / "log").read_text()
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    (progress,) = run.glob("train/*/progress.json")
+    (progress,) = run.glob("train/*/ending/progress.json")
     before = json.loads(progress.read_text())
     checked = (run / "stages" / "1-check.json").read_bytes()
     assert not (run / "stages" / "3-train.json").exists()
@@ -130,15 +135,47 @@ def test_killed_and_gone_on_with(tmp_path, coloured):
     cut = events.index(("resumed", None))
     assert ("stage finished", "2-shortlist") in events[:cut]
     kept = [stage for event, stage in events[cut:] if event == "stage kept"]
-    assert kept[:3] == ["1-check", "2-shortlist", "2-plan"]
+    assert kept[:3] == ["1-check", "2-shortlist", "3-minutes"]
     finished = [stage for event, stage in events if event == "stage finished"]
-    assert len(finished) == len(set(finished)) == 7
+    assert sorted(finished) == sorted(STAGES), "each once"
 
     again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False, timeout=500)
     assert again.returncode == 0
     assert json.loads(again.stdout) == json.loads(result.stdout)
-    last = [e["event"] for e in _events(run)][-9:]
-    assert last == ["resumed", *["stage kept"] * 7, "done"]
+    ended = [e["event"] for e in _events(run)]
+    ended = ended[len(ended) - ended[::-1].index("resumed") :]
+    assert set(ended[:-1]) == {"stage kept"}
+    assert ended[-1] == "done"
+
+
+def test_it_ships_the_probe_at_least_and_goes_on_with_more_minutes(gossamer, tmp_path):
+    command = (
+        "fit",
+        "demo:scenes",
+        "--within",
+        "latency<=50ms, size<=1MB",
+        "--out",
+        tmp_path / "run",
+        "--json",
+    )
+    code, out, err = gossamer(*command, "--minutes", "0.1")
+    first = json.loads(out)
+    assert code == 0, err
+    assert "minutes are too few on this machine" in err
+    assert first["measured"]["accuracy"] > first["probe_accuracy"] - 0.05
+    assert first["measured"]["accuracy"] > 0.9
+    assert first["starved"] is None or "of the 12 passes it wants" in first["headline"]
+    before = json.loads((tmp_path / "run" / "stages" / "3-train.json").read_text())["networks"][0]
+    code, out, err = gossamer(*command, "--minutes", "0.8", "--resume")
+    assert code == 0, err
+    again = json.loads(out)
+    after = json.loads((tmp_path / "run" / "stages" / "3-train.json").read_text())["networks"][0]
+    assert again["model"] == first["model"]
+    assert after["points"][: len(before["points"])] == before["points"]
+    assert len(after["points"]) > len(before["points"])
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Linear probe" in page
+    assert load(tmp_path / "run" / "bundle").measured["accuracy"] == again["measured"]["accuracy"]
 
 
 def test_a_budget_that_nothing_meets(gossamer, coloured, tmp_path):

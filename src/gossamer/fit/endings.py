@@ -30,6 +30,7 @@ from gossamer.runs.pictures import split_pictures
 from gossamer.runs.trained import CurvePoint, Trained, TrainedNetwork
 from gossamer.train.endings import (
     Beginning,
+    JoinedMaps,
     Maps,
     Source,
     contract_of_maps,
@@ -113,8 +114,7 @@ class _AllMaps(NamedTuple):
 
     def all_pictures(self) -> Pictures:
         """To train on both; what it reaches on validation is then what it remembers."""
-        views = min(len(self.train), len(self.val))
-        maps = np.concatenate([self.train[:views], self.val[:views]], 1)
+        maps: Any = JoinedMaps([self.train, self.val])
         targets = np.concatenate([self.train_targets, self.val_targets])
         return Pictures(maps, targets, self.val[0], self.val_targets)
 

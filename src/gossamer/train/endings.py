@@ -30,6 +30,7 @@ from gossamer.types import Size
 
 __all__ = [
     "Beginning",
+    "JoinedMaps",
     "Maps",
     "Source",
     "contract_of_maps",
@@ -114,6 +115,28 @@ def view_count(shape: Sequence[int], pictures: int, most: int) -> int:
     """How many views of so many pictures fit on disk, `most` at best."""
     each = 2 * int(np.prod(shape)) * max(1, pictures)
     return int(min(most, _MOST_BYTES // each))
+
+
+class JoinedMaps:
+    """Maps of several splits one behind the other, (V, N, H, W, C): read where they lie, never copied as a whole."""
+
+    def __init__(self, parts: Sequence[Maps]) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *(part.shape[1] for part in parts)])
+        views = min(len(part) for part in parts)
+        self.shape = (views, int(self._starts[-1]), *parts[0].shape[2:])
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, places: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Maps:
+        """(B, H, W, C): one view of each of the pictures."""
+        views, chosen = places
+        taken = np.empty((len(chosen), *self.shape[2:]), np.float16)
+        for part, start in zip(self._parts, self._starts, strict=False):
+            own = (chosen >= start) & (chosen < start + part.shape[1])
+            taken[own] = part[views[own], chosen[own] - start]
+        return taken
 
 
 def contract_of_maps(shape: tuple[int, int, int]) -> InputContract:

@@ -11,6 +11,7 @@ from gossamer.deploy.contract import InputContract
 from gossamer.train import endings
 from gossamer.train.endings import (
     Beginning,
+    JoinedMaps,
     Source,
     contract_of_maps,
     ending_of,
@@ -87,6 +88,16 @@ def test_other_weights_are_other_maps(network, tmp_path):
     other = build("efficientnet_lite0[:5]", num_classes=3, seed=1).eval()
     assert not np.array_equal(_maps(network, tmp_path, 1), _maps(other, tmp_path, 1))
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_maps_of_two_splits_are_read_as_one():
+    first, second = np.arange(24).reshape(2, 3, 2, 2, 1), 100 + np.arange(32).reshape(2, 4, 2, 2, 1)
+    joined = JoinedMaps([first.astype(np.float16), second.astype(np.float16)])
+    whole = np.concatenate([first, second], 1)
+    views, chosen = np.array([0, 1, 1, 0, 1]), np.array([2, 3, 6, 0, 2])
+    assert joined.shape == whole.shape
+    assert len(joined) == 2
+    assert np.array_equal(joined[views, chosen], whole[views, chosen])
 
 
 @pytest.mark.parametrize(
