@@ -144,7 +144,7 @@ class _Fit:
         if minutes.note:
             reporter.line(minutes.note, style="yellow")
         seconds, count = minutes.training, len(short.chosen)
-        way = Endings if can_end(short.chosen) else Halving
+        way = Endings if can_end(short.chosen, len(report.split.train) + len(report.split.val)) else Halving
         what = short.chosen[0].key if way is Endings or count == 1 else f"{count} networks"
         reporter.heading(f"3 of 6  train: {what} in {seconds / 60:.1f} minutes")
         trainer = way(config, report, run, reporter, view=view_of(config.view, report))

@@ -65,14 +65,22 @@ _OVERHEAD = 1.25
 """Of a pass over its steps alone: gathering, averages, the loop."""
 
 
-def can_end(candidates: Sequence[Candidate]) -> bool:
-    """Whether all of them have weights, and early layers that can be run once."""
-    return bool(candidates) and all(c.weights is not None and frozen_stages(_meta(c)) > 0 for c in candidates)
+def can_end(candidates: Sequence[Candidate], pictures: int) -> bool:
+    """Whether all of them have weights, and early layers that can be run once with maps of so many pictures on disk."""
+    return bool(candidates) and all(c.weights is not None and _can_part(c, pictures) for c in candidates)
 
 
-def _meta(candidate: Candidate) -> torch.nn.Module:
-    with torch.device("meta"):
-        return build(candidate.spec(2))
+def _can_part(candidate: Candidate, pictures: int) -> bool:
+    with torch.device("meta"), torch.no_grad():
+        network = build(candidate.spec(2)).eval()
+        stages = frozen_stages(network)
+        if not stages:
+            return False
+        assert isinstance(network, Network)
+        maps = network.stem(torch.zeros(candidate.input_contract().shape))
+        for stage in list(network.stages)[:stages]:
+            maps = stage(maps)
+    return view_count(maps.shape[1:], pictures, 1) > 0
 
 
 class _Probed(BaseModel):
@@ -353,7 +361,7 @@ def _views(beginning: Beginning, pictures: int, seconds: float) -> int:
     beginning.maps(example)
     each = max(1e-6, (time.monotonic() - began) / _TRIED)
     most = max(1, min(_VIEWS, int(seconds / (each * pictures))))
-    return max(1, view_count(beginning.shape(), pictures, most))
+    return view_count(beginning.shape(), pictures, most)
 
 
 def _after(point: CurvePoint, seconds: float) -> CurvePoint:
