@@ -75,7 +75,9 @@ def _compression(compressed: Compressed, network: TrainedNetwork) -> list[doc.Co
             score=row.score,
             drop=row.drop,
             chosen=row.reason.startswith("kept"),
-            reason=f"{row.setting}; {row.reason}",
+            reason="; ".join(
+                filter(None, (row.setting, row.reason, "" if row.paired is None else row.paired.told))
+            ),
         )
         for row in compressed.rows
         if row.network == network.network.key
