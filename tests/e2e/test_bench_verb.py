@@ -118,7 +118,7 @@ def test_tables(capsys, file, tmp_path, suffix):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((SMALL, "--threads", "0"), "--threads is a list of whole numbers from 1, got '0'; write e.g. 1,2"),
+        ((SMALL, "--threads", "0"), "--threads is a list of whole numbers from 1 to 1,024, got '0'; write e.g. 1,2"),
         ((SMALL, "--sort", "latencie"), "--sort is latency or macs or params or size or name, got 'latencie'; did you mean 'latency'?"),
         ((SMALL, "--seconds", "0"), "seconds is between 0.001 and 3,600, got 0; use e.g. --seconds 1"),
         ((SMALL, "--out", "t.xls"), "--out is a .csv, .md or .html file, got t.xls"),

@@ -32,6 +32,7 @@ __all__ = [
 BAD_USAGE, INTERRUPTED = 2, 130
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _RESUMABLE = ("fit", "train", "compress", "export")
+_LONGEST = 2_000
 _DEBUG_VARIABLE = "GOSSAMER_DEBUG"
 
 
@@ -44,7 +45,9 @@ def _set_debug(value: bool) -> bool:
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of whatever the verb draws.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", help="Seed of the weights of networks by name.", min=0, max=2**31)
+]
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
 ]
@@ -113,6 +116,9 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.filename is None and error.errno in _NO_ROOM:
             say(f"error: {_full(error)}")
             return BAD_USAGE
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            say(f"error: no file can have this name, it is too long: {str(error.filename)[:60]}...; give a shorter one")
+            return BAD_USAGE
         return _usage_or_raise(error)
 
 
@@ -154,7 +160,8 @@ def _usage_or_raise(error: Exception) -> int:
 
 
 def say(text: str) -> None:
-    """One line on standard error."""
+    """One line on standard error; of one that is longer than a page the middle is left out."""
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 400]} ... {text[-400:]}"
     with contextlib.suppress(OSError):  # nobody can be told that nobody can be told
         sys.stderr.write(printable(" ".join(text.splitlines())) + "\n")
         sys.stderr.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["doctor_verb"]
 
 
-def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOption = False) -> None:
+def doctor_verb(json: JsonOption = False, debug: DebugOption = False) -> None:
     """Look at the environment: machine, versions, runtimes, weights, and what is missing."""
     from typing import Any
 

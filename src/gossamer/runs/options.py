@@ -21,6 +21,8 @@ from gossamer.errors import GossamerError, RunFolderError, nearest
 __all__ = ["Config", "Option", "command_line", "config", "option", "options_of", "parse_share"]
 
 _OPTION = "option"
+_MOST_WHOLE = 2**63 - 1
+"""What whole numbers may be where an option says no more: those that other libraries take have 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Config:
             value = getattr(self, name)
             if value is not None:
                 _check_value(known.flag or name, value, _hints(type(self))[name], known)
+                if value != default_of(type(self), name):
+                    _check_texts(known.flag or name, value)
 
     def to_yaml(self) -> str:
         """The configuration as YAML."""
@@ -160,9 +164,16 @@ def _check_value(name: str, value: Any, hint: Any, known: Option) -> None:
         _check_bounds(name, value, known)
 
 
+def _check_texts(name: str, value: Any) -> None:
+    """A text says something, and can be part of a path."""
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and (not text.strip() or "\0" in text):
+            raise GossamerError(f"{name} is a text with something in it, got {text!r}; leave it out, or give a value")
+
+
 def _check_bounds(name: str, value: float, known: Option) -> None:
     low = -math.inf if known.least is None else known.least
-    high = math.inf if known.most is None else known.most
+    high = (_MOST_WHOLE if isinstance(value, int) else math.inf) if known.most is None else known.most
     if low <= value <= high:
         return
     short = name.removeprefix("--")
@@ -174,7 +185,9 @@ def _check_bounds(name: str, value: float, known: Option) -> None:
 
 
 def _shown(value: float) -> str:
-    """Whole numbers with all their digits."""
+    """Whole numbers with all their digits, up to the 19 of 64 bits."""
+    if isinstance(value, int) and abs(value) > 2 * _MOST_WHOLE:
+        return "a whole number of more than 64 bits"
     return f"{int(value):,}" if math.isfinite(value) and value == int(value) else f"{value:g}"
 
 

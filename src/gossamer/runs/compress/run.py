@@ -13,7 +13,7 @@ from torch import nn
 
 from gossamer._files import sha256, write_json, write_text
 from gossamer.compress.method import Work
-from gossamer.compress.methods import parse_method
+from gossamer.compress.methods import parse_method, read_plan
 from gossamer.compress.order import check_order
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
@@ -87,7 +87,7 @@ def propose(config: CompressConfig, *, reporter: Reporter | None = None) -> dict
             f"--plan goes by the weights alone and would not look at {config.data}; leave out --data, or run the method: the "
             "plan that it applies is in steps/*/plan.json"
         )
-    model = at_input(open_model(config.model, seed=config.seed), config.input)
+    model = at_input(open_model(config.model, seed=config.seed, online=config.online), config.input)
     work = Work(shape=model.contract.shape, on=config.on, threads=config.threads, seed=config.seed)
     proposal = parse_method(config.method[0]).propose(model.network, work)
     for note in proposal.notes:
@@ -98,7 +98,8 @@ def propose(config: CompressConfig, *, reporter: Reporter | None = None) -> dict
 def _check(config: CompressConfig) -> None:
     """What the config itself cannot know without torch: the methods, and their order."""
     config.check()
-    check_order([parse_method(text).name for text in config.method])
+    plans = [read_plan(Path(file))[0] for file in config.apply]
+    check_order([parse_method(text).name for text in config.method] or [method.name for method in plans])
 
 
 def compress_model(
@@ -120,7 +121,7 @@ def compress_model(
     need_torch()
     _check(config)
     get_runtime(config.on, making=True)
-    model = at_input(model or open_model(config.model, seed=config.seed), config.input)
+    model = at_input(model or open_model(config.model, seed=config.seed, online=config.online), config.input)
     try_export(model, config.on)
     with open_run(config, name_after(config.model, "compressed"), out, resume=resume) as run:
         return _Run(config, model, run, reporter or Quiet()).go()

@@ -74,7 +74,7 @@ def export_model(
     """
     need_torch()
     config.check()
-    model = at_input(model or open_model(config.model, seed=config.seed), config.input)
+    model = at_input(model or open_model(config.model, seed=config.seed, online=config.online), config.input)
     with open_run(config, name_after(config.model, "exported"), out, resume=resume) as run:
         return _exported(config, model, run, reporter or Quiet())
 

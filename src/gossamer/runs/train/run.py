@@ -21,6 +21,7 @@ from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError, RunFolderError
 from gossamer.runs.checking import checked_data, opened
 from gossamer.runs.folder import RunFolder, open_run
+from gossamer.runs.names import check_names
 from gossamer.runs.needs import need_torch
 from gossamer.runs.options import command_line
 from gossamer.runs.page import document_of
@@ -101,6 +102,7 @@ def train_network(
     need_torch()
     config.check()
     recipe_of(config.model, config.recipe, config.set)
+    check_names(config)
     several = config.devices * config.nodes > 1
     config = replace(
         config,
