@@ -124,6 +124,7 @@ def compress(
     data: Any = "",
     max_drop: float | str = 0.01,
     minutes: float = 0.0,
+    online: bool = False,
     input: str | None = None,
     on: str = "onnxruntime",
     threads: int = 1,
@@ -165,6 +166,7 @@ def export(
     to: Sequence[str] | str,
     data: Any = "",
     max_drop: float | str = 0.01,
+    online: bool = False,
     input: str | None = None,
     threads: int = 1,
     view: str = "auto",
@@ -209,6 +211,7 @@ def bench(
     seconds: float = 2.0,
     sort: str = "latency",
     compare: bool = False,
+    online: bool = False,
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> BenchResult:

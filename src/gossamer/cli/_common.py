@@ -117,7 +117,9 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
             say(f"error: {_full(error)}")
             return BAD_USAGE
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            say(f"error: no file can have this name, it is too long: {str(error.filename)[:60]}...; give a shorter one")
+            say(
+                f"error: no file can have this name, it is too long: {str(error.filename)[:60]}...; give a shorter one"
+            )
             return BAD_USAGE
         return _usage_or_raise(error)
 

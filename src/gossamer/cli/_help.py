@@ -20,7 +20,13 @@ class GroupedCommand(typer.core.TyperCommand):
             option, equals, value = text.partition("=")
             empty = not text.strip() or (text.startswith("--") and equals and not value.strip())
             if empty and not ctx.resilient_parsing:
-                where = option if equals else before if before.startswith("-") else f"an argument of {ctx.info_name}"
+                where = (
+                    option
+                    if equals
+                    else before
+                    if before.startswith("-")
+                    else f"an argument of {ctx.info_name}"
+                )
                 raise GossamerError(
                     f"{where} is empty, got {value if equals else text!r}; leave it out, or give a value (a variable may be unset)"
                 )

@@ -29,7 +29,11 @@ class DataConfig(Config):
     )
     bands: str = option("auto", "auto, rgb, all, or names and numbers such as B4,B3,B8.", group=_DATA)
     split_seed: int = option(
-        0, "Seed of the split into train, val and test, where the data bring none.", group=_DATA, least=0, most=2**31
+        0,
+        "Seed of the split into train, val and test, where the data bring none.",
+        group=_DATA,
+        least=0,
+        most=2**31,
     )
 
 

@@ -19,13 +19,22 @@ from gossamer.runs.hubs import check_weights
 from gossamer.runs.model_config import parse_input
 from gossamer.tasks import Task, get_task
 from gossamer.types import Size
-from gossamer.zoo.build import build
+from gossamer.zoo.build import FOREIGN_ARGUMENTS, build
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.of_bundle import network_of
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source
 
-__all__ = ["Model", "at_input", "check_name", "is_bundle", "open_model", "plain_contract", "resized", "width_of"]
+__all__ = [
+    "Model",
+    "at_input",
+    "check_name",
+    "is_bundle",
+    "open_model",
+    "plain_contract",
+    "resized",
+    "width_of",
+]
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,9 @@ def check_name(text: str, *, online: bool) -> None:
     spec, weights = parse_model(text)
     if weights is not None:
         check_weights(spec.name, weights, online=online)
-    if ":" not in spec.name:
+    if (
+        spec.name.partition(":")[0] not in FOREIGN_ARGUMENTS
+    ):  # another library's builders may not know the device
         with torch.device("meta"):
             build(spec)
 

@@ -6,18 +6,19 @@ from gossamer.errors import GossamerError
 from gossamer.runs.model import check_name
 from gossamer.runs.teacher import check_teacher
 from gossamer.runs.train.config import TrainConfig
-from gossamer.runs.train.start import metric_of
+from gossamer.runs.train.start import metric_of, recipe_of
 from gossamer.tasks import TASKS, get_task
 
 __all__ = ["check_names"]
 
 
 def check_names(config: TrainConfig) -> None:
-    """Complain about a model, teacher or metric that cannot be, whatever the data are.
+    """Complain about a model, recipe, teacher or metric that cannot be, whatever the data are.
 
     Raises:
         ModelError, BundleError, GossamerError: one line for a person.
     """
+    recipe_of(config.model, config.recipe, config.set)
     check_name(config.model, online=config.online)
     if config.teacher is not None:
         check_teacher(config.teacher, online=config.online)

@@ -168,7 +168,9 @@ def _check_texts(name: str, value: Any) -> None:
     """A text says something, and can be part of a path."""
     for text in value if isinstance(value, tuple) else (value,):
         if isinstance(text, str) and (not text.strip() or "\0" in text):
-            raise GossamerError(f"{name} is a text with something in it, got {text!r}; leave it out, or give a value")
+            raise GossamerError(
+                f"{name} is a text with something in it, got {text!r}; leave it out, or give a value"
+            )
 
 
 def _check_bounds(name: str, value: float, known: Option) -> None:

@@ -182,7 +182,9 @@ class Recipe:
                 f"{path} is no recipe ({reason}); write one with gossamer train DATA --model NAME --print-recipe"
             ) from error
         if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
-            raise GossamerError(f"a recipe is keys with values, {path} is none; write one with --print-recipe")
+            raise GossamerError(
+                f"a recipe is keys with values, {path} is none; write one with --print-recipe"
+            )
         return cls.from_json(document)
 
     def to_yaml(self) -> str:

@@ -13,7 +13,7 @@ from torch import nn
 
 from gossamer._files import sha256, write_json, write_text
 from gossamer.compress.method import Work
-from gossamer.compress.methods import parse_method, read_plan
+from gossamer.compress.methods import check_settings, parse_method, read_plan
 from gossamer.compress.order import check_order
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
@@ -23,7 +23,7 @@ from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.report.kept_channels import kept_channels
 from gossamer.report.table import table_page
-from gossamer.runs.checking import checked_data
+from gossamer.runs.checking import checked_data, name_of
 from gossamer.runs.choice import measure_together
 from gossamer.runs.compress.config import CompressConfig
 from gossamer.runs.compress.packing import PackedFile, write_packed_network
@@ -99,7 +99,10 @@ def _check(config: CompressConfig) -> None:
     """What the config itself cannot know without torch: the methods, and their order."""
     config.check()
     plans = [read_plan(Path(file))[0] for file in config.apply]
-    check_order([parse_method(text).name for text in config.method] or [method.name for method in plans])
+    methods = [parse_method(text) for text in config.method]
+    for method in methods:
+        check_settings(method)
+    check_order([method.name for method in methods or plans])
 
 
 def compress_model(
@@ -121,6 +124,8 @@ def compress_model(
     need_torch()
     _check(config)
     get_runtime(config.on, making=True)
+    if config.data:
+        name_of(config.data, config)
     model = at_input(model or open_model(config.model, seed=config.seed, online=config.online), config.input)
     try_export(model, config.on)
     with open_run(config, name_after(config.model, "compressed"), out, resume=resume) as run:
@@ -277,7 +282,6 @@ class _Run:
             {"channels", "channels_before", "macs", "macs_before", "params", "params_before"},
             _shown,
         )
-        write_text(self.run.path / "report.html", page)
         write_text(self.run.path / "channels.svg", kept_channels(self.config.model, rows))
         threads = self.config.threads
         files = [(self.config.on, "fp32", threads, self.run.path / found.file)]
@@ -305,6 +309,7 @@ class _Run:
         write_json(
             self.run.path / "report.json", {"headline": headline, "met": met, "layers": rows, **found.figures}
         )
+        write_text(self.run.path / "report.html", page)
         return saved
 
 

@@ -14,12 +14,11 @@ from pydantic import BaseModel
 
 from gossamer._files import cache_folder, sha256, write_text
 from gossamer.data.check import CheckReport
-from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError, RunFolderError
-from gossamer.runs.checking import checked_data, opened
+from gossamer.runs.checking import checked_data, name_of, opened
 from gossamer.runs.folder import RunFolder, open_run
 from gossamer.runs.names import check_names
 from gossamer.runs.needs import need_torch
@@ -31,7 +30,7 @@ from gossamer.runs.publish import Published, measured_answer, metadata_of, publi
 from gossamer.runs.reporter import Quiet, Reporter
 from gossamer.runs.starved import starved, with_starved
 from gossamer.runs.train.config import TrainConfig
-from gossamer.runs.train.start import Start, recipe_name, recipe_of
+from gossamer.runs.train.start import Start, recipe_name
 from gossamer.runs.train.watch import Watcher
 from gossamer.runs.trained import CurvePoint, Trained, TrainedNetwork
 from gossamer.runs.verify import Verified, verify
@@ -101,7 +100,6 @@ def train_network(
     """
     need_torch()
     config.check()
-    recipe_of(config.model, config.recipe, config.set)
     check_names(config)
     several = config.devices * config.nodes > 1
     config = replace(
@@ -113,7 +111,7 @@ def train_network(
     if rank_here() > 0:
         _follow(config, out)
         return None
-    with open_run(config, open_dataset(config.data).name, out, resume=resume, extends=True) as run:
+    with open_run(config, name_of(config.data, config), out, resume=resume, extends=True) as run:
         os.environ[_RUN_VARIABLE] = str(run.path.resolve())
         return _Run(config, run, reporter or Quiet()).go()
 

@@ -94,7 +94,9 @@ class Start:
             pictures=len(report.split.train),
         )
         bands = RGB if report.bands is None else report.bands.names
-        model = open_model(config.model, task=dataset.task, width=width, bands=bands, seed=config.seed, online=config.online)
+        model = open_model(
+            config.model, task=dataset.task, width=width, bands=bands, seed=config.seed, online=config.online
+        )
         if model.bundle is not None:
             check_split(model.bundle, report, config.split_seed)
         self.contract = _contract(config, report, model)
