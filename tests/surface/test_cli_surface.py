@@ -37,6 +37,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
         [
             "--apply",
             "--bands",
+            "--config",
             "--data",
             "--debug",
             "--groups",
@@ -62,6 +63,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
         ["model"],
         [
             "--bands",
+            "--config",
             "--data",
             "--debug",
             "--groups",
@@ -83,6 +85,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
         ["data"],
         [
             "--bands",
+            "--config",
             "--debug",
             "--groups",
             "--json",
@@ -137,6 +140,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
         ["data"],
         [
             "--bands",
+            "--config",
             "--debug",
             "--devices",
             "--epochs",
@@ -210,6 +214,17 @@ def test_help(verb, capsys):
     assert shown.out.startswith("Usage: ")
     assert f" {verb} [OPTIONS]" in shown.out.splitlines()[0]
     assert all(flag in shown.out for flag in SURFACE[verb][1])
+
+
+def test_the_shell_completes_verbs_and_options(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gossamer"])
+    monkeypatch.setenv("_GOSSAMER_COMPLETE", "complete_bash")
+    for words, at, shown in (("gossamer com", "1", "compress"), ("gossamer fit --mi", "2", "--minutes")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", at)
+        with pytest.raises(SystemExit, match="^0$"):
+            run(app, [])
+        assert capsys.readouterr().out.split() == [shown]
 
 
 def test_version(capsys):

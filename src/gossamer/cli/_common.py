@@ -95,7 +95,7 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the command line and give its exit code: an error is one line on standard error."""
     _open_streams()
     try:
-        result = app(list(arguments), standalone_mode=False)
+        result = app(list(arguments), standalone_mode=False, prog_name="gossamer")
         _write("")
         if result == INTERRUPTED:  # what typer makes of Ctrl-C
             return _interrupted(arguments)

@@ -13,11 +13,12 @@ __all__ = ["check_names"]
 
 
 def check_names(config: TrainConfig) -> None:
-    """Complain about a model, recipe, teacher or metric that cannot be, whatever the data are.
+    """As the config's own check; and the model, recipe, teacher and metric can be, whatever the data are.
 
     Raises:
         ModelError, BundleError, GossamerError: one line for a person.
     """
+    config.check()
     recipe_of(config.model, config.recipe, config.set)
     check_name(config.model, online=config.online)
     if config.teacher is not None:

@@ -18,7 +18,16 @@ from typing import Any, Literal, Union, dataclass_transform, get_args, get_origi
 from gossamer._documents import parse_yaml
 from gossamer.errors import GossamerError, RunFolderError, nearest
 
-__all__ = ["Config", "Option", "command_line", "config", "option", "options_of", "parse_share"]
+__all__ = [
+    "Config",
+    "Option",
+    "command_line",
+    "config",
+    "option",
+    "options_of",
+    "parse_share",
+    "read_options",
+]
 
 _OPTION = "option"
 _MOST_WHOLE = 2**63 - 1
@@ -123,6 +132,49 @@ def options_of(cls: Any) -> Mapping[str, Option]:
         flag = known.flag or f"--{each.name.replace('_', '-')}"
         found[each.name] = dataclasses.replace(known, flag="" if flag == "-" else flag)
     return found
+
+
+def read_options(cls: Any, path: Path) -> dict[str, Any]:
+    """Options of a config from a YAML file such as a run's config.yaml, as the command line would take them.
+
+    An option that is null there is as if it were not named.
+
+    Raises:
+        GossamerError: there is no such file, it names an option that the verb does not have, or a value of another kind.
+    """
+    try:
+        document = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise GossamerError(
+            f"{path} holds no options ({reason}); give a YAML file as a run's config.yaml"
+        ) from error
+    known = options_of(cls)
+    if not isinstance(document, dict):
+        raise GossamerError(f"options are names with values, {path} holds none; write e.g. minutes: 10")
+    values: dict[str, Any] = {}
+    for key, value in document.items():
+        name = "on" if key is True else key  # YAML takes a bare on for yes
+        if name not in known:
+            raise GossamerError(
+                f"{path} names {name!r}, which is no option here; {nearest(str(name), known)}"
+            )
+        if value is not None:
+            values[name] = _as_typed(cls, name, value, known[name])
+    return values
+
+
+def _as_typed(cls: Any, name: str, value: Any, known: Option) -> Any:
+    kind, _ = type_of(cls, name)
+    flag = known.flag or name
+    if known.share:
+        return _written(parse_share(value, flag), share=True)
+    if isinstance(value, int | float) and not isinstance(value, bool) and kind is str:
+        value = str(value)  # 128 is a size as good as "128"
+    if isinstance(value, list):
+        value = tuple(value)
+    _check_value(flag, value, _hints(cls)[name], known)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def default_of(cls: Any, name: str) -> Any:

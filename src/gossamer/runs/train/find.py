@@ -32,7 +32,6 @@ def find_for(config: TrainConfig, what: Literal["rate", "batch"]) -> dict[str, A
         DataError, ModelError, GossamerError: bad arguments or data.
     """
     need_torch()
-    config.check()
     check_names(config)
     config = replace(config, recipe=recipe_name(config.model, config.recipe))
     report = opened(config.data, config)

@@ -99,7 +99,6 @@ def train_network(
         MissingExtraError: torch or lightning is not installed.
     """
     need_torch()
-    config.check()
     check_names(config)
     several = config.devices * config.nodes > 1
     config = replace(
