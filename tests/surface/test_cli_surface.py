@@ -87,6 +87,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--bands",
             "--config",
             "--debug",
+            "--families",
             "--groups",
             "--json",
             "--max-drop",
@@ -95,8 +96,10 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--on-bad",
             "--online",
             "--out",
+            "--precision",
             "--resume",
             "--seed",
+            "--sizes",
             "--split-seed",
             "--teacher",
             "--threads",
@@ -222,7 +225,7 @@ def test_the_shell_completes_verbs_and_options(monkeypatch, capsys):
     for words, at, shown in (("gossamer com", "1", "compress"), ("gossamer fit --mi", "2", "--minutes")):
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", at)
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             run(app, [])
         assert capsys.readouterr().out.split() == [shown]
 

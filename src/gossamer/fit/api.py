@@ -74,7 +74,11 @@ def fit_data(
         MissingExtraError: torch or lightning is not installed.
     """
     config.check()
-    get_runtime(config.on, making=True)
+    runtime = get_runtime(config.on, making=True)
+    if not any(config.ships(precision) for precision in runtime.precisions):
+        raise GossamerError(
+            f"{config.on} makes files in {', '.join(runtime.precisions)}, got --precision {config.precision}; choose one of these"
+        )
     need_torch()
     with open_run(config, name_of(config.data, config), out, resume=resume, extends=True) as run:
         return _Fit(config, run, reporter or Quiet()).go()

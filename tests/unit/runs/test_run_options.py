@@ -86,6 +86,17 @@ def test_every_option_has_help_and_stands_in_the_help_of_its_verb(verb):
         ({"data": 3}, GossamerError, r"^data is a text, got 3"),
         ({"within": ""}, GossamerError, r"^--within is a text with something in it, got ''"),
         ({"within": ","}, BudgetError, r"^a budget needs at least one limit"),
+        (
+            {"families": "MobileNetV33"},
+            GossamerError,
+            r"^--families .*, got 'MobileNetV33'; did you mean 'mobilenetv3'|'MobileNetV3'",
+        ),
+        (
+            {"sizes": "128,100"},
+            GossamerError,
+            r"^--sizes are some of 64, 96, .*, got '128,100'; write e\.g\. --sizes 128,160",
+        ),
+        ({"precision": "int4"}, GossamerError, r"^--precision is auto or fp32 or fp16 or int8, got 'int4'"),
         ({"data": " "}, GossamerError, r"^data is a text with something in it, got ' '"),
         ({"data": "a\0b"}, GossamerError, r"^data is a text with something in it"),
         ({"seed": 10**5000}, GossamerError, r"^seed is between .*, got a whole number of more than 64 bits"),
@@ -198,3 +209,14 @@ def test_a_command_is_the_same_for_a_shell(config):
     assert words[:3] == ["gossamer", "fit", config.data]
     assert words[words.index("--within") + 1] == config.within
     assert ("--max-drop" in words) == (config.max_drop != 0.01)
+
+
+def test_a_choice_of_networks_is_read_as_a_person_writes_it():
+    config = replace(CONFIG, families="mobilenetv3, SqueezeNet", sizes="160,128", precision="int8")
+    config.check()
+    assert config.chosen_families == {"MobileNetV3", "SqueezeNet"}
+    assert config.chosen_sizes == (128, 160)
+    assert [each for each in ("fp32", "fp16", "int8") if config.ships(each)] == ["int8"]
+    assert CONFIG.chosen_sizes is None
+    assert len(CONFIG.chosen_families) > 20
+    assert all(CONFIG.ships(each) for each in ("fp32", "fp16", "int8"))
