@@ -7,14 +7,17 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gossamer._text import printable
 from gossamer.errors import GossamerError
+
+if TYPE_CHECKING:
+    from gossamer.runs.reporter import RichReporter
 
 __all__ = [
     "DebugOption",
@@ -22,6 +25,7 @@ __all__ = [
     "OutOption",
     "ResumeOption",
     "SeedOption",
+    "loading",
     "one_of",
     "print_json",
     "print_lines",
@@ -54,6 +58,16 @@ DebugOption = Annotated[
 
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+
+
+@contextlib.contextmanager
+def loading(reporter: RichReporter) -> Iterator[None]:
+    """Around the imports of a verb that computes: on a slow disk torch takes half a minute, of which one is told at once."""
+    from gossamer.runs.needs import need_torch
+
+    need_torch()
+    with reporter.bar("loading torch", None, after=0.8):
+        yield
 
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> None:

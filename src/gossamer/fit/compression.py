@@ -93,7 +93,8 @@ def compress(
             notes.append(f"{network.network.key}: its files were not made, the minutes are used up")
             break
         made = _Files(config, report, network, run, reporter, until=until)
-        scores = made.scored()
+        with reporter.bar(f"making and judging files of {network.network.key}", None):
+            scores = made.scored()
         rows += made.rows
         best = preferred(scores, made.fits(), made.allowed, on=config.on)
         notes += made.notes

@@ -161,7 +161,8 @@ class _Run:
             raise
         last = network_after(run.path, steps[-1])
         reporter.heading("export and measure the file")
-        found = run.stage("3-measure", _Measured, lambda: self._measured(steps[-1], last, judge, report))
+        with reporter.bar("exporting and timing", None):
+            found = run.stage("3-measure", _Measured, lambda: self._measured(steps[-1], last, judge, report))
         met = all(step.met for step in steps) and (found.packed is None or found.packed.met)
         headline = self._headline(steps, found, judge)
         labels = self.model.labels if judge is None else judge.labels

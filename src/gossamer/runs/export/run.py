@@ -94,7 +94,8 @@ def _exported(config: ExportConfig, model: Model, run: RunFolder, reporter: Repo
         for number, target in enumerate(targets, 1):
             reporter.heading(f"{number} of {len(targets)}  {target}")
             name = f"2-file-{target.runtime}-{target.precision}"
-            files.append(run.stage(name, Exported, lambda target=target: makes.make(target)))  # type: ignore[misc]
+            with reporter.bar(f"making and judging {target}", None):
+                files.append(run.stage(name, Exported, lambda target=target: makes.make(target)))  # type: ignore[misc]
             reporter.line(files[-1].verdict, style="" if files[-1].met else "yellow")
     except GossamerError:
         if not run.resumed and not any((run.path / "stages").glob("2-file-*.json")):
