@@ -313,7 +313,12 @@ class TestPredict:
 
     def test_options(self, refused, picture):
         refused(
-            "Invalid value for '--top': 0 is not in the range", "predict", "m.onnx", picture, "--top", "0"
+            "--top is between 1 and 100,000, got 0; use e.g. --top 1",
+            "predict",
+            "m.onnx",
+            picture,
+            "--top",
+            "0",
         )
         refused("--out is a .csv or .json file, got out.txt", "predict", "m.onnx", picture, "-o", "out.txt")
 

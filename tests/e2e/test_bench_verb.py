@@ -160,7 +160,7 @@ def test_measure_a_file_that_is_not_there(capsys):
 def test_measure_wants_a_thread_before_it_measures(capsys):
     code, out, err = _call(capsys, "measure", SMALL, "--latency", "onnxruntime", "--threads", "0")
     assert (code, out) == (2, "")
-    assert "Invalid value for '--threads': 0 is not in the range" in err
+    assert "--threads is between 1 and 1,024, got 0; use e.g. --threads 1" in err
 
 
 def test_a_prediction_is_made_of_blocks_and_kept(capsys, tmp_path):

@@ -53,6 +53,7 @@ def test_every_option_comes_back_as_it_was(tmp_path, monkeypatch, gossamer):
         raise GossamerError("nothing is fitted here")
 
     monkeypatch.setattr("gossamer.fit.api.fit_data", refuse)
+    monkeypatch.setattr("gossamer.runs.checking.name_of", lambda data, config: data)
     assert gossamer("fit", "--config", tmp_path / "config.yaml")[0] == 2
     assert kept == [config]
     gossamer("fit", "others", "--config", tmp_path / "config.yaml", "--max-drop", "1%")

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from gossamer._text import printable
 from gossamer.errors import GossamerError
 
 if TYPE_CHECKING:
+    from gossamer.runs.config import DataConfig
     from gossamer.runs.reporter import RichReporter
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "OutOption",
     "ResumeOption",
     "SeedOption",
+    "bounded",
     "loading",
     "one_of",
     "print_json",
@@ -37,6 +39,8 @@ BAD_USAGE, INTERRUPTED = 2, 130
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _RESUMABLE = ("fit", "train", "compress", "export")
 _LONGEST = 2_000
+SOON = 0.8
+"""Seconds of loading after which it is said."""
 _DEBUG_VARIABLE = "GOSSAMER_DEBUG"
 
 
@@ -46,11 +50,27 @@ def _set_debug(value: bool) -> bool:
     return value
 
 
+def bounded(flag: str, least: int, most: int) -> Callable[[int | None], int | None]:
+    """What typer calls with an option's value: it passes whole numbers from `least` to `most`, and none."""
+
+    def check(value: int | None) -> int | None:
+        if value is not None and not least <= value <= most:
+            raise GossamerError(
+                f"{flag} is between {least:,} and {most:,}, got {value:,}; use e.g. {flag} {max(least, 1)}"
+            )
+        return value
+
+    return check
+
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", help="Seed of the weights of networks by name.", min=0, max=2**31)
+    int,
+    typer.Option(
+        "--seed", help="Seed of the weights of networks by name.", callback=bounded("--seed", 0, 2**31)
+    ),
 ]
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
@@ -61,12 +81,22 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with an inte
 
 
 @contextlib.contextmanager
-def loading(reporter: RichReporter) -> Iterator[None]:
-    """Around the imports of a verb that computes: on a slow disk torch takes half a minute, of which one is told at once."""
+def loading(reporter: RichReporter, config: DataConfig, data: str) -> Iterator[None]:
+    """Around the imports of a verb that computes: on a slow disk torch takes half a minute, of which one is told at once.
+
+    What can be said of the runtime, and of the data where there are any, is said before.
+    """
+    from gossamer.deploy.runtimes import get_runtime
+    from gossamer.runs.checking import name_of
+    from gossamer.runs.config import RuntimeConfig
     from gossamer.runs.needs import need_torch
 
     need_torch()
-    with reporter.bar("loading torch", None, after=0.8):
+    if isinstance(config, RuntimeConfig):
+        get_runtime(config.on, making=True)
+    if data:
+        name_of(data, config)
+    with reporter.bar("loading torch", None, after=SOON):
         yield
 
 

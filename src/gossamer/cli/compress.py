@@ -30,8 +30,9 @@ def _compress(
     """Prune, factorise or search ratios to a budget, guarded by a metric; a bundle with the smaller network comes out."""
     from gossamer.runs.reporter import RichReporter
 
+    config.check()
     reporter = RichReporter()
-    with loading(reporter):
+    with loading(reporter, config, config.data):
         from gossamer.runs.compress.run import compress_model
     if plan is not None:
         return _write_plan(config, plan, json=json)

@@ -16,8 +16,9 @@ def _export(config: ExportConfig, *, out: Path | None, resume: bool, json: bool)
     """Write a network for runtimes and precisions; int8 backs off until it keeps its accuracy, and says where it buys nothing."""
     from gossamer.runs.reporter import RichReporter
 
+    config.check()
     reporter = RichReporter()
-    with loading(reporter):
+    with loading(reporter, config, config.data):
         from gossamer.runs.export.run import export_model
     done = export_model(config, out=out, resume=resume, reporter=reporter)
     if json:

@@ -18,7 +18,7 @@ def _fit(config: FitConfig, *, out: Path | None, resume: bool, json: bool) -> in
 
     config.check()
     reporter = RichReporter()
-    with loading(reporter):
+    with loading(reporter, config, config.data):
         from gossamer.fit import compression, endings, halving, page, refit, shortlist  # noqa: F401
         from gossamer.fit.api import fit_data
     try:

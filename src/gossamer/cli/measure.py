@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines, say
+from gossamer.cli._common import DebugOption, JsonOption, SeedOption, bounded, print_json, print_lines, say
 from gossamer.runs.config import ONLINE
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def measure_verb(
     threads: Annotated[
         int,
         typer.Option(
-            "--threads", help="Threads for --latency, --profile, --roofline and --predict.", min=1, max=1024
+            "--threads",
+            help="Threads for --latency, --profile, --roofline and --predict.",
+            callback=bounded("--threads", 1, 1024),
         ),
     ] = 1,
     sort: Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, bounded, print_json, print_lines
 
 if TYPE_CHECKING:
     from gossamer.deploy.predict import Prediction
@@ -23,9 +23,14 @@ def predict_verb(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write a .csv or .json file as well.")
     ] = None,
-    top: Annotated[int, typer.Option("--top", help="Classes a picture.", min=1, max=100_000)] = 3,
+    top: Annotated[
+        int, typer.Option("--top", help="Classes a picture.", callback=bounded("--top", 1, 100_000))
+    ] = 3,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="Threads; the bundle's by default.", min=1, max=1024)
+        int | None,
+        typer.Option(
+            "--threads", help="Threads; the bundle's by default.", callback=bounded("--threads", 1, 1024)
+        ),
     ] = None,
     on: Annotated[
         str | None, typer.Option("--on", help="Which of a bundle's files: RUNTIME or RUNTIME:PRECISION.")

@@ -41,7 +41,7 @@ def _train(
     if find is not None:
         one_of("--find", find, ("rate", "batch"))
     reporter = RichReporter()
-    with loading(reporter):
+    with loading(reporter, config, "" if print_recipe else config.data):
         from gossamer.runs.train.run import train_network
     if print_recipe:
         return _print_recipe(config, json=json)
