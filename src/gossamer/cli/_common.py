@@ -39,7 +39,7 @@ BAD_USAGE, INTERRUPTED = 2, 130
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _RESUMABLE = ("fit", "train", "compress", "export")
 _LONGEST = 2_000
-SOON = 0.8
+SOON = 0.3
 """Seconds of loading after which it is said."""
 _DEBUG_VARIABLE = "GOSSAMER_DEBUG"
 

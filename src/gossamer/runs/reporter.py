@@ -202,12 +202,13 @@ class PlainBar:
 
     def told(self) -> str:
         """The line as of now."""
-        return f"{self._text}: " + ", ".join(filter(None, (*self._figures(), self._beside)))
+        figures = ", ".join(filter(None, (*self._figures(), self._beside)))
+        return f"{self._text}: {figures}" if figures else self._text
 
     def _figures(self) -> list[str]:
         seconds = self._clock() - self._start
         if not self._total or self._done <= 0:
-            return [f"{_minutes(seconds)} so far"]
+            return [f"{_minutes(seconds)} so far"] if seconds >= 1 else []
         share = min(1.0, self._done / self._total)
         rate = f"{_rate(self._done / seconds)}" if isinstance(self._total, int) and seconds > 0 else ""
         return [f"{100 * share:.0f} %", rate, f"{_minutes(seconds * (1 / share - 1))} left"]

@@ -27,6 +27,7 @@ class _Clock:
         (200_000, 50_000, 10, "decoding: 25 %, 5,000/s, 0:30 left, field/7.jpg"),
         (1.0, 0.5, 4000, "decoding: 50 %, 1:06:40 left, field/7.jpg"),
         (200, 0, 65, "decoding: 1:05 so far, field/7.jpg"),
+        (None, 0, 0.4, "decoding: field/7.jpg"),
         (None, 3, 65, "decoding: 1:05 so far, field/7.jpg"),
         (4, 8, 10, "decoding: 100 %, 0.8/s, 0:00 left, field/7.jpg"),
     ],
@@ -50,7 +51,7 @@ def test_where_nobody_watches_lines_come_by_themselves(capsys):
     reporter, lines = RichReporter(every=0.05), []
     with reporter.bar("silent work", None):
         _wait_for(2, capsys, lines)
-    assert lines[:2] == ["  silent work: 0:00 so far"] * 2
+    assert lines[:2] == ["  silent work"] * 2
     time.sleep(0.12)
     assert capsys.readouterr().err == "", "a bar that is over says nothing"
 
@@ -66,7 +67,7 @@ def test_of_bars_in_bars_the_inner_one_speaks(capsys):
         lines.clear()
         _wait_for(1, capsys, lines)
     assert all(line.startswith("  inner: 25 %") and line.endswith("first") for line in inner)
-    assert lines[-1].startswith("  outer: ")
+    assert lines[-1].startswith("  outer")
 
 
 def test_short_work_says_nothing(capsys):
@@ -79,7 +80,7 @@ def test_the_first_line_may_come_early(capsys):
     lines = []
     with RichReporter(every=60).bar("loading torch", None, after=0.05):
         _wait_for(1, capsys, lines)
-    assert lines == ["  loading torch: 0:00 so far"]
+    assert lines == ["  loading torch"]
 
 
 def test_bars_in_bars_move_on_a_terminal(monkeypatch, capsys):
