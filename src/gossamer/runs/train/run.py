@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from gossamer._files import cache_folder, sha256, write_text
+from gossamer._files import cache_folder, sha256
 from gossamer.data.check import CheckReport
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.contract import InputContract
@@ -20,7 +20,7 @@ from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError, RunFolderError
 from gossamer.runs.checking import checked_data, name_of, opened
 from gossamer.runs.folder import RunFolder, open_run
-from gossamer.runs.names import check_names
+from gossamer.runs.names import check_names, write_recipe
 from gossamer.runs.needs import need_torch
 from gossamer.runs.options import command_line
 from gossamer.runs.page import document_of
@@ -40,7 +40,6 @@ from gossamer.train.objective import objective_of
 from gossamer.train.pace import save_average
 from gossamer.train.probe import floor_of, linear_probe
 from gossamer.train.processes import Processes, rank_here
-from gossamer.train.recipe import Recipe
 from gossamer.train.score_cache import ScoreCache, make_room
 from gossamer.train.teachers import Teaching
 from gossamer.train.training import Pictures, Seconds, Training, TrainResult
@@ -240,7 +239,7 @@ class _Run:
             if not run.resumed:
                 run.discard()
             raise
-        self._write_recipe(start.recipe)
+        write_recipe(start.recipe, run)
         pictures = _pictures(report, start.contract, run, reporter)
         reporter.heading("2 of 5  linear probe: what the features give before any training")
         probed = run.stage("2-probe", _Probed, lambda: self._probe(start, pictures, report))
@@ -269,9 +268,6 @@ class _Run:
             tuple(note for note in trained.notes if note.startswith("while training: ")),
             starved(network, config.minutes or 0.0),
         )
-
-    def _write_recipe(self, recipe: Recipe) -> None:
-        write_text(self.run.path / "recipe.yaml", recipe.to_yaml())
 
     def _probe(self, start: Start, pictures: Pictures, report: CheckReport) -> _Probed:
         if not start.pretrained:
