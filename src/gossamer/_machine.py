@@ -16,6 +16,7 @@ import psutil
 __all__ = [
     "MachineState",
     "ProcessorTimes",
+    "available_bytes",
     "describe_machine",
     "load_per_core",
     "machine_state",
@@ -153,6 +154,11 @@ def _by_core(root: Path, name: str) -> list[str]:
         except OSError:
             continue
     return [text for text in found if text]
+
+
+def available_bytes() -> int:
+    """Memory that programs can take without anything being swapped out."""
+    return int(psutil.virtual_memory().available)
 
 
 def describe_machine() -> dict[str, Any]:

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_MOST_NAMES, _FIRST_NAMES = 40, 12
+
+
 class GossamerError(Exception):
     """The root of the tree: something a person can put right."""
 
@@ -84,4 +87,6 @@ def nearest(name: str, known: Iterable[str], *, count: int = 1) -> str:
     if close:
         *others, last = [repr(word) for word in close]
         return f"did you mean {', '.join(others)} or {last}?" if others else f"did you mean {last}?"
+    if len(names) > _MOST_NAMES:
+        return f"known: {', '.join(names[:_FIRST_NAMES])} and {len(names) - _FIRST_NAMES} more"
     return "known: " + ", ".join(names)

@@ -1,7 +1,8 @@
 """The verbs as functions, with the words of the command line: `gossamer.fit`, `gossamer.train` and so on.
 
 Each takes the options of its config by keyword (declared once, in `gossamer.runs` and `gossamer.fit`), and besides
-`out`, the run's folder, `resume`, to go on with an interrupted run, and `reporter`, which hears of the progress.
+`out`, the run's folder, `resume`, to go on with an interrupted run, and `quiet`: progress is shown at a terminal and in a
+notebook, with `quiet=False` also elsewhere, with `quiet=True` nowhere. A `reporter` hears of it instead.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bench", "compress", "export", "fit", "report", "train"]
 
-_APART = frozenset({"data", "model", "models", "to", "out", "resume", "reporter"})
+_APART = frozenset({"data", "model", "models", "to", "out", "resume", "reporter", "quiet"})
 
 
 def fit(
@@ -30,6 +31,9 @@ def fit(
     within: str,
     minutes: float = 20.0,
     max_drop: float | str = 0.01,
+    families: str | None = None,
+    sizes: str | None = None,
+    precision: str = "auto",
     teacher: str = "auto",
     online: bool = False,
     on: str = "onnxruntime",
@@ -43,6 +47,7 @@ def fit(
     out: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    quiet: bool | None = None,
 ) -> FitResult:
     """From pictures and a budget to a bundle whose every figure was measured on the file that ships.
 
@@ -60,7 +65,7 @@ def fit(
     from gossamer.fit.config import FitConfig
 
     config = _config(FitConfig, options, data=_data(data))
-    return fit_data(config, out=out, resume=resume, reporter=reporter)
+    return fit_data(config, out=out, resume=resume, reporter=_watched(reporter, quiet))
 
 
 def train(
@@ -90,6 +95,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    quiet: bool | None = None,
 ) -> TrainRun | None:
     """Train one network on labelled pictures and publish it as a bundle with an fp32 file for `on`.
 
@@ -113,7 +119,7 @@ def train(
     from gossamer.runs.train.run import train_network
 
     config = _config(TrainConfig, options, data=_data(data), model=str(model))
-    return train_network(config, out=out, resume=resume, reporter=reporter)
+    return train_network(config, out=out, resume=resume, reporter=_watched(reporter, quiet))
 
 
 def compress(
@@ -124,6 +130,7 @@ def compress(
     data: Any = "",
     max_drop: float | str = 0.01,
     minutes: float = 0.0,
+    online: bool = False,
     input: str | None = None,
     on: str = "onnxruntime",
     threads: int = 1,
@@ -136,6 +143,7 @@ def compress(
     out: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    quiet: bool | None = None,
 ) -> CompressRun:
     """A smaller network by methods one after the other, each guarded by what `max_drop` allows on `data`.
 
@@ -156,7 +164,7 @@ def compress(
 
     text, opened = named_model(model, input, rebuilt=True)
     config = _config(CompressConfig, options, model=text, data=_data(data))
-    return compress_model(config, model=opened, out=out, resume=resume, reporter=reporter)
+    return compress_model(config, model=opened, out=out, resume=resume, reporter=_watched(reporter, quiet))
 
 
 def export(
@@ -165,6 +173,7 @@ def export(
     to: Sequence[str] | str,
     data: Any = "",
     max_drop: float | str = 0.01,
+    online: bool = False,
     input: str | None = None,
     threads: int = 1,
     view: str = "auto",
@@ -176,6 +185,7 @@ def export(
     out: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    quiet: bool | None = None,
 ) -> ExportRun:
     """A network as files for runtimes and precisions, in one bundle: `to` e.g. ["onnxruntime:int8", "litert"].
 
@@ -197,7 +207,7 @@ def export(
     text, opened = named_model(model, input)
     targets = to if isinstance(to, str) else ",".join(to)
     config = _config(ExportConfig, options, model=text, data=_data(data), to=targets)
-    return export_model(config, model=opened, out=out, resume=resume, reporter=reporter)
+    return export_model(config, model=opened, out=out, resume=resume, reporter=_watched(reporter, quiet))
 
 
 def bench(
@@ -209,8 +219,10 @@ def bench(
     seconds: float = 2.0,
     sort: str = "latency",
     compare: bool = False,
+    online: bool = False,
     seed: int = 0,
     reporter: Reporter | None = None,
+    quiet: bool | None = None,
 ) -> BenchResult:
     """Time networks, bundles and files side by side, in turns in every round.
 
@@ -225,7 +237,7 @@ def bench(
 
     named = (models,) if isinstance(models, str | Path) else tuple(models)
     config = _config(BenchConfig, options, models=tuple(str(name) for name in named))
-    return bench_models(config, reporter=reporter)
+    return bench_models(config, reporter=_watched(reporter, quiet))
 
 
 def report(run: str | Path, *, out: str | Path | None = None) -> FitDocument:
@@ -242,6 +254,12 @@ def report(run: str | Path, *, out: str | Path | None = None) -> FitDocument:
 def _options(given: dict[str, Any]) -> dict[str, Any]:
     """What a function was given, but for what is turned into options by itself."""
     return {name: value for name, value in given.items() if name not in _APART}
+
+
+def _watched(reporter: Reporter | None, quiet: bool | None) -> Reporter:
+    from gossamer.runs.reporter import watched
+
+    return watched(reporter, quiet=quiet)
 
 
 def _config(cls: Any, options: dict[str, Any], **more: Any) -> Any:

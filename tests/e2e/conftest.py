@@ -106,10 +106,13 @@ def coloured():
 
 
 @pytest.fixture
-def gossamer(capsys):
+def gossamer(capsys, monkeypatch):
     """`gossamer(*arguments)` -> exit code, standard output, standard error: the command line in this process."""
     from gossamer.cli import app
     from gossamer.cli._common import run
+
+    # whichever test comes first loads torch, and is not told so
+    monkeypatch.setattr("gossamer.cli._common.SOON", 60)
 
     def call(*arguments):
         capsys.readouterr()

@@ -105,7 +105,8 @@ class TestData:
         ("size<=1 lightyear", "unknown unit 'lightyear' for size; use B, kB, MB or GB"),
         ("latency<=5", "latency needs a unit (us, ms or s), got 'latency<=5'; write e.g. 'latency<=5ms'"),
         ("size>=1MB", "size takes <= or <, got '>='"),
-        ("", "a budget needs at least one limit"),
+        ("", "--within is empty, got ''; leave it out, or give a value"),
+        (",", "a budget needs at least one limit"),
         ("small please", "a limit reads 'metric op value unit', got 'small please'"),
         ("size<=1MB, size<=2MB", "a budget takes one limit a metric, got size twice"),
         ("size<=nanMB", "a limit reads 'metric op value unit'"),
@@ -312,7 +313,12 @@ class TestPredict:
 
     def test_options(self, refused, picture):
         refused(
-            "--top and --threads are at least 1, got 0 and None", "predict", "m.onnx", picture, "--top", "0"
+            "--top is between 1 and 100,000, got 0; use e.g. --top 1",
+            "predict",
+            "m.onnx",
+            picture,
+            "--top",
+            "0",
         )
         refused("--out is a .csv or .json file, got out.txt", "predict", "m.onnx", picture, "-o", "out.txt")
 

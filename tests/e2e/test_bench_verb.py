@@ -118,7 +118,7 @@ def test_tables(capsys, file, tmp_path, suffix):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((SMALL, "--threads", "0"), "--threads is a list of whole numbers from 1, got '0'; write e.g. 1,2"),
+        ((SMALL, "--threads", "0"), "--threads is a list of whole numbers from 1 to 1,024, got '0'; write e.g. 1,2"),
         ((SMALL, "--sort", "latencie"), "--sort is latency or macs or params or size or name, got 'latencie'; did you mean 'latency'?"),
         ((SMALL, "--seconds", "0"), "seconds is between 0.001 and 3,600, got 0; use e.g. --seconds 1"),
         ((SMALL, "--out", "t.xls"), "--out is a .csv, .md or .html file, got t.xls"),
@@ -160,7 +160,7 @@ def test_measure_a_file_that_is_not_there(capsys):
 def test_measure_wants_a_thread_before_it_measures(capsys):
     code, out, err = _call(capsys, "measure", SMALL, "--latency", "onnxruntime", "--threads", "0")
     assert (code, out) == (2, "")
-    assert "threads must be at least 1, got 0; write e.g. --threads 1" in err
+    assert "--threads is between 1 and 1,024, got 0; use e.g. --threads 1" in err
 
 
 def test_a_prediction_is_made_of_blocks_and_kept(capsys, tmp_path):

@@ -68,7 +68,7 @@ def test_in_words_with_a_picture(gossamer, tmp_path):
     [
         (("--picture", "bars.png"), "--picture writes an SVG file, got 'bars.png'"),
         (("--profile", "--latency", "onnxruntim"), "unknown runtime 'onnxruntim'"),
-        (("--profile", "--threads", "0"), "threads must be at least 1, got 0"),
+        (("--profile", "--threads", "0"), "--threads is between 1 and 1,024, got 0"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, gossamer):

@@ -65,7 +65,9 @@ def test_check_in_words(gossamer, coloured, tmp_path):
 
 def test_doctor(document):
     found = document("doctor")
-    assert set(found) == {"machine", "versions", "runtimes", "missing"}
+    assert set(found) == {"machine", "versions", "runtimes", "missing", "needs"}
+    assert 0 < found["needs"]["int8_calibration_bytes"] < 1e9
+    assert 0 < found["needs"]["available_bytes"] <= found["machine"]["memory_bytes"]
     assert found["runtimes"] == dict.fromkeys(RUNTIMES, "ready")
     assert found["versions"]["gossamer"]
     assert "training" not in found["missing"]

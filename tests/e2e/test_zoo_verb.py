@@ -102,7 +102,8 @@ def test_nothing_found_is_no_failure(gossamer):
         (["--descending"], "--descending turns --sort round, got no --sort; write e.g."),
         (["--within", "speed<=3"], "unknown budget metric 'speed' in 'speed<=3'"),
         (["--within", "macs<=3x"], "unknown unit 'x' for macs; use k, M, G or none"),
-        (["--within", ""], "a budget needs at least one limit"),
+        (["--within", ","], "a budget needs at least one limit"),
+        (["--within", ""], "--within is empty, got ''; leave it out, or give a value"),
         (
             ["--within", "latency<=5ms"],
             "got a limit on latency in 'latency<=5ms'; latency is a property of a",

@@ -22,6 +22,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--input",
             "--json",
             "--on",
+            "--online",
             "--out",
             "--seconds",
             "--seed",
@@ -30,12 +31,13 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "-o",
         ],
     ),
-    "check": (["data"], ["--bands", "--debug", "--groups", "--json", "--on-bad", "--seed", "--split-seed"]),
+    "check": (["data"], ["--bands", "--debug", "--groups", "--json", "--on-bad", "--split-seed"]),
     "compress": (
         ["model"],
         [
             "--apply",
             "--bands",
+            "--config",
             "--data",
             "--debug",
             "--groups",
@@ -46,6 +48,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--minutes",
             "--on",
             "--on-bad",
+            "--online",
             "--out",
             "--plan",
             "--resume",
@@ -55,11 +58,12 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--view",
         ],
     ),
-    "doctor": ([], ["--debug", "--json", "--seed"]),
+    "doctor": ([], ["--debug", "--json"]),
     "export": (
         ["model"],
         [
             "--bands",
+            "--config",
             "--data",
             "--debug",
             "--groups",
@@ -67,6 +71,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--json",
             "--max-drop",
             "--on-bad",
+            "--online",
             "--out",
             "--resume",
             "--seed",
@@ -80,7 +85,9 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
         ["data"],
         [
             "--bands",
+            "--config",
             "--debug",
+            "--families",
             "--groups",
             "--json",
             "--max-drop",
@@ -89,8 +96,10 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--on-bad",
             "--online",
             "--out",
+            "--precision",
             "--resume",
             "--seed",
+            "--sizes",
             "--split-seed",
             "--teacher",
             "--threads",
@@ -110,6 +119,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--layers",
             "--new-peaks",
             "--on",
+            "--online",
             "--out",
             "--picture",
             "--precision",
@@ -126,13 +136,14 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "predict": (
         ["model", "inputs"],
-        ["--debug", "--json", "--on", "--out", "--seed", "--threads", "--top", "-o"],
+        ["--debug", "--json", "--on", "--out", "--threads", "--top", "-o"],
     ),
-    "report": (["run"], ["--debug", "--json", "--out", "--seed", "-o"]),
+    "report": (["run"], ["--debug", "--json", "--out", "-o"]),
     "train": (
         ["data"],
         [
             "--bands",
+            "--config",
             "--debug",
             "--devices",
             "--epochs",
@@ -161,7 +172,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--view",
         ],
     ),
-    "zoo": (["name"], ["--debug", "--descending", "--family", "--json", "--seed", "--sort", "--within"]),
+    "zoo": (["name"], ["--debug", "--descending", "--family", "--json", "--sort", "--within"]),
 }
 
 
@@ -189,8 +200,13 @@ def test_every_flag_says_what_it_does(commands, verb):
 
 
 @pytest.mark.parametrize("verb", SURFACE)
-def test_every_verb_takes_json_seed_and_debug(verb):
-    assert {"--json", "--seed", "--debug"} <= set(SURFACE[verb][1])
+def test_every_verb_takes_json_and_debug(verb):
+    assert {"--json", "--debug"} <= set(SURFACE[verb][1])
+
+
+def test_a_seed_is_taken_where_something_is_drawn():
+    takers = {verb for verb, (_, options) in SURFACE.items() if "--seed" in options}
+    assert takers == {"bench", "compress", "export", "fit", "measure", "train"}
 
 
 @pytest.mark.parametrize("verb", SURFACE)
@@ -201,6 +217,17 @@ def test_help(verb, capsys):
     assert shown.out.startswith("Usage: ")
     assert f" {verb} [OPTIONS]" in shown.out.splitlines()[0]
     assert all(flag in shown.out for flag in SURFACE[verb][1])
+
+
+def test_the_shell_completes_verbs_and_options(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gossamer"])
+    monkeypatch.setenv("_GOSSAMER_COMPLETE", "complete_bash")
+    for words, at, shown in (("gossamer com", "1", "compress"), ("gossamer fit --mi", "2", "--minutes")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", at)
+        with pytest.raises(SystemExit, match=r"^0$"):
+            run(app, [])
+        assert capsys.readouterr().out.split() == [shown]
 
 
 def test_version(capsys):

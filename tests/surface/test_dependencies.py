@@ -47,3 +47,21 @@ def test_every_imported_package_is_declared():
         and not any(canonicalize_name(each) in declared for each in distributions.get(name, [name]))
     }
     assert undeclared == {}
+
+
+def test_the_wheel_says_that_it_is_typed():
+    import gossamer
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    assert settings == {"packages": ["src/gossamer"]}, "the whole package goes into the wheel"
+    assert (Path(gossamer.__file__).parent / "py.typed").is_file()
+
+
+def test_the_demo_installs_what_trains_and_the_tests_the_rest():
+    made = (ROOT / "Makefile").read_text()
+    for target, needs in (("demo", ".trains"), ("test", ".installed"), ("check", ".installed")):
+        assert f"\n{target}: $(VENV)/{needs}\n" in made
+    assert made.count("--editable '.[train,weights]'") == 1
+    assert made.count("--editable '.[dev]'") == 1

@@ -37,3 +37,10 @@ def test_a_missing_extra_gives_the_line_to_install_it():
 def test_nearest_hints_or_lists():
     assert nearest("mobilnet", ["mobilenet", "shufflenet"]) == "did you mean 'mobilenet'?"
     assert nearest("zzz", ["beta", "alpha"]) == "known: alpha, beta"
+
+
+def test_of_many_known_names_a_few_are_told():
+    names = [f"name{i:03}" for i in range(50)]
+    assert nearest("zzz", names) == f"known: {', '.join(names[:12])} and 38 more"
+    assert nearest("zzz", names[:40]) == f"known: {', '.join(names[:40])}"
+    assert nearest("nme017", names) == "did you mean 'name017'?"

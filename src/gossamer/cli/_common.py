@@ -7,14 +7,18 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gossamer._text import printable
 from gossamer.errors import GossamerError
+
+if TYPE_CHECKING:
+    from gossamer.runs.config import DataConfig
+    from gossamer.runs.reporter import RichReporter
 
 __all__ = [
     "DebugOption",
@@ -22,6 +26,8 @@ __all__ = [
     "OutOption",
     "ResumeOption",
     "SeedOption",
+    "bounded",
+    "loading",
     "one_of",
     "print_json",
     "print_lines",
@@ -32,6 +38,9 @@ __all__ = [
 BAD_USAGE, INTERRUPTED = 2, 130
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _RESUMABLE = ("fit", "train", "compress", "export")
+_LONGEST = 2_000
+SOON = 0.3
+"""Seconds of loading after which it is said."""
 _DEBUG_VARIABLE = "GOSSAMER_DEBUG"
 
 
@@ -41,16 +50,54 @@ def _set_debug(value: bool) -> bool:
     return value
 
 
+def bounded(flag: str, least: int, most: int) -> Callable[[int | None], int | None]:
+    """What typer calls with an option's value: it passes whole numbers from `least` to `most`, and none."""
+
+    def check(value: int | None) -> int | None:
+        if value is not None and not least <= value <= most:
+            raise GossamerError(
+                f"{flag} is between {least:,} and {most:,}, got {value:,}; use e.g. {flag} {max(least, 1)}"
+            )
+        return value
+
+    return check
+
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of whatever the verb draws.")]
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        "--seed", help="Seed of the weights of networks by name.", callback=bounded("--seed", 0, 2**31)
+    ),
+]
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_set_debug, is_eager=True)
 ]
 
 OutOption = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+
+
+@contextlib.contextmanager
+def loading(reporter: RichReporter, config: DataConfig, data: str) -> Iterator[None]:
+    """Around the imports of a verb that computes: on a slow disk torch takes half a minute, of which one is told at once.
+
+    What can be said of the runtime, and of the data where there are any, is said before.
+    """
+    from gossamer.deploy.runtimes import get_runtime
+    from gossamer.runs.checking import name_of
+    from gossamer.runs.config import RuntimeConfig
+    from gossamer.runs.needs import need_torch
+
+    need_torch()
+    if isinstance(config, RuntimeConfig):
+        get_runtime(config.on, making=True)
+    if data:
+        name_of(data, config)
+    with reporter.bar("loading torch", None, after=SOON):
+        yield
 
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
@@ -92,7 +139,7 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the command line and give its exit code: an error is one line on standard error."""
     _open_streams()
     try:
-        result = app(list(arguments), standalone_mode=False)
+        result = app(list(arguments), standalone_mode=False, prog_name="gossamer")
         _write("")
         if result == INTERRUPTED:  # what typer makes of Ctrl-C
             return _interrupted(arguments)
@@ -112,6 +159,11 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> int:
             return _interrupted(arguments)
         if isinstance(error, OSError) and error.filename is None and error.errno in _NO_ROOM:
             say(f"error: {_full(error)}")
+            return BAD_USAGE
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            say(
+                f"error: no file can have this name, it is too long: {str(error.filename)[:60]}...; give a shorter one"
+            )
             return BAD_USAGE
         return _usage_or_raise(error)
 
@@ -154,7 +206,8 @@ def _usage_or_raise(error: Exception) -> int:
 
 
 def say(text: str) -> None:
-    """One line on standard error."""
+    """One line on standard error; of one that is longer than a page the middle is left out."""
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 400]} ... {text[-400:]}"
     with contextlib.suppress(OSError):  # nobody can be told that nobody can be told
         sys.stderr.write(printable(" ".join(text.splitlines())) + "\n")
         sys.stderr.flush()

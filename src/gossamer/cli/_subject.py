@@ -63,7 +63,7 @@ def _file_subject(path: Path, input: str | None) -> Subject:
     return Subject(str(path), cost, cost.input[1:], path=path)
 
 
-def _network_subject(model: str, input: str | None, seed: int, *, fused: bool = False) -> Subject:
+def _network_subject(model: str, input: str | None, seed: int, *, fused: bool, online: bool) -> Subject:
     import importlib.util
 
     from gossamer.errors import MissingExtraError
@@ -73,7 +73,7 @@ def _network_subject(model: str, input: str | None, seed: int, *, fused: bool = 
     from gossamer.cost.meter import measure
     from gossamer.runs.plain import load_network
 
-    network, shape = load_network(model, input, seed)
+    network, shape = load_network(model, input, seed, online=online)
     if fused:
         from gossamer.nn.edits.fuse import fuse
 
@@ -81,8 +81,10 @@ def _network_subject(model: str, input: str | None, seed: int, *, fused: bool = 
     return Subject(model, measure(network, (1, *shape)), shape, network=network)
 
 
-def subject_of(model: str, input: str | None, seed: int, *, fused: bool = False) -> Subject:
-    """The counted network or file.
+def subject_of(
+    model: str, input: str | None, seed: int, *, fused: bool = False, online: bool = False
+) -> Subject:
+    """The counted network or file; weights that lie on a hub are fetched only `online`.
 
     Raises:
         GossamerError: there is none of that name, or a file is to be fused.
@@ -90,7 +92,7 @@ def subject_of(model: str, input: str | None, seed: int, *, fused: bool = False)
     from gossamer.errors import GossamerError
 
     if Path(model).suffix != ".onnx":
-        return _network_subject(model, input, seed, fused=fused)
+        return _network_subject(model, input, seed, fused=fused, online=online)
     if fused:
         raise GossamerError(f"--fused is for networks, {model} is a file, which is as it ships; leave it out")
     return _file_subject(Path(model), input)
@@ -102,6 +104,7 @@ def at_sizes(subject: Subject, sizes: str) -> list[Subject]:
     Raises:
         GossamerError: a side is no whole number from 1, or the subject is a file.
     """
+    from gossamer._text import whole_number
     from gossamer.cost.meter import measure_sizes
     from gossamer.errors import GossamerError
 
@@ -109,11 +112,11 @@ def at_sizes(subject: Subject, sizes: str) -> list[Subject]:
         raise GossamerError(f"--sizes is for networks, {subject.name} is a file of one size; leave it out")
     shapes = []
     for text in sizes.lower().split(","):
-        sides = text.split("x")
-        if len(sides) > 2 or not all(side.strip().isdigit() and int(side) > 0 for side in sides):
+        sides = [whole_number(side) or 0 for side in text.split("x")]
+        if len(sides) > 2 or not all(1 <= side <= 16_384 for side in sides):
             raise GossamerError(
                 f"--sizes is a list of sides or HEIGHTxWIDTH, got {text!r}; write e.g. 128,160x224"
             )
-        shapes.append((subject.shape[0], int(sides[0]), int(sides[-1])))
+        shapes.append((subject.shape[0], sides[0], sides[-1]))
     costs = measure_sizes(subject.network, [(1, *shape) for shape in shapes])
     return [subject._replace(cost=cost, shape=shape) for cost, shape in zip(costs, shapes, strict=True)]

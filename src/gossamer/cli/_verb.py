@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from gossamer.cli._common import DebugOption, JsonOption, OutOption, ResumeOption
-from gossamer.runs.options import Config, Option, default_of, options_of, parse_share, type_of
+from gossamer.runs.options import Config, Option, default_of, options_of, parse_share, read_options, type_of
 
 __all__ = ["extra", "verb_of"]
 
@@ -30,7 +30,7 @@ def verb_of(
     run: bool = True,
     more: Sequence[inspect.Parameter] = (),
 ) -> Callable[..., int | None]:
-    """A function that typer takes: the config's options, then `more`, `--out` and `--resume` of a `run`, `--json`.
+    """A function that typer takes: the config's options, then `more`, `--config`, `--out` and `--resume` of a `run`, `--json`.
 
     `body` is called with the checked config and the others by keyword; its docstring is the help.
     """
@@ -39,18 +39,37 @@ def verb_of(
     own.sort(key=lambda each: each.default is not inspect.Parameter.empty)
     shared = [extra("json", JsonOption, False), extra("debug", DebugOption, False)]
     if run:
+        file = Annotated[Path | None, _config_option(cls)]
         shared = [extra("out", OutOption, None), extra("resume", ResumeOption, False), *shared]
+        shared.insert(0, extra("config", file, None))
     parameters = [*own, *more, *shared]
 
     def verb(**given: Any) -> int | None:
         values = {name: _value(cls, name, given.pop(name)) for name in known}
         given.pop("debug")
+        given.pop("config", None)
         return body(cls(**values), **given)
 
     verb.__doc__ = body.__doc__
     verb.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     verb.__annotations__ = {each.name: each.annotation for each in parameters}
     return verb
+
+
+def _config_option(cls: type[Config]) -> Any:
+    """`--config FILE`: what the file says stands where the command line says nothing."""
+
+    def read(context: typer.Context, path: Path | None) -> Path | None:
+        if path is not None and not context.resilient_parsing:
+            context.default_map = read_options(cls, path)
+        return path
+
+    return typer.Option(
+        "--config",
+        help="Options from a YAML file, such as a run's config.yaml; those on the command line win.",
+        callback=read,
+        is_eager=True,
+    )
 
 
 def _parameter(cls: type[Config], name: str, option: Option) -> inspect.Parameter:

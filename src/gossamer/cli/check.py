@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gossamer.cli._common import SeedOption, print_json, print_lines
-from gossamer.cli._verb import extra, verb_of
+from gossamer.cli._common import print_json, print_lines
+from gossamer.cli._verb import verb_of
 from gossamer.runs.check_config import CheckConfig
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["check_verb"]
 
 
-def _check(config: CheckConfig, *, seed: int, json: bool) -> None:
+def _check(config: CheckConfig, *, json: bool) -> None:
     """Say what would hurt a training run, one line a finding, and how the pictures would be split."""
     from gossamer.runs.checking import opened
     from gossamer.runs.reporter import RichReporter
@@ -45,4 +45,4 @@ def _lines(report: CheckReport) -> list[str]:
     ]
 
 
-check_verb = verb_of(CheckConfig, _check, run=False, more=[extra("seed", SeedOption, 0)])
+check_verb = verb_of(CheckConfig, _check, run=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gossamer.cli._common import print_json, print_lines
+from gossamer.cli._common import loading, print_json, print_lines
 from gossamer.cli._verb import extra, verb_of
 from gossamer.runs.compress.config import CompressConfig
 
@@ -28,15 +28,15 @@ def _compress(
     config: CompressConfig, *, plan: Path | None, out: Path | None, resume: bool, json: bool
 ) -> int:
     """Prune, factorise or search ratios to a budget, guarded by a metric; a bundle with the smaller network comes out."""
-    from gossamer.runs.needs import need_torch
     from gossamer.runs.reporter import RichReporter
 
-    need_torch()
-    from gossamer.runs.compress.run import compress_model
-
+    config.check()
+    reporter = RichReporter()
+    with loading(reporter, config, config.data):
+        from gossamer.runs.compress.run import compress_model
     if plan is not None:
         return _write_plan(config, plan, json=json)
-    done = compress_model(config, out=out, resume=resume, reporter=RichReporter())
+    done = compress_model(config, out=out, resume=resume, reporter=reporter)
     if json:
         print_json(done.to_json())
     else:

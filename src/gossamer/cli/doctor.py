@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor_verb"]
 
+CALIBRATION_BYTES = 500_000_000
+"""What int8 calibration takes at most beside the network, streamed in batches; measured in docs/results.md."""
 
-def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOption = False) -> None:
+
+def doctor_verb(json: JsonOption = False, debug: DebugOption = False) -> None:
     """Look at the environment: machine, versions, runtimes, weights, and what is missing."""
     from typing import Any
 
-    from gossamer._machine import describe_machine, versions
+    from gossamer._machine import available_bytes, describe_machine, versions
     from gossamer.deploy.runtimes import RUNTIMES, Runtime
 
     machine, found = describe_machine(), versions()
@@ -33,6 +36,7 @@ def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOpti
         "versions": found,
         "runtimes": runtimes,
         "missing": missing,
+        "needs": {"int8_calibration_bytes": CALIBRATION_BYTES, "available_bytes": available_bytes()},
     }
     if json:
         print_json(document)
@@ -41,6 +45,10 @@ def doctor_verb(seed: SeedOption = 0, json: JsonOption = False, debug: DebugOpti
         f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, load {machine['load_per_core']} a core"
     ]
     lines.append(f"system    {machine['system']}, Python {machine['python']}")
+    lines.append(
+        f"memory    {available_bytes() / 1e9:.1f} GB free; int8 calibration takes under {CALIBRATION_BYTES / 1e9:.1f} GB "
+        "beside the network, for any of the zoo up to 224 px"
+    )
     lines += [f"runtime   {name}: {state}" for name, state in runtimes.items()]
     lines += [f"version   {name} {version}" for name, version in found.items()]
     lines += [f"missing   {part}: {what}" for part, what in missing.items()] or ["missing   nothing"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gossamer.cli._common import print_json, print_lines
+from gossamer.cli._common import loading, print_json, print_lines
 from gossamer.cli._verb import verb_of
 from gossamer.runs.export.config import ExportConfig
 
@@ -14,13 +14,13 @@ __all__ = ["export_verb"]
 
 def _export(config: ExportConfig, *, out: Path | None, resume: bool, json: bool) -> int:
     """Write a network for runtimes and precisions; int8 backs off until it keeps its accuracy, and says where it buys nothing."""
-    from gossamer.runs.needs import need_torch
     from gossamer.runs.reporter import RichReporter
 
-    need_torch()
-    from gossamer.runs.export.run import export_model
-
-    done = export_model(config, out=out, resume=resume, reporter=RichReporter())
+    config.check()
+    reporter = RichReporter()
+    with loading(reporter, config, config.data):
+        from gossamer.runs.export.run import export_model
+    done = export_model(config, out=out, resume=resume, reporter=reporter)
     if json:
         print_json(done.to_json())
     else:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines, say
+from gossamer.cli._common import DebugOption, JsonOption, SeedOption, bounded, print_json, print_lines, say
+from gossamer.runs.config import ONLINE
 
 if TYPE_CHECKING:
     from gossamer.cli._subject import Subject
@@ -79,7 +80,12 @@ def measure_verb(
         str, typer.Option("--precision", help="Of the file that --predict predicts: fp32 or int8.")
     ] = "fp32",
     threads: Annotated[
-        int, typer.Option("--threads", help="Threads for --latency, --profile, --roofline and --predict.")
+        int,
+        typer.Option(
+            "--threads",
+            help="Threads for --latency, --profile, --roofline and --predict.",
+            callback=bounded("--threads", 1, 1024),
+        ),
     ] = 1,
     sort: Annotated[
         str | None, typer.Option("--sort", help="Order of several: macs, params, peak, latency or name.")
@@ -87,6 +93,7 @@ def measure_verb(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the table to a .csv, .md or .html file as well.")
     ] = None,
+    online: Annotated[bool, typer.Option("--online", help=ONLINE)] = False,
     seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -105,9 +112,9 @@ def measure_verb(
     _check_tables(
         sort, out, "--profile, --roofline, --predict and --layers" if single else None, models, sizes
     )
-    latency = _checked_runtime(latency, threads, profiled, limited, on)
+    latency = _checked_runtime(latency, profiled, limited, on)
     kind = _checked_precision(precision, predict or calibrate)
-    subjects = list(_subjects(models, input, sizes, seed, fused))
+    subjects = list(_subjects(models, input, sizes, seed, fused, online))
     documents = [
         {"model": subject.name, **subject.cost.to_json(layers=layers), "input": list(subject.shape)}
         for subject in subjects
@@ -156,16 +163,17 @@ def _check_tables(
 
 
 def _subjects(
-    models: Sequence[str], input: str | None, sizes: str | None, seed: int, fused: bool
+    models: Sequence[str], input: str | None, sizes: str | None, seed: int, fused: bool, online: bool
 ) -> Sequence[Subject]:
     from gossamer.cli._subject import at_sizes, subject_of
     from gossamer.errors import GossamerError
 
     if sizes is None:
-        return [subject_of(model, input, seed, fused=fused) for model in models]
+        return [subject_of(model, input, seed, fused=fused, online=online) for model in models]
     if input is not None:
         raise GossamerError(f"--sizes and --input both name the input, got {sizes!r} and {input!r}; give one")
-    return [each for model in models for each in at_sizes(subject_of(model, None, seed, fused=fused), sizes)]
+    whole = [subject_of(model, None, seed, fused=fused, online=online) for model in models]
+    return [each for subject in whole for each in at_sizes(subject, sizes)]
 
 
 def _print_table(documents: Sequence[dict[str, Any]], sort: str | None, out: Path | None, json: bool) -> None:
@@ -277,14 +285,12 @@ def _latencies(subjects: Sequence[Subject], runtime_name: str, threads: int) -> 
     ]
 
 
-def _checked_runtime(latency: str | None, threads: int, profiled: bool, limited: bool, on: str) -> str | None:
+def _checked_runtime(latency: str | None, profiled: bool, limited: bool, on: str) -> str | None:
     """The runtime to time, the profile's beside a profile; what cannot be is said before anything is measured."""
     from gossamer.deploy.runtimes import get_runtime
     from gossamer.errors import GossamerError
     from gossamer.timing.profilers import subject_of
 
-    if threads < 1:
-        raise GossamerError(f"threads must be at least 1, got {threads}; write e.g. --threads 1")
     subject_of(on)
     if limited and on != "onnxruntime":
         raise GossamerError(f"--roofline is taken on onnxruntime, got --on {on}; leave it out")

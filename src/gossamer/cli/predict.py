@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, bounded, print_json, print_lines
 
 if TYPE_CHECKING:
     from gossamer.deploy.predict import Prediction
@@ -23,14 +23,18 @@ def predict_verb(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write a .csv or .json file as well.")
     ] = None,
-    top: Annotated[int, typer.Option("--top", help="Classes a picture.")] = 3,
+    top: Annotated[
+        int, typer.Option("--top", help="Classes a picture.", callback=bounded("--top", 1, 100_000))
+    ] = 3,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="Threads; the bundle's by default.")
+        int | None,
+        typer.Option(
+            "--threads", help="Threads; the bundle's by default.", callback=bounded("--threads", 1, 1024)
+        ),
     ] = None,
     on: Annotated[
         str | None, typer.Option("--on", help="Which of a bundle's files: RUNTIME or RUNTIME:PRECISION.")
     ] = None,
-    seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
@@ -38,7 +42,7 @@ def predict_verb(
     from gossamer.deploy.predict import Predictor, find_pictures
     from gossamer.errors import DataError
 
-    _check(top, threads, out)
+    _check(out)
     predictor = Predictor(model, threads=threads, on=on)
     predictions: list[Prediction] = []
     listening = not json
@@ -57,11 +61,9 @@ def predict_verb(
     return 2 if all(p.error is not None for p in predictions) else 0
 
 
-def _check(top: int, threads: int | None, out: Path | None) -> None:
+def _check(out: Path | None) -> None:
     from gossamer.errors import GossamerError
 
-    if top < 1 or (threads is not None and threads < 1):
-        raise GossamerError(f"--top and --threads are at least 1, got {top} and {threads}")
     if out is not None and out.suffix not in (".csv", ".json"):
         raise GossamerError(f"--out is a .csv or .json file, got {out}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines
 
 __all__ = ["report_verb"]
 
@@ -17,7 +17,6 @@ def report_verb(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where to write the page; in the run by default.")
     ] = None,
-    seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gossamer.cli._common import one_of, print_json, print_lines
+from gossamer.cli._common import loading, one_of, print_json, print_lines
 from gossamer.cli._verb import extra, verb_of
 from gossamer.runs.train.config import TrainConfig
 
@@ -35,20 +35,19 @@ def _train(
     json: bool,
 ) -> int:
     """Train one network on labelled pictures, by a recipe whose every number can be seen and set; a bundle comes out."""
-    from gossamer.runs.needs import need_torch
+    from gossamer.runs.reporter import RichReporter
 
     config.check()
     if find is not None:
         one_of("--find", find, ("rate", "batch"))
-    need_torch()
+    reporter = RichReporter()
+    with loading(reporter, config, "" if print_recipe else config.data):
+        from gossamer.runs.train.run import train_network
     if print_recipe:
         return _print_recipe(config, json=json)
     if find is not None:
         return _find(config, find, json=json)
-    from gossamer.runs.reporter import RichReporter
-    from gossamer.runs.train.run import train_network
-
-    done = train_network(config, out=out, resume=resume, reporter=RichReporter())
+    done = train_network(config, out=out, resume=resume, reporter=reporter)
     if done is None:
         return 0
     if json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, SeedOption, print_json, print_lines, say
+from gossamer.cli._common import DebugOption, JsonOption, print_json, print_lines, say
 
 if TYPE_CHECKING:
     from gossamer.nn.network import Network
@@ -37,7 +37,6 @@ def zoo_verb(
         ),
     ] = None,
     descending: Annotated[bool, typer.Option("--descending", help="With --sort: largest first.")] = False,
-    seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

@@ -18,7 +18,7 @@ from gossamer.errors import GossamerError, nearest
 if TYPE_CHECKING:
     from gossamer.compress.method import Method, Plan
 
-__all__ = ["METHODS", "parse_method", "read_plan"]
+__all__ = ["METHODS", "check_settings", "parse_method", "read_plan"]
 
 METHODS = Table(
     "method",
@@ -38,6 +38,7 @@ _NO_PLANS = ("auto", "slim")
 """Methods without plans that can be applied: ratios that `auto` finds are pruned, `slim` is training."""
 _NOT_TYPED = ("name", "ambition")
 """Fields that are no settings of a person."""
+_MOST = 2.0**63
 _UNITS = {"%": 0.01, "k": 1e3, "kB": 1e3, "K": 1e3, "M": 1e6, "MB": 1e6, "G": 1e9, "ms": 1.0}
 
 
@@ -69,6 +70,17 @@ def parse_method(text: str) -> Method:
         values[key] = _value(value.strip(), known[key], f"{name}: {key}")
     made: Method = kind(**values)
     return made
+
+
+def check_settings(method: Method) -> None:
+    """Complain about settings that cannot be, before a network is opened; a method that has no such check passes.
+
+    Raises:
+        GossamerError: one line for a person.
+    """
+    check = getattr(method, "check_settings", None)
+    if check is not None:
+        check()
 
 
 def read_plan(file: Path) -> tuple[Method, Plan]:
@@ -126,7 +138,10 @@ def _number(text: str, what: str) -> float:
     unit = next((u for u in sorted(_UNITS, key=len, reverse=True) if text.endswith(u)), "")
     digits = text.removesuffix(unit)
     try:
-        return float(digits) * _UNITS.get(unit, 1.0)
+        number = float(digits) * _UNITS.get(unit, 1.0)
+        if not abs(number) < _MOST:
+            raise ValueError("it is no number of 64 bits")
+        return number
     except ValueError as error:
         raise GossamerError(
             f"{what} is a number such as 50%, 0.5, 400k or 1M; got {text!r}; write e.g. 50%"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gossamer._text import whole_number
 from gossamer.data.pictures import MAX_PIXELS, open_rgb, probe
 from gossamer.data.ranges import ValueRange
 from gossamer.errors import DataError, MissingExtraError, nearest
@@ -77,7 +78,8 @@ def find_bands(paths: Sequence[Path], asked: str = "auto") -> tuple[str, ...] | 
         return there
     chosen: list[str] = []
     for each in (part.strip() for part in asked.split(",")):
-        name = there[int(each) - 1] if each.isdigit() and 1 <= int(each) <= len(there) else each
+        number = whole_number(each) or 0
+        name = there[number - 1] if 1 <= number <= len(there) else each
         if name not in there or name in chosen:
             raise DataError(
                 f"--bands names bands of the pictures once each, {first} has {', '.join(there)}; got {each!r} in {asked!r}; "

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from gossamer.data.split import Split, split_dataset
 from gossamer.errors import DataError
 from gossamer.tasks import get_task
 
-__all__ = ["CheckReport", "Finding", "OnBad", "check", "is_aerial"]
+__all__ = ["CheckReport", "Finding", "Look", "OnBad", "check", "is_aerial", "look"]
 
 OnBad = Literal["skip", "stop"]
 _DRIVE = re.compile(r"[A-Za-z]")
@@ -125,12 +125,10 @@ def check(
     Raises:
         DataError: nothing usable is left, or a picture is bad and `on_bad` is `stop`.
     """
-    source = open_dataset(data)
+    source, dataset, names = look(data, groups=groups, bands=bands)
     folders = {sample.path: sample.group for sample in source.samples}
-    dataset = _with_groups(source, groups)
     total = len(dataset.samples)
     paths = [s.path for s in dataset.samples]
-    names = find_bands(paths, bands)
     scans = scan_files(paths, bands=names, tick=None if tick is None else lambda done: tick(done, total))
     bad = bad_files(dataset, scans)
     skipped = tuple(file for finding in bad for file in finding.files)
@@ -167,6 +165,27 @@ def check(
         None if names is None else measure_bands([dataset.samples[i].path for i in split.train], names),
         span,
     )
+
+
+class Look(NamedTuple):
+    """Data of which the files are listed and no more is known."""
+
+    source: Dataset
+    dataset: Dataset
+    """With the groups that were asked for."""
+    bands: tuple[str, ...] | None
+    """Names of those that are read, as `find_bands` tells them."""
+
+
+def look(data: str | Path, *, groups: str | None = None, bands: str = "auto") -> Look:
+    """What can be said of data and of the options that go with them before the pictures are read; see `check`.
+
+    Raises:
+        DataError: no such data, groups that do not fit, or a band that the first picture does not have.
+    """
+    source = open_dataset(data)
+    dataset = _with_groups(source, groups)
+    return Look(source, dataset, find_bands([sample.path for sample in dataset.samples], bands))
 
 
 def is_aerial(upright: float) -> bool:

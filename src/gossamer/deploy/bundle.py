@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from gossamer._documents import read_json
-from gossamer._files import atomic_path, sha256, write_json, write_text
+from gossamer._files import atomic_folder, atomic_path, sha256, write_json, write_text
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.parts import Session
@@ -121,14 +121,42 @@ def save(
     """Write a bundle: each deployed file (runtime, precision, threads, path) is copied to deploy/RUNTIME-PRECISION/, to
     deploy/RUNTIME/ where it has no precision.
 
-    `texts` are further files by name. model.json is written last, with a digest of every other file, so that neither a
-    half-written bundle nor a damaged one is used.
+    `texts` are further files by name. The bundle is written beside its place and put there whole; model.json has a digest
+    of every other file, so that neither a half-written bundle nor a damaged one is used.
 
     Raises:
         RunFolderError: the folder cannot be written.
     """
-    if folder.is_dir():
-        (folder / _MODEL).unlink(missing_ok=True)
+    with atomic_folder(folder) as place:
+        _write(
+            place,
+            spec=spec,
+            weights=weights,
+            task=task,
+            labels=labels,
+            contract=contract,
+            files=files,
+            measured=measured,
+            provenance=provenance,
+            texts=texts,
+        )
+    return load(folder)
+
+
+def _write(
+    folder: Path,
+    *,
+    spec: ModelSpec,
+    weights: Path,
+    task: str,
+    labels: Sequence[str],
+    contract: InputContract,
+    files: Sequence[tuple[str, str, int, Path]],
+    measured: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    texts: Mapping[str, str],
+) -> None:
+    """The files of a bundle, as `save` says, in an empty folder."""
     _copy(weights, folder / WEIGHTS)
     deployed: list[DeployedFile] = []
     for runtime, precision, threads, path in files:
@@ -155,7 +183,6 @@ def save(
             "provenance": dict(provenance),
         },
     )
-    return load(folder)
 
 
 def _copy(source: Path, target: Path) -> None:

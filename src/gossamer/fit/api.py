@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import BudgetError, GoalNotMetError, GossamerError, nearest
 from gossamer.fit.config import FitConfig
-from gossamer.runs.checking import checked_data, view_of
+from gossamer.runs.checking import checked_data, name_of, view_of
 from gossamer.runs.folder import RunFolder, open_run
 from gossamer.runs.needs import need_torch
 from gossamer.runs.reporter import Quiet, Reporter
@@ -75,9 +74,13 @@ def fit_data(
         MissingExtraError: torch or lightning is not installed.
     """
     config.check()
-    get_runtime(config.on, making=True)
+    runtime = get_runtime(config.on, making=True)
+    if not any(config.ships(precision) for precision in runtime.precisions):
+        raise GossamerError(
+            f"{config.on} makes files in {', '.join(runtime.precisions)}, got --precision {config.precision}; choose one of these"
+        )
     need_torch()
-    with open_run(config, open_dataset(config.data).name, out, resume=resume, extends=True) as run:
+    with open_run(config, name_of(config.data, config), out, resume=resume, extends=True) as run:
         return _Fit(config, run, reporter or Quiet()).go()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -123,22 +123,30 @@ class _Line(NamedTuple):
     slope: float
 
 
-def candidates(*, short_side: int, width: int, pictures: int, online: bool) -> list[Candidate]:
-    """Every candidate, most promising first."""
+def candidates(
+    *,
+    short_side: int,
+    width: int,
+    pictures: int,
+    online: bool,
+    families: Collection[str] | None = None,
+    sizes: Sequence[int] | None = None,
+) -> list[Candidate]:
+    """Every candidate, most promising first; of some `families` and at some `sizes` where these are given."""
     line = _published_line()
     found: list[Candidate] = []
     for name, entry in CATALOGUE.items():
-        if entry.baseline or entry.arguments.get("deploy"):
+        if entry.baseline or entry.arguments.get("deploy") or (families and entry.family not in families):
             continue  # what ships of a network with branches is its deploy form, by itself
         sources = available_sources(name, online=online)
         weights = sources[0] if sources else None
         preprocessing = entry.weights[weights].preprocessing if weights else "imagenet"
         arguments = dict(entry.weights[weights].arguments) if weights else {}
         bonus = _TRANSFER_BONUS if weights is not None and pictures < _TRANSFER_PICTURES else 0.0
-        sizes = resolutions_for(short_side)
+        sides = sizes or resolutions_for(short_side)
         for label, size, cost, loss in [
-            *_whole(name, width, sizes),
-            *(_cuts(name, width, sizes) if weights is not None else ()),
+            *_whole(name, width, sides),
+            *(_cuts(name, width, sides) if weights is not None else ()),
         ]:
             promise = _expected_top1(name, cost.macs, line) + bonus - loss
             found.append(

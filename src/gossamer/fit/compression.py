@@ -93,7 +93,8 @@ def compress(
             notes.append(f"{network.network.key}: its files were not made, the minutes are used up")
             break
         made = _Files(config, report, network, run, reporter, until=until)
-        scores = made.scored()
+        with reporter.bar(f"making and judging files of {network.network.key}", None):
+            scores = made.scored()
         rows += made.rows
         best = preferred(scores, made.fits(), made.allowed, on=config.on)
         notes += made.notes
@@ -212,7 +213,7 @@ class _Files:
         """fp32 and int8 on their own files, fp16 where none of them fits; what the runtime does not have is left out.
 
         int8 is backed off while the guard refuses: to other ranges, to the edited network, at last to a file whose worst
-        layers stay fp32.
+        layers stay fp32. Of a precision that was asked for only that file goes on.
         """
         runtime = get_runtime(self.config.on)
         source = self.folder / f"fp32{runtime.suffix}"
@@ -221,15 +222,16 @@ class _Files:
         self._exact = self._outputs(source, "fp32")
         exact = self._score("fp32", source, "as trained", None)
         scores = [exact]
-        int8 = self._int8(network, source, exact) if "int8" in runtime.precisions else None
+        tried = [each for each in runtime.precisions if self.config.ships(each)]
+        int8 = self._int8(network, source, exact) if "int8" in tried else None
         if int8 is not None:
             scores.append(int8)
             self._judge(int8)
         lacking = preferred(scores, self.fits(), self.allowed, on=self.config.on) is None
-        if lacking and "fp16" in runtime.precisions:
+        if (lacking or self.config.precision == "fp16") and "fp16" in tried:
             halves = self._halves(source, exact)
             scores += [] if halves is None else [halves]
-        return scores
+        return [score for score in scores if self.config.ships(score.precision)]
 
     def by(self, precision: Precision, setting: str) -> FileScore | None:
         """The file of one precision made in one way, held against the fp32 file; None where that way makes none."""

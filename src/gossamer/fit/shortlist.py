@@ -36,8 +36,9 @@ from gossamer.runs.resolutions import resolutions_for
 from gossamer.timing.latency import measure_latency
 from gossamer.timing.memory import measure_memory
 from gossamer.timing.table.latency_table import LatencyTable
-from gossamer.types import Budget, format_quantity
+from gossamer.types import Budget, Precision, format_quantity
 from gossamer.zoo.build import build
+from gossamer.zoo.catalogue import CATALOGUE
 
 __all__ = ["Measured", "Refusal", "Shortlist", "make_shortlist"]
 
@@ -117,10 +118,19 @@ def make_shortlist(
     start = time.monotonic()
     predicted = _predictions(config, table, reporter)
     budget = config.budget
-    pool = candidates(short_side=short_side, width=width, pictures=pictures, online=config.online)
+    pool = candidates(
+        short_side=short_side,
+        width=width,
+        pictures=pictures,
+        online=config.online,
+        families=config.chosen_families,
+        sizes=config.chosen_sizes,
+    )
     pool = [candidate.with_bands(bands).with_range(value_range).fitted(fitting) for candidate in pool]
     refused, worth = _static(pool, budget)
-    reporter.line(f"{len(pool)} candidates, {len(worth)} within the limits that need no measuring")
+    reporter.line(
+        f"{len(pool)} candidates, {len(worth)} within the limits that need no measuring; {_at_hand(pool, config)}"
+    )
     limit_seconds = min(_MAX_SECONDS, 60 * config.minutes * _TIME_SHARE)
     measured: list[Measured] = []
     with (
@@ -160,7 +170,8 @@ def make_shortlist(
         _wanted(config.minutes),
         lambda m: worth_within(m.candidate, _exact_latency(m), pictures, config.minutes),
     )
-    verdict = "" if chosen else _verdict(budget, pool, measured, resolutions_for(short_side))
+    sizes = config.chosen_sizes or resolutions_for(short_side)
+    verdict = "" if chosen else _verdict(budget, pool, measured, sizes)
     return Shortlist(
         chosen=chosen, measured=measured, refused=refused, seconds=time.monotonic() - start, verdict=verdict
     )
@@ -173,6 +184,17 @@ def _predictions(config: FitConfig, table: LatencyTable | None, reporter: Report
     except GossamerError as error:
         reporter.line(f"nothing is predicted: {error}")
         return None
+
+
+def _at_hand(pool: Sequence[Candidate], config: FitConfig) -> str:
+    """Of how many families there are trained weights here, beside which networks from nothing are seldom worth training."""
+    family = {name: entry.family for name, entry in CATALOGUE.items()}
+    families = {family[c.base] for c in pool if c.base in family}
+    having = {family[c.base] for c in pool if c.base in family and c.weights}
+    published = {entry.family for entry in CATALOGUE.values() if entry.weights} & families
+    more = len(published - having)
+    hint = f"; --online fetches those of {more} more" if more and not config.online else ""
+    return f"weights at hand for {len(having)} of {len(families)} families{hint}"
 
 
 def _static(pool: Sequence[Candidate], budget: Budget) -> tuple[list[Refusal], list[Candidate]]:
@@ -233,8 +255,9 @@ def measure_candidate(candidate: Candidate, config: FitConfig, width: int, folde
         source = folder / f"fp32{runtime.suffix}"
         runtime.export(network, contract, source)
         files = {"fp32": source}
-        if "int8" in runtime.precisions:
-            files["int8"] = convert(source, "int8", noise, on=config.on)
+        lossy: Precision = "int8" if config.precision == "auto" else config.precision
+        if lossy != "fp32" and lossy in runtime.precisions:
+            files[lossy] = convert(source, lossy, noise, on=config.on)
         if "in_channels" in candidate.arguments:  # counted with three bands so far
             params = candidate.params + _stem_growth(network, len(contract.bands))
             candidate = candidate.model_copy(
@@ -260,7 +283,9 @@ def measure_candidate(candidate: Candidate, config: FitConfig, width: int, folde
             peak = measure_memory(path, runtime=config.on, threads=config.threads, shape=contract.shape)
             figure.memory_bytes = peak.process_bytes
     fits = [
-        f.precision for f in figures if all(r <= 1 for r in _ratios(f, candidate, config.budget).values())
+        f.precision
+        for f in figures
+        if config.ships(f.precision) and all(r <= 1 for r in _ratios(f, candidate, config.budget).values())
     ]
     return Measured(candidate=candidate, files=figures, fits=fits, seconds=time.monotonic() - began)
 

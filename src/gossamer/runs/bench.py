@@ -58,6 +58,8 @@ def bench_models(config: BenchConfig, *, reporter: Reporter | None = None) -> Be
     """
     config.check()
     told = reporter or Quiet()
+    for model in config.models:
+        _check_model(model, config)
     with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as folder:
         files = [
             file
@@ -74,6 +76,18 @@ def bench_models(config: BenchConfig, *, reporter: Reporter | None = None) -> Be
     column = SORTS[config.sort]
     rows.sort(key=lambda row: (row["threads"], row[column] is None, row[column]))
     return BenchResult(rows, ratios if config.compare else [])
+
+
+def _check_model(model: str, config: BenchConfig) -> None:
+    """Said of every model before the first is timed."""
+    path = Path(model)
+    if path.suffix == get_runtime(config.on).suffix or (path / "model.json").is_file():
+        return
+    need_torch()
+    from gossamer.runs.model import check_name
+
+    get_runtime(config.on, making=True)
+    check_name(model, online=config.online)
 
 
 def _files(model: str, config: BenchConfig, folder: Path, told: Reporter) -> list[_File]:
@@ -102,7 +116,7 @@ def _exported(model: str, config: BenchConfig, folder: Path, told: Reporter) -> 
     from gossamer.runs.plain import load_network
 
     runtime = get_runtime(config.on, making=True)
-    network, shape = load_network(model, config.input, config.seed)
+    network, shape = load_network(model, config.input, config.seed, online=config.online)
     folder.mkdir()
     path = folder / f"model{runtime.suffix}"
     told.line(f"exporting {model} at {'x'.join(map(str, shape))}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from gossamer._text import whole_number
 from gossamer.errors import GossamerError
+from gossamer.runs.config import ONLINE
 from gossamer.runs.model_config import parse_input
 from gossamer.runs.options import Config, config, option
 
@@ -26,7 +28,8 @@ class BenchConfig(Config):
     seconds: float = option(2.0, "Time spent on each file and thread count.", least=0.001, most=3600)
     sort: str = option("latency", "latency, macs, params, size or name.", choices=tuple(SORTS))
     compare: bool = option(False, "Ratios to the first model, with their interval.")
-    seed: int = option(0, "Seed of the weights of networks by name.", least=0)
+    online: bool = option(False, ONLINE)
+    seed: int = option(0, "Seed of the weights of networks by name.", least=0, most=2**31)
 
     @property
     def counts(self) -> list[int]:
@@ -35,11 +38,10 @@ class BenchConfig(Config):
         Raises:
             GossamerError: they are no list of whole numbers.
         """
-        parts = self.threads.split(",")
-        counts = [int(part) for part in parts if part.strip().isdigit() and part.isascii()]
-        if len(counts) < len(parts) or not all(1 <= count <= 1024 for count in counts):
+        counts = [whole_number(part) or 0 for part in self.threads.split(",")]
+        if not all(1 <= count <= 1024 for count in counts):
             raise GossamerError(
-                f"--threads is a list of whole numbers from 1, got {self.threads!r}; write e.g. 1,2"
+                f"--threads is a list of whole numbers from 1 to 1,024, got {self.threads!r}; write e.g. 1,2"
             )
         return list(dict.fromkeys(counts))
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from gossamer.data.check import CheckReport, check, is_aerial
+from gossamer.data.check import CheckReport, check, is_aerial, look
 from gossamer.data.findings import Finding
 from gossamer.deploy.bundle import Bundle
 from gossamer.errors import ModelError, RunFolderError
@@ -17,7 +17,16 @@ from gossamer.runs.folder import RunFolder
 from gossamer.runs.reporter import Reporter
 from gossamer.tasks import get_task
 
-__all__ = ["check_split", "checked_data", "finding_lines", "labels_told", "opened", "short", "view_of"]
+__all__ = [
+    "check_split",
+    "checked_data",
+    "finding_lines",
+    "labels_told",
+    "name_of",
+    "opened",
+    "short",
+    "view_of",
+]
 
 
 View = Literal["ground", "aerial"]
@@ -103,6 +112,15 @@ def view_of(view: str, report: CheckReport) -> View:
         if view == known:
             return known  # type: ignore[no-any-return]
     return "aerial" if is_aerial(report.upright) else "ground"
+
+
+def name_of(data: str, config: DataConfig) -> str:
+    """The name of the data, once the options that go with them are known to fit: no picture is read for it but one.
+
+    Raises:
+        DataError: no such data, or options that do not fit them.
+    """
+    return look(data, groups=config.groups, bands=config.bands).source.name
 
 
 def opened(data: str, config: DataConfig, *, tick: Callable[[int, int], None] | None = None) -> CheckReport:

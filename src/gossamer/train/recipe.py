@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from gossamer._documents import parse_yaml
 from gossamer.data.augment import Augmentation
 from gossamer.errors import GossamerError, nearest
 
@@ -160,10 +162,30 @@ class Recipe:
         Raises:
             GossamerError: an unknown key, or a value that cannot be.
         """
-        recipe = cls(str(document.get("name", "recipe")), float(document.get("learning_rate", 1e-3)))
+        recipe = cls("recipe", 1e-3)
         for key, value in _flat(document):
             recipe = _with(recipe, key, value)
         return recipe
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> Recipe:
+        """Read what `to_yaml` wrote.
+
+        Raises:
+            GossamerError: there is no such file, or it holds no recipe.
+        """
+        try:
+            document = parse_yaml(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise GossamerError(
+                f"{path} is no recipe ({reason}); write one with gossamer train DATA --model NAME --print-recipe"
+            ) from error
+        if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+            raise GossamerError(
+                f"a recipe is keys with values, {path} is none; write one with --print-recipe"
+            )
+        return cls.from_json(document)
 
     def to_yaml(self) -> str:
         """Every number, as YAML."""
@@ -193,9 +215,9 @@ def _with(recipe: Recipe, key: str, value: Any) -> Recipe:
         if is_dataclass(part) and not isinstance(part, type):
             known = get_type_hints(type(part))
             if rest in known:
-                changed_part: Recipe = _replaced(
-                    recipe, head, _replaced(part, rest, _read(key, value, known[rest]))
-                )
+                inner = _read(key, value, known[rest])
+                _check_value(key, inner, _AT_LEAST.get(key, -_AT_MOST if head == "augmentation" else 0.0))
+                changed_part: Recipe = _replaced(recipe, head, _replaced(part, rest, inner))
                 return changed_part
     known = get_type_hints(Recipe)
     if rest or head not in known or is_dataclass(known[head]):
@@ -231,20 +253,36 @@ def _read(key: str, value: Any, kind: Any) -> Any:
             return str(value).lower() == "true"
         if get_origin(kind) is tuple:
             parts = value.split(",") if isinstance(value, str) else value
-            return tuple(float(part) for part in parts)
+            numbers = tuple(float(part) for part in parts)
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError("a list of numbers")
+            return numbers
         if kind is str:
             return str(value)
+        if isinstance(value, bool):
+            raise ValueError("a number")
         number = float(value)
         if not math.isfinite(number) or (kind is int and number != int(number)):
             raise ValueError("a whole number" if kind is int else "a number")
         return int(number) if kind is int else number
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         wanted = str(error) if str(error).startswith(("one of", "true", "a ")) else "a number"
         raise GossamerError(f"{key} is {wanted}, got {value!r}; e.g. --set {key}=...") from error
 
 
-_AT_LEAST = {"batch": 1, "accumulate": 1, "epochs": 0.001, "learning_rate": 1e-12, "patience": 1}
+_AT_LEAST = {
+    "batch": 1,
+    "accumulate": 1,
+    "epochs": 0.001,
+    "learning_rate": 1e-12,
+    "patience": 1,
+    "distillation.temperature": 0.01,
+}
+_AT_MOST = 1e6
+_MOST = {"batch": 65_536, "accumulate": 65_536, "epochs": 1e5, "learning_rate": 1e3, "multi_scale": 0.9}
+"""Of numbers that are no shares; of all others `_AT_MOST`."""
 _SHARES = (
+    "momentum",
     "warmup",
     "unfreeze",
     "label_smoothing",
@@ -257,11 +295,20 @@ _SHARES = (
 
 def _check(recipe: Recipe, key: str) -> None:
     value = getattr(recipe, key)
-    least = _AT_LEAST.get(key, 0)
-    if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
-        raise GossamerError(f"{key} is at least {least:g}, got {value:g}; e.g. --set {key}={max(least, 1):g}")
     if key in _SHARES and not value <= 1:
         raise GossamerError(f"{key} is a share of at most 1, got {value:g}; e.g. --set {key}=0.1")
+    if key == "milestones" and not all(0 <= share <= 1 for share in value):
+        raise GossamerError(f"milestones are shares of the run, got {value}; e.g. --set milestones=0.5,0.75")
+    _check_value(key, value, _AT_LEAST.get(key, 0))
+
+
+def _check_value(key: str, value: Any, least: float) -> None:
+    """Raises GossamerError for a number out of its bounds; whatever is none passes."""
+    most = _MOST.get(key, _AT_MOST)
+    if not isinstance(value, int | float) or least <= value <= most:
+        return
+    rule = f"at least {least:g}" if value < least else f"at most {most:g}"
+    raise GossamerError(f"{key} is {rule}, got {value:g}; e.g. --set {key}={max(least, min(most, 1)):g}")
 
 
 def _flat(document: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from gossamer._files import sha256
+from gossamer.deploy import bundle as bundle_module
 from gossamer.deploy.bundle import VERSION, Bundle, load, save
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.onnxruntime.export import export
@@ -104,6 +106,39 @@ def test_a_bundle_moves(parts, bundle, tmp_path):
 
 def test_saving_again_replaces(parts, bundle):
     assert _save(parts, bundle.folder) == bundle
+
+
+class _Killed(BaseException):
+    """What ends a process between two instructions."""
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first", "again"])
+@pytest.mark.parametrize("step", ["_copy", "write_text", "write_json"])
+def test_a_process_killed_on_the_way_leaves_no_half_of_a_bundle(parts, tmp_path, monkeypatch, step, before):
+    """The bundle's place holds nothing, or the whole bundle of before, whichever file was being written."""
+    folder = tmp_path / "bundle"
+    earlier = _save(parts, folder) if before else None
+
+    def killed(*arguments):
+        path = next(each for each in reversed(arguments) if isinstance(each, Path))
+        (path.parent / f".{path.name}.a1b2").write_bytes(b"half")
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle_module, step, killed)
+        patch.setattr(
+            "gossamer._files.shutil.rmtree", lambda *_a, **_k: None
+        )  # nobody cleans up after a kill
+        with pytest.raises(_Killed):
+            _save(parts, folder)
+    assert folder.exists() == before
+    if before:
+        assert load(folder) == earlier
+        assert not list(folder.rglob(".*"))
+    saved = _save(parts, folder)
+    assert load(folder) == saved
+    assert not list(folder.rglob(".*"))
+    assert [each.name for each in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_no_folder_and_no_model(tmp_path):
@@ -209,18 +244,18 @@ def test_a_lost_file(bundle):
         load(bundle.folder).session()
 
 
-def test_a_half_written_bundle_does_not_load(parts, tmp_path, monkeypatch):
+def test_a_bundle_that_cannot_be_written_leaves_the_one_of_before(parts, tmp_path, monkeypatch):
     from gossamer.deploy import bundle as module
 
     def full(*_):
         raise RunFolderError("cannot write x: the disk is full")
 
-    folder = _save(parts, tmp_path / "bundle").folder
+    earlier = _save(parts, tmp_path / "bundle")
     monkeypatch.setattr(module, "write_text", full)
     with pytest.raises(RunFolderError, match="the disk is full"):
-        _save(parts, folder)
-    with pytest.raises(BundleError, match="is no bundle"):
-        load(folder)
+        _save(parts, earlier.folder)
+    assert load(earlier.folder) == earlier
+    assert [each.name for each in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_a_file_where_the_folder_should_be(parts, tmp_path):

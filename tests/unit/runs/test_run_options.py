@@ -45,7 +45,7 @@ def test_python_and_the_command_line_take_the_same_words_and_defaults(verb):
     cls = CONFIGS[verb]
     python = inspect.signature(getattr(gossamer.verbs, verb)).parameters
     options = options_of(cls)
-    own = [name for name in python if name not in ("out", "resume", "reporter")]
+    own = [name for name in python if name not in ("out", "resume", "reporter", "quiet")]
     assert sorted(own) == sorted(options)
     for name in own:
         default = default_of(cls, name)
@@ -79,12 +79,27 @@ def test_every_option_has_help_and_stands_in_the_help_of_its_verb(verb):
         ({"minutes": float("inf")}, GossamerError, r"^minutes is between .*, got inf; use"),
         ({"minutes": "long"}, GossamerError, r"^--minutes is a number, got 'long'"),
         ({"seed": -1}, GossamerError, r"^seed is between 0 and .*, got -1; use e\.g\. --seed 1$"),
-        ({"split_seed": -1}, GossamerError, r"^split-seed is at least 0, got -1"),
+        ({"split_seed": -1}, GossamerError, r"^split-seed is between 0 and 2,147,483,648, got -1"),
         ({"view": "foo"}, GossamerError, r"^--view is auto or aerial or ground, got 'foo'; "),
         ({"on_bad": "ask"}, GossamerError, r"^--on-bad is skip or stop, got 'ask'; "),
         ({"teacher": "x"}, GossamerError, r"^--teacher is auto or none, got 'x'; "),
         ({"data": 3}, GossamerError, r"^data is a text, got 3"),
-        ({"within": ""}, BudgetError, r"^a budget needs at least one limit"),
+        ({"within": ""}, GossamerError, r"^--within is a text with something in it, got ''"),
+        ({"within": ","}, BudgetError, r"^a budget needs at least one limit"),
+        (
+            {"families": "MobileNetV33"},
+            GossamerError,
+            r"^--families .*, got 'MobileNetV33'; did you mean 'mobilenetv3'|'MobileNetV3'",
+        ),
+        (
+            {"sizes": "128,100"},
+            GossamerError,
+            r"^--sizes are some of 64, 96, .*, got '128,100'; write e\.g\. --sizes 128,160",
+        ),
+        ({"precision": "int4"}, GossamerError, r"^--precision is auto or fp32 or fp16 or int8, got 'int4'"),
+        ({"data": " "}, GossamerError, r"^data is a text with something in it, got ' '"),
+        ({"data": "a\0b"}, GossamerError, r"^data is a text with something in it"),
+        ({"seed": 10**5000}, GossamerError, r"^seed is between .*, got a whole number of more than 64 bits"),
         ({"within": "speed<1"}, BudgetError, r"^unknown budget metric 'speed'"),
     ],
 )
@@ -194,3 +209,14 @@ def test_a_command_is_the_same_for_a_shell(config):
     assert words[:3] == ["gossamer", "fit", config.data]
     assert words[words.index("--within") + 1] == config.within
     assert ("--max-drop" in words) == (config.max_drop != 0.01)
+
+
+def test_a_choice_of_networks_is_read_as_a_person_writes_it():
+    config = replace(CONFIG, families="mobilenetv3, SqueezeNet", sizes="160,128", precision="int8")
+    config.check()
+    assert config.chosen_families == {"MobileNetV3", "SqueezeNet"}
+    assert config.chosen_sizes == (128, 160)
+    assert [each for each in ("fp32", "fp16", "int8") if config.ships(each)] == ["int8"]
+    assert CONFIG.chosen_sizes is None
+    assert len(CONFIG.chosen_families) > 20
+    assert all(CONFIG.ships(each) for each in ("fp32", "fp16", "int8"))

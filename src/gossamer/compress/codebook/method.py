@@ -66,7 +66,7 @@ class Pack:
 
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Parts are the layers that lose something: none where nothing is asked for."""
-        self._check()
+        self.check_settings()
         whole = folded(network)
         tensors = network_tensors(whole)
         layers = _layers(whole, tensors)
@@ -88,7 +88,8 @@ class Pack:
         )
         return Proposal(plan.parts, plan.only, tuple(notes))
 
-    def _check(self) -> None:
+    def check_settings(self) -> None:
+        """Raises GossamerError for settings that exclude one another or cannot be."""
         given = [name for name in ("bits", "size", "pq") if getattr(self, name) is not None]
         if len(given) > 1:
             raise GossamerError(

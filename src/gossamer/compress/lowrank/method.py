@@ -34,15 +34,19 @@ class Factorise:
         "factors tie channels that pruning would choose from, and lose more when they are cut"
     )
 
+    def check_settings(self) -> None:
+        """Raises GossamerError for a kind of factors that there is not."""
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise GossamerError(f"a layer is factorised by {', '.join(KINDS)}; got {kind!r}")
+
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Parts are the layers that become factors.
 
         Raises:
             GossamerError: a kind of factors that there is not.
         """
-        for kind in self.kinds:
-            if kind not in KINDS:
-                raise GossamerError(f"a layer is factorised by {', '.join(KINDS)}; got {kind!r}")
+        self.check_settings()
         plan = plan_factors(
             network,
             work.shape,

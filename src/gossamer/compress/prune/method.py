@@ -70,8 +70,11 @@ class Prune:
             seed=work.seed,
         )
 
-    def propose(self, network: nn.Module, work: Work) -> Proposal:
-        """Parts are the layers that lose channels."""
+    def check_settings(self) -> None:
+        """Raises GossamerError for no target, several, or one that cannot be."""
+        self._target()
+
+    def _target(self) -> tuple[str, float]:
         given = {
             "macs": self.macs,
             "params": self.params,
@@ -79,7 +82,11 @@ class Prune:
             "latency": self.latency,
             "drop": self.drop,
         }
-        what, target = one_target(given, least_number=1.0 if self.latency is not None else 1000.0)
+        return one_target(given, least_number=1.0 if self.latency is not None else 1000.0)
+
+    def propose(self, network: nn.Module, work: Work) -> Proposal:
+        """Parts are the layers that lose channels."""
+        what, target = self._target()
         prunable, kept, notes = self._chosen(what, target, network, self._prunable(network, work), work)
         parts = tuple(layer.name for layer in prunable.layers if not kept[list(layer.sets)].all())
 

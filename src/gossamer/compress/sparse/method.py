@@ -33,6 +33,11 @@ class Sparsify:
     place: ClassVar[int] = 2
     spoils: ClassVar[str] = "what is repaired or factorised afterwards has no zeros any more"
 
+    def check_settings(self) -> None:
+        """Raises GossamerError for a pattern that is none."""
+        if self.pattern:
+            parse_pattern(self.pattern)
+
     def propose(self, network: nn.Module, work: Work) -> Proposal:
         """Parts are the layers that get zeros."""
         plan = plan_zeros(

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gossamer._text import whole_number
 from gossamer.compress.prune.scores import Batches
 from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.modes import in_eval, taken_off
@@ -90,7 +91,7 @@ def parse_pattern(text: str) -> tuple[int, int]:
         GossamerError: it is not N:M with N from 1 and below M.
     """
     n, colon, m = text.partition(":")
-    if not colon or not n.isdigit() or not m.isdigit() or not 0 < int(n) < int(m):
+    if not colon or not 0 < (whole_number(n) or 0) < (whole_number(m) or 0) <= 1024:
         raise GossamerError(f"a pattern is N:M with N from 1 and below M, got {text!r}; write e.g. 2:4")
     return int(n), int(m)
 

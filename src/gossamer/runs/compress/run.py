@@ -13,7 +13,7 @@ from torch import nn
 
 from gossamer._files import sha256, write_json, write_text
 from gossamer.compress.method import Work
-from gossamer.compress.methods import parse_method
+from gossamer.compress.methods import check_settings, parse_method, read_plan
 from gossamer.compress.order import check_order
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
@@ -23,7 +23,7 @@ from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError
 from gossamer.report.kept_channels import kept_channels
 from gossamer.report.table import table_page
-from gossamer.runs.checking import checked_data
+from gossamer.runs.checking import checked_data, name_of
 from gossamer.runs.choice import measure_together
 from gossamer.runs.compress.config import CompressConfig
 from gossamer.runs.compress.packing import PackedFile, write_packed_network
@@ -87,7 +87,7 @@ def propose(config: CompressConfig, *, reporter: Reporter | None = None) -> dict
             f"--plan goes by the weights alone and would not look at {config.data}; leave out --data, or run the method: the "
             "plan that it applies is in steps/*/plan.json"
         )
-    model = at_input(open_model(config.model, seed=config.seed), config.input)
+    model = at_input(open_model(config.model, seed=config.seed, online=config.online), config.input)
     work = Work(shape=model.contract.shape, on=config.on, threads=config.threads, seed=config.seed)
     proposal = parse_method(config.method[0]).propose(model.network, work)
     for note in proposal.notes:
@@ -98,7 +98,11 @@ def propose(config: CompressConfig, *, reporter: Reporter | None = None) -> dict
 def _check(config: CompressConfig) -> None:
     """What the config itself cannot know without torch: the methods, and their order."""
     config.check()
-    check_order([parse_method(text).name for text in config.method])
+    plans = [read_plan(Path(file))[0] for file in config.apply]
+    methods = [parse_method(text) for text in config.method]
+    for method in methods:
+        check_settings(method)
+    check_order([method.name for method in methods or plans])
 
 
 def compress_model(
@@ -120,7 +124,9 @@ def compress_model(
     need_torch()
     _check(config)
     get_runtime(config.on, making=True)
-    model = at_input(model or open_model(config.model, seed=config.seed), config.input)
+    if config.data:
+        name_of(config.data, config)
+    model = at_input(model or open_model(config.model, seed=config.seed, online=config.online), config.input)
     try_export(model, config.on)
     with open_run(config, name_after(config.model, "compressed"), out, resume=resume) as run:
         return _Run(config, model, run, reporter or Quiet()).go()
@@ -155,7 +161,8 @@ class _Run:
             raise
         last = network_after(run.path, steps[-1])
         reporter.heading("export and measure the file")
-        found = run.stage("3-measure", _Measured, lambda: self._measured(steps[-1], last, judge, report))
+        with reporter.bar("exporting and timing", None):
+            found = run.stage("3-measure", _Measured, lambda: self._measured(steps[-1], last, judge, report))
         met = all(step.met for step in steps) and (found.packed is None or found.packed.met)
         headline = self._headline(steps, found, judge)
         labels = self.model.labels if judge is None else judge.labels
@@ -276,7 +283,6 @@ class _Run:
             {"channels", "channels_before", "macs", "macs_before", "params", "params_before"},
             _shown,
         )
-        write_text(self.run.path / "report.html", page)
         write_text(self.run.path / "channels.svg", kept_channels(self.config.model, rows))
         threads = self.config.threads
         files = [(self.config.on, "fp32", threads, self.run.path / found.file)]
@@ -304,6 +310,7 @@ class _Run:
         write_json(
             self.run.path / "report.json", {"headline": headline, "met": met, "layers": rows, **found.figures}
         )
+        write_text(self.run.path / "report.html", page)
         return saved
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from torch import nn
 from gossamer._files import write_json
 from gossamer.compress.codebook.method import PackWork
 from gossamer.compress.guard import Refused, guarded
-from gossamer.compress.method import Method, Plan, TrainedMethod
+from gossamer.compress.method import Method, Plan, Proposal, TrainedMethod
 from gossamer.compress.methods import parse_method, read_plan
 from gossamer.compress.sparse.plan import SparsePlan
 from gossamer.compress.sparse.shaping import Gradual
@@ -157,12 +158,22 @@ class Steps:
 
     def _guarded(self, number: int, text: str, method: Method, network: nn.Module) -> Step:
         """As many parts as the guard lets through; all of them where there is nothing to judge by."""
-        proposal = method.propose(network, self.work)
+        with self.reporter.bar(f"{method.name}: choosing", None):
+            proposal = method.propose(network, self.work)
         for note in proposal.notes:
             self.reporter.line(note, style="dim")
             self.told.add(note)
+        with self.reporter.bar(f"{method.name}: applying", None) as bar:
+            return self._as_allowed(number, text, method, proposal, network, bar)
+
+    def _as_allowed(
+        self, number: int, text: str, method: Method, proposal: Proposal, network: nn.Module, bar: Bar
+    ) -> Step:
+        """The proposal in as many parts as the guard lets through; the bar hears of every try."""
+        tries = itertools.count(1)
 
         def make(parts: Sequence[str]) -> nn.Module:
+            bar.update(0, text=f"try {next(tries)}, {len(parts)} of {len(proposal.parts)} parts")
             thorough = len(parts) == len(proposal.parts)
             return method.apply(network, proposal.plan(parts), replace(self.work, thorough=thorough))
 
@@ -197,10 +208,11 @@ class Steps:
             milder = method if ambition == 1 else method.milder(ambition)
             if ambition < 1 and milder == method:
                 break  # a pattern of zeros stays what it is
-            proposal = milder.propose(network, self.work)
-            plan = proposal.plan(proposal.parts)
-            made = milder.apply(network, plan, self.work)
-            cut = judge.metric(made)
+            with self.reporter.bar(f"{method.name}: choosing and applying, try {attempt}", None):
+                proposal = milder.propose(network, self.work)
+                plan = proposal.plan(proposal.parts)
+                made = milder.apply(network, plan, self.work)
+                cut = judge.metric(made)
             self.reporter.line(f"{judge.shown(cut)} before fine-tuning", style="dim")
             shaping = self._shaping(milder, made, plan)
             score = self._fine_tune(made, f"{number}-{attempt}", seconds, judge, shaping)
@@ -269,10 +281,9 @@ class Steps:
     def _replay(self, number: int, file: Path, network: nn.Module) -> Callable[[], Step]:
         def job() -> Step:
             method, plan = read_plan(file)
-            made = method.apply(
-                network, plan, replace(self.work, trains=False)
-            )  # nothing is trained after it
-            score = None if self.judge is None else self.judge.metric(made)
+            with self.reporter.bar(f"{method.name}: applying", None):
+                made = method.apply(network, plan, replace(self.work, trains=False))  # no training follows
+                score = None if self.judge is None else self.judge.metric(made)
             notes = [] if score is None or self.judge is None else [_judged(self.judge, score, 0, 0)]
             step = self._step(str(number), str(file), network, made, plan, score, (), notes)
             lost = 0.0 if score is None or self.judge is None else self.judge.base - score

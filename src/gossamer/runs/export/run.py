@@ -12,7 +12,7 @@ from gossamer._files import write_json, write_text
 from gossamer.deploy import bundle
 from gossamer.errors import GossamerError
 from gossamer.report.table import table_page
-from gossamer.runs.checking import checked_data
+from gossamer.runs.checking import checked_data, name_of
 from gossamer.runs.export.config import ExportConfig
 from gossamer.runs.export.file import Exported, FileJudge, Files
 from gossamer.runs.folder import RunFolder, name_after, open_run
@@ -74,7 +74,9 @@ def export_model(
     """
     need_torch()
     config.check()
-    model = at_input(model or open_model(config.model, seed=config.seed), config.input)
+    if config.data:
+        name_of(config.data, config)
+    model = at_input(model or open_model(config.model, seed=config.seed, online=config.online), config.input)
     with open_run(config, name_after(config.model, "exported"), out, resume=resume) as run:
         return _exported(config, model, run, reporter or Quiet())
 
@@ -92,7 +94,8 @@ def _exported(config: ExportConfig, model: Model, run: RunFolder, reporter: Repo
         for number, target in enumerate(targets, 1):
             reporter.heading(f"{number} of {len(targets)}  {target}")
             name = f"2-file-{target.runtime}-{target.precision}"
-            files.append(run.stage(name, Exported, lambda target=target: makes.make(target)))  # type: ignore[misc]
+            with reporter.bar(f"making and judging {target}", None):
+                files.append(run.stage(name, Exported, lambda target=target: makes.make(target)))  # type: ignore[misc]
             reporter.line(files[-1].verdict, style="" if files[-1].met else "yellow")
     except GossamerError:
         if not run.resumed and not any((run.path / "stages").glob("2-file-*.json")):
@@ -129,7 +132,6 @@ def _published(
     numbers = {"bytes", "of_fp32", "p50_ms", "time_of_fp32", "points_lost", "test"}
     title = f"{model.spec.label} as files for {len(files)} targets, threads: {config.threads}"
     page = table_page(title, list(rows[0]), rows, numbers, lambda value: "" if value is None else str(value))
-    write_text(run.path / "report.html", page)
     weights = run.path / "weights.safetensors"
     save_average(weights, model.network)
     met = all(file.met for file in files)
@@ -148,6 +150,7 @@ def _published(
     write_json(
         run.path / "report.json", {"headline": headline, "met": met, "files": [f.model_dump() for f in files]}
     )
+    write_text(run.path / "report.html", page)
     return saved
 
 

@@ -37,7 +37,7 @@ class TrainConfig(TrainedConfig):
     )
     recipe: str | None = option(
         None,
-        "small-data, from-scratch, finetune-compressed or paper:FAMILY; by the weights without.",
+        "small-data, from-scratch, finetune-compressed, paper:FAMILY or a FILE.yaml that --print-recipe wrote; by the weights without.",
         group=_TRAINING,
     )
     set: tuple[str, ...] = option((), "key=value over the recipe; may be given again.", group=_TRAINING)

@@ -11,6 +11,7 @@ import numpy as np
 
 from gossamer.data.cache import load_pictures
 from gossamer.runs.checking import opened
+from gossamer.runs.names import check_names
 from gossamer.runs.needs import need_torch
 from gossamer.runs.train.config import TrainConfig
 from gossamer.runs.train.start import Start, recipe_name
@@ -31,7 +32,7 @@ def find_for(config: TrainConfig, what: Literal["rate", "batch"]) -> dict[str, A
         DataError, ModelError, GossamerError: bad arguments or data.
     """
     need_torch()
-    config.check()
+    check_names(config)
     config = replace(config, recipe=recipe_name(config.model, config.recipe))
     report = opened(config.data, config)
     start = Start(config, report)

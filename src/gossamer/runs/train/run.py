@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from gossamer._files import cache_folder, sha256, write_text
+from gossamer._files import cache_folder, sha256
 from gossamer.data.check import CheckReport
-from gossamer.data.dataset import open_dataset
 from gossamer.deploy.bundle import Bundle, load
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError, RunFolderError
-from gossamer.runs.checking import checked_data, opened
+from gossamer.runs.checking import checked_data, name_of, opened
 from gossamer.runs.folder import RunFolder, open_run
+from gossamer.runs.names import check_names, write_recipe
 from gossamer.runs.needs import need_torch
 from gossamer.runs.options import command_line
 from gossamer.runs.page import document_of
@@ -30,7 +30,7 @@ from gossamer.runs.publish import Published, measured_answer, metadata_of, publi
 from gossamer.runs.reporter import Quiet, Reporter
 from gossamer.runs.starved import starved, with_starved
 from gossamer.runs.train.config import TrainConfig
-from gossamer.runs.train.start import Start, recipe_name, recipe_of
+from gossamer.runs.train.start import Start, recipe_name
 from gossamer.runs.train.watch import Watcher
 from gossamer.runs.trained import CurvePoint, Trained, TrainedNetwork
 from gossamer.runs.verify import Verified, verify
@@ -40,7 +40,6 @@ from gossamer.train.objective import objective_of
 from gossamer.train.pace import save_average
 from gossamer.train.probe import floor_of, linear_probe
 from gossamer.train.processes import Processes, rank_here
-from gossamer.train.recipe import Recipe
 from gossamer.train.score_cache import ScoreCache, make_room
 from gossamer.train.teachers import Teaching
 from gossamer.train.training import Pictures, Seconds, Training, TrainResult
@@ -99,8 +98,7 @@ def train_network(
         MissingExtraError: torch or lightning is not installed.
     """
     need_torch()
-    config.check()
-    recipe_of(config.model, config.recipe, config.set)
+    check_names(config)
     several = config.devices * config.nodes > 1
     config = replace(
         config,
@@ -111,7 +109,7 @@ def train_network(
     if rank_here() > 0:
         _follow(config, out)
         return None
-    with open_run(config, open_dataset(config.data).name, out, resume=resume, extends=True) as run:
+    with open_run(config, name_of(config.data, config), out, resume=resume, extends=True) as run:
         os.environ[_RUN_VARIABLE] = str(run.path.resolve())
         return _Run(config, run, reporter or Quiet()).go()
 
@@ -241,7 +239,7 @@ class _Run:
             if not run.resumed:
                 run.discard()
             raise
-        self._write_recipe(start.recipe)
+        write_recipe(start.recipe, run)
         pictures = _pictures(report, start.contract, run, reporter)
         reporter.heading("2 of 5  linear probe: what the features give before any training")
         probed = run.stage("2-probe", _Probed, lambda: self._probe(start, pictures, report))
@@ -270,9 +268,6 @@ class _Run:
             tuple(note for note in trained.notes if note.startswith("while training: ")),
             starved(network, config.minutes or 0.0),
         )
-
-    def _write_recipe(self, recipe: Recipe) -> None:
-        write_text(self.run.path / "recipe.yaml", recipe.to_yaml())
 
     def _probe(self, start: Start, pictures: Pictures, report: CheckReport) -> _Probed:
         if not start.pretrained:

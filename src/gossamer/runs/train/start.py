@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from torch import nn
 
@@ -34,6 +35,11 @@ from gossamer.zoo.spec import ModelSpec
 __all__ = ["Start", "metric_of", "recipe_name", "recipe_of"]
 
 
+def is_recipe_file(name: str) -> bool:
+    """Whether a recipe is read from a YAML file, every number of which counts, and is no name."""
+    return Path(name).suffix in (".yaml", ".yml")
+
+
 def recipe_name(model: str, recipe: str | None) -> str:
     """The recipe asked for, else the one that goes with a start from weights or from nothing."""
     if recipe is not None:
@@ -44,12 +50,15 @@ def recipe_name(model: str, recipe: str | None) -> str:
 def recipe_of(
     model: str, recipe: str | None, settings: Sequence[str], *, view: View = "ground", pictures: int = 0
 ) -> Recipe:
-    """The recipe with its settings.
+    """The recipe, by its name or from its file, with its settings.
 
     Raises:
         GossamerError: no such recipe, key or value.
     """
-    return changed(named_recipe(recipe_name(model, recipe), view=view, pictures=pictures), list(settings))
+    name = recipe_name(model, recipe)
+    written = is_recipe_file(name)
+    base = Recipe.from_yaml(Path(name)) if written else named_recipe(name, view=view, pictures=pictures)
+    return changed(base, list(settings))
 
 
 def metric_of(asked: str, task: Task) -> str:
@@ -85,7 +94,9 @@ class Start:
             pictures=len(report.split.train),
         )
         bands = RGB if report.bands is None else report.bands.names
-        model = open_model(config.model, task=dataset.task, width=width, bands=bands, seed=config.seed)
+        model = open_model(
+            config.model, task=dataset.task, width=width, bands=bands, seed=config.seed, online=config.online
+        )
         if model.bundle is not None:
             check_split(model.bundle, report, config.split_seed)
         self.contract = _contract(config, report, model)
