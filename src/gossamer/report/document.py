@@ -112,6 +112,8 @@ class ClassScore(_Row):
     precision: float
     recall: float
     f1: float
+    average_precision: float | None = None
+    """The area under the steps of precision over recall; None where no test picture is of it."""
 
 
 class WorstPicture(_Row):
@@ -122,6 +124,8 @@ class WorstPicture(_Row):
     predicted: str
     score: float
     jpeg_base64: str
+    saliency_base64: str = ""
+    """What the network sees, dark where hiding it changes little."""
 
 
 class CompressionRow(_Row):
@@ -175,6 +179,8 @@ class TaskPage(_Row):
     confusion: list[list[int]] = []
     """Rows are true classes, columns predicted ones, in the order of the document's labels."""
     classes: list[ClassScore] = []
+    top5: float | None = None
+    """How often the true class is among the best five of more."""
     points: list[tuple[float, float]] = []
     """True and said values of test pictures."""
     quantity: str = ""

@@ -74,6 +74,7 @@ def document_of(
         budget=[_budget_line(v) for v in verdicts],
         figures=[
             *_figures(config, task, network.network, verified, "flagged" if flagged else "measured"),
+            *answer_figures(verified),
             *_probe_figure(task, trained, network),
         ],
         tried=list(tried),
@@ -155,6 +156,20 @@ def _figures(
             note=f"same answers on validation pictures; outputs differ by {verified.parity_max_difference:.2g} at most",
         ),
     ]
+
+
+def answer_figures(verified: Verified) -> list[doc.Figure]:
+    """The best five of many classes, and how far the file is as sure as it is right."""
+    figures = []
+    if (top5 := verified.details.get("top5")) is not None:
+        note = "of test pictures have their class among the best five"
+        figures.append(
+            doc.Figure(label="Top-5 accuracy", value=f"{100 * top5:.1f} %", origin="measured", note=note)
+        )
+    if (sure := verified.calibration) is not None:
+        error = f"{100 * sure.ece:.1f} %"
+        figures.append(doc.Figure(label="Calibration error", value=error, origin="measured", note=sure.told))
+    return figures
 
 
 def _probe_figure(task: Task, trained: Trained, network: TrainedNetwork) -> list[doc.Figure]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from gossamer._files import sha256, write_json, write_text
+from gossamer._text import markdown
 from gossamer.compress.method import Work
 from gossamer.compress.methods import parse_method
 from gossamer.compress.order import check_order
@@ -299,7 +300,8 @@ class _Run:
                 ),
                 **self.model.seen,
             },
-            texts={"MODEL_CARD.md": _card(headline, steps), "report.html": page},
+            texts={"report.html": page},
+            card=_card(headline, steps),
         )
         write_json(
             self.run.path / "report.json", {"headline": headline, "met": met, "layers": rows, **found.figures}
@@ -338,9 +340,9 @@ def _shown(value: Any) -> str:
 
 
 def _card(headline: str, steps: Sequence[Step]) -> str:
-    lines = [f"# Compressed network\n\n{headline}\n"]
+    lines = [f"# Compressed network\n\n{markdown(headline)}\n"]
     for step in steps:
-        lines.append(f"\n## {step.method}\n")
-        lines += [f"- {note}" for note in step.notes]
-        lines += [f"- left as it was: {each.part}: {each.reason}" for each in step.refused]
+        lines.append(f"\n## {markdown(step.method)}\n")
+        lines += [f"- {markdown(note)}" for note in step.notes]
+        lines += [f"- left as it was: {markdown(f'{each.part}: {each.reason}')}" for each in step.refused]
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gossamer._files import write_json, write_text
+from gossamer._text import markdown
 from gossamer.deploy import bundle
 from gossamer.errors import GossamerError
 from gossamer.report.table import table_page
@@ -143,7 +144,8 @@ def _published(
         files=[(f.runtime, f.precision, config.threads, run.path / f.file) for f in files],
         measured={"files": [file.model_dump() for file in files], "met": met},
         provenance={**provenance(config, run.path, more={"from": config.model}), **model.seen},
-        texts={"MODEL_CARD.md": _card(headline, files), "report.html": page},
+        texts={"report.html": page},
+        card=_card(headline, files),
     )
     write_json(
         run.path / "report.json", {"headline": headline, "met": met, "files": [f.model_dump() for f in files]}
@@ -167,11 +169,13 @@ def _row(file: Exported, task: Task) -> dict[str, Any]:
 
 
 def _card(headline: str, files: Sequence[Exported]) -> str:
-    lines = [f"# Exported network\n\n{headline}\n"]
+    lines = [f"# Exported network\n\n{markdown(headline)}\n"]
     for file in files:
-        lines.append(f"\n## {file.runtime} {file.precision}\n\n- {file.verdict}\n- made by: {file.setting}")
+        lines.append(
+            f"\n## {file.runtime} {file.precision}\n\n- {markdown(file.verdict)}\n- made by: {markdown(file.setting)}"
+        )
         lines += [
-            f"- tried: {each.setting}, {each.told or f'{100 * each.drop:.1f} points lost'}"
+            f"- tried: {markdown(f'{each.setting}, {each.told}' if each.told else f'{each.setting}, {100 * each.drop:.1f} points lost')}"
             for each in file.tried
         ]
     return "\n".join(lines) + "\n"
