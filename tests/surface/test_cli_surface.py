@@ -73,6 +73,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--split-seed",
             "--threads",
             "--to",
+            "--uint8",
             "--view",
         ],
     ),
@@ -126,7 +127,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "predict": (
         ["model", "inputs"],
-        ["--debug", "--json", "--on", "--out", "--seed", "--threads", "--top", "-o"],
+        ["--debug", "--json", "--on", "--out", "--seed", "--threads", "--threshold", "--top", "-o"],
     ),
     "report": (["run"], ["--debug", "--json", "--out", "--seed", "-o"]),
     "train": (

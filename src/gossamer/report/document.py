@@ -19,6 +19,7 @@ __all__ = [
     "FitDocument",
     "LayerRow",
     "SplitRow",
+    "TableRows",
     "TaskPage",
     "TriedRow",
     "WorstPicture",
@@ -189,6 +190,16 @@ class TaskPage(_Row):
     """Whether mistakes are ordered by a share, how sure the network was, and not by a distance."""
 
 
+class TableRows(_Row):
+    """A table of texts under a heading; columns named in `numbers` stand to the right."""
+
+    title: str
+    lead: str
+    columns: list[str]
+    numbers: list[str]
+    rows: list[list[str]]
+
+
 class FitDocument(_Row):
     """The whole report."""
 
@@ -206,6 +217,8 @@ class FitDocument(_Row):
     task: TaskPage
     worst: list[WorstPicture]
     compression: list[CompressionRow]
+    tables: list[TableRows] = []
+    """What only one verb has to tell: files of export, layers of compress."""
     layers: list[LayerRow]
     splits: list[SplitRow]
     pictures: int = 0
