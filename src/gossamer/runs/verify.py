@@ -32,7 +32,7 @@ from gossamer.tasks import Outputs, Task, get_task
 from gossamer.timing.latency import measure_latency
 from gossamer.timing.memory import measure_memory
 
-__all__ = ["Tested", "Verified", "Worst", "run_split", "verify", "worst_of"]
+__all__ = ["Tested", "Verified", "Worst", "verify", "worst_of"]
 
 _WORST = 24
 _PARITY_PICTURES = 16
@@ -124,7 +124,7 @@ def verify(
     temperature = validated_temperature(asked, contract, report, task, run, reporter)
     runtime.write_metadata(shipped, {**metadata, "temperature": temperature})
     session = runtime.load(shipped, threads=config.threads)
-    tested = run_split(session, contract, report, task, reporter)
+    tested = _run_split(session, contract, report, task, reporter)
     labels = report.dataset.labels
     score = task.score(labels)
     score.update(tested.outputs, tested.targets)
@@ -166,7 +166,7 @@ class Tested(NamedTuple):
     lost: list[str]
 
 
-def run_split(
+def _run_split(
     session: Session, contract: InputContract, report: CheckReport, task: Task, reporter: Reporter
 ) -> Tested:
     """Every test picture from its file through the contract and the runtime, as a user's pictures will go."""

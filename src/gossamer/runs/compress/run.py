@@ -12,18 +12,15 @@ from pydantic import BaseModel
 from torch import nn
 
 from gossamer._files import sha256, write_json, write_text
-from gossamer._text import markdown
 from gossamer.compress.method import Work
 from gossamer.compress.methods import parse_method
 from gossamer.compress.order import check_order
-from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
 from gossamer.deploy.file_metadata import file_metadata
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import GossamerError
-from gossamer.report.document import TableRows
 from gossamer.report.html import render
 from gossamer.report.kept_channels import kept_channels
 from gossamer.runs.answers import Answers, file_answers
@@ -32,6 +29,7 @@ from gossamer.runs.checking import checked_data
 from gossamer.runs.choice import measure_together
 from gossamer.runs.compress.config import CompressConfig
 from gossamer.runs.compress.packing import PackedFile, write_packed_network
+from gossamer.runs.compress.page import layer_changes, layer_table, step_card
 from gossamer.runs.compress.steps import Step, Steps, network_after
 from gossamer.runs.folder import RunFolder, name_after, open_run
 from gossamer.runs.judge import Judge
@@ -315,7 +313,7 @@ class _Run:
         *,
         met: bool,
     ) -> bundle.Bundle:
-        rows = _layer_rows(self.model.network, last, self.model.contract.shape)
+        rows = layer_changes(self.model.network, last, self.model.contract.shape)
         spec, origin = ModelSpec.from_json(steps[-1].spec), self._origin(steps)
         document = made_document(
             title=self.config.model,
@@ -329,7 +327,7 @@ class _Run:
             shape=self.model.contract.shape,
             latency=found.figures["latency"],
             size_bytes=found.figures["size_bytes"],
-            tables=[_layer_table(rows)],
+            tables=[layer_table(rows)],
             report=report,
             answers=found.answers,
             notes=[f"{step.method}: {note}" for step in steps for note in step.notes],
@@ -352,60 +350,10 @@ class _Run:
             measured={**found.figures, "met": met},
             provenance=origin,
             texts={"report.html": page},
-            card=_card(headline, steps),
+            card=step_card(headline, steps),
             temperatures=[found.temperature] * len(files),
         )
         write_json(
             self.run.path / "report.json", {"headline": headline, "met": met, "layers": rows, **found.figures}
         )
         return saved
-
-
-def _layer_table(rows: Sequence[dict[str, Any]]) -> TableRows:
-    """What became of each layer, for the page."""
-    return TableRows(
-        title="What became of each layer",
-        lead="Layers that multiply, after and before.",
-        columns=list(rows[0]),
-        numbers=[name for name in rows[0] if name != "layer"],
-        rows=[[_shown(value) for value in row.values()] for row in rows],
-    )
-
-
-def _layer_rows(before: nn.Module, after: nn.Module, shape: Sequence[int]) -> list[dict[str, Any]]:
-    """A row a layer that multiplies: channels, macs, params, after and before; what one of them lacks is empty."""
-    costs = [
-        {layer.name: layer for layer in measure(each, shape).layers if layer.macs} for each in (after, before)
-    ]
-    rows = []
-    for name in dict.fromkeys([*costs[1], *costs[0]]):
-        now, was = (found.get(name) for found in costs)
-        rows.append(
-            {
-                "layer": name,
-                "channels": _channels(now),
-                "channels_before": _channels(was),
-                "macs": None if now is None else now.macs,
-                "macs_before": None if was is None else was.macs,
-                "params": None if now is None else now.params,
-                "params_before": None if was is None else was.params,
-            }
-        )
-    return rows
-
-
-def _channels(layer: Any) -> int | None:
-    return None if layer is None or len(layer.output) < 2 else int(layer.output[1])
-
-
-def _shown(value: Any) -> str:
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _card(headline: str, steps: Sequence[Step]) -> str:
-    lines = [f"# Compressed network\n\n{markdown(headline)}\n"]
-    for step in steps:
-        lines.append(f"\n## {markdown(step.method)}\n")
-        lines += [f"- {markdown(note)}" for note in step.notes]
-        lines += [f"- left as it was: {markdown(f'{each.part}: {each.reason}')}" for each in step.refused]
-    return "\n".join(lines) + "\n"
