@@ -17,6 +17,7 @@ from PIL import Image
 from gossamer.data.bands import RGB, view_of_values
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.parts import Session
+from gossamer.deploy.temperature import cooled
 from gossamer.tasks import Task
 
 __all__ = ["GRID", "Occlusion", "jpeg", "lost_shares"]
@@ -25,16 +26,18 @@ GRID = 7
 """Places a side; each hides twice its own side, so that a thing on a border is hidden whole as well."""
 _LEAST = 0.02
 """Shares lost that are nothing: where no place matters more, no place is shown to matter."""
-_DIM = 0.2
+_DIM = 0.3
 """What is left of the light of a place that does not matter."""
 
 
-def lost_shares(session: Session, task: Task, picture: NDArray[np.float32]) -> NDArray[np.float64] | None:
+def lost_shares(
+    session: Session, task: Task, picture: NDArray[np.float32], *, temperature: float = 1.0
+) -> NDArray[np.float64] | None:
     """What the best label's share loses, (GRID, GRID), when a place of the input (1, bands, H, W) shows its mean.
 
     None where the task has no shares. The file is asked 50 times.
     """
-    shares = task.shares(session.run(picture))
+    shares = task.shares(cooled(session.run(picture), temperature))
     if shares is None:
         return None
     label, whole = int(shares[0].argmax()), float(shares[0].max())
@@ -45,7 +48,7 @@ def lost_shares(session: Session, task: Task, picture: NDArray[np.float32]) -> N
         for j, (left, right) in enumerate(columns):
             hidden = picture.copy()
             hidden[:, :, top:below, left:right] = mean
-            said = task.shares(session.run(hidden))
+            said = task.shares(cooled(session.run(hidden), temperature))
             lost[i, j] = whole - (whole if said is None else float(said[0, label]))
     return lost
 
@@ -62,15 +65,18 @@ def _places(side: int) -> list[tuple[int, int]]:
 class Occlusion:
     """Makes pictures of where a file looks until its seconds are spent."""
 
-    def __init__(self, session: Session, contract: InputContract, task: Task, *, seconds: float) -> None:
+    def __init__(
+        self, session: Session, contract: InputContract, task: Task, *, temperature: float, seconds: float
+    ) -> None:
         self._session, self._contract, self._task = session, contract, task
+        self._temperature = temperature
         self._end = time.monotonic() + seconds
 
     def picture(self, taken: NDArray[np.float32], side: int) -> str:
         """The input (1, bands, H, W), dark where hiding it changes little, as a JPEG in base64; empty where there is none."""
         if time.monotonic() > self._end:
             return ""
-        lost = lost_shares(self._session, self._task, taken)
+        lost = lost_shares(self._session, self._task, taken, temperature=self._temperature)
         if lost is None:
             return ""
         view = _view(taken, self._contract)

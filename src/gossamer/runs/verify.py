@@ -205,7 +205,7 @@ def worst_of(
     """The worst mistakes among the test pictures, and where the file looked in them."""
     mistakes = task.mistakes(cooled(tested.outputs, temperature), tested.targets, report.dataset.labels)
     mistakes.sort(key=lambda each: (-each.score, tested.paths[each.index]))
-    occlusion = Occlusion(session, contract, task, seconds=_OCCLUSION_SECONDS)
+    occlusion = Occlusion(session, contract, task, temperature=temperature, seconds=_OCCLUSION_SECONDS)
     return [
         Worst(
             file=tested.paths[each.index].relative_to(report.dataset.root).as_posix(),

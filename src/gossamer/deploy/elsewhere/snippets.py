@@ -36,7 +36,7 @@ def snippets(shipped: Shipped) -> str:
     """Sections of Markdown: C++, Android, JavaScript, Raspberry Pi."""
     told = (
         f"\nThe programs below take a picture that has {shipped.width} x {shipped.height} pixels already, values as the "
-        f"file has them, its {shipped.bands} bands side by side in each pixel. It is {_RULES[shipped.rule]}; shrink with a "
+        f"file has them, its {shipped.bands} bands side by side in each pixel. That is {_RULES[shipped.rule]}; shrink with a "
         "filter that averages. "
         + {
             "classify": "They give a share for each class; the largest is the answer.",
