@@ -168,7 +168,7 @@ class Predictor:
             raise BundleError(
                 f"{self._model} answers {file} with scores that are no numbers (NaN or infinite); export it again"
             )
-        if self.takes_bytes:  # shares, whose logs have them for shares
+        if self.takes_bytes and self.task.shares(outputs) is not None:  # logs of shares have them for shares
             return (np.log(np.maximum(outputs[0], np.finfo(np.float32).tiny)),)
         return outputs
 

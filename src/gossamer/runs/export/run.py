@@ -10,6 +10,7 @@ from typing import Any
 
 from gossamer._files import write_json, write_text
 from gossamer._text import markdown
+from gossamer.data.bands import RGB
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
 from gossamer.errors import GossamerError
@@ -82,6 +83,10 @@ def export_model(
     need_torch()
     config.check()
     model = at_input(model or open_model(config.model, seed=config.seed), config.input)
+    if config.uint8 and model.contract.bands != RGB:
+        raise GossamerError(
+            f"--uint8 is for pictures of red, green and blue, {config.model} takes {', '.join(model.contract.bands)}; leave it out"
+        )
     with open_run(config, name_after(config.model, "exported"), out, resume=resume) as run:
         return _exported(config, model, run, reporter or Quiet())
 
