@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -15,7 +17,7 @@ from gossamer.errors import GossamerError
 from gossamer.runs.export.bytes_file import write_bytes_file
 from gossamer.runs.export.config import ExportConfig
 from gossamer.runs.export.run import export_model
-from gossamer.runs.model import at_input, open_model
+from gossamer.runs.model import open_model
 from gossamer.tasks import get_task
 from gossamer.testing.networks import enliven
 from gossamer.types import Size
@@ -66,10 +68,11 @@ def test_bytes_in_give_what_the_plain_file_gives(network, tmp_path, task):
 
 
 def test_bytes_are_for_red_green_and_blue(tmp_path):
-    model = at_input(open_model("shufflenet_v2_0.25[:1]", bands=("b1", "b2")), None)
-    config = ExportConfig(model="two bands", to="onnxruntime", uint8=True)
+    model = open_model("shufflenet_v2_0.25[:1]")
+    model = replace(model, contract=replace(model.contract, bands=("b1", "b2", "b3")))
+    config = ExportConfig(model="three bands", to="onnxruntime", uint8=True)
     with pytest.raises(
-        GossamerError, match="--uint8 is for pictures of red, green and blue, two bands takes b1, b2"
+        GossamerError, match="--uint8 is for pictures of red, green and blue, three bands takes b1, b2, b3"
     ):
         export_model(config, model=model, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
