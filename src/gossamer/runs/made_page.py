@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from gossamer.data.check import CheckReport
 from gossamer.report import document as doc
 from gossamer.runs.answers import Answers
 from gossamer.runs.page import answer_figures, data_rows, layer_rows, task_page
 from gossamer.tasks import Criterion, Task
 from gossamer.types import format_quantity
-from gossamer.zoo.spec import ModelSpec
 
 __all__ = ["made_document"]
 
@@ -25,7 +26,7 @@ def made_document(
     provenance: Mapping[str, Any],
     task: Task,
     labels: Sequence[str],
-    spec: ModelSpec,
+    network: nn.Module,
     shape: Sequence[int],
     latency: Mapping[str, Any],
     size_bytes: int,
@@ -34,11 +35,11 @@ def made_document(
     answers: Answers | None,
     notes: Sequence[str] = (),
 ) -> doc.FitDocument:
-    """The document of a network (`spec`, at input `shape`) whose file has this latency and size.
+    """The document of a network, in eval mode, at input `shape`, whose file has this latency and size.
 
     `answers` are None without pictures, and where the data's classes are not the network's.
     """
-    layers = layer_rows(spec, shape)
+    layers = layer_rows(network, shape)
     splits, findings = data_rows(report)
     figures = [
         *([] if answers is None else _answer_figures(task, answers)),

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
 from gossamer.errors import ModelError
@@ -18,7 +20,6 @@ from gossamer.runs.verify import Verified
 from gossamer.tasks import Criterion, Task, get_task
 from gossamer.types import Verdict, format_quantity
 from gossamer.zoo.build import build
-from gossamer.zoo.spec import ModelSpec
 
 __all__ = ["answer_figures", "data_rows", "document_of", "headline_of", "layer_rows", "task_page"]
 
@@ -86,7 +87,7 @@ def document_of(
         task=task_page(task, verified.details),
         worst=[doc.WorstPicture(**row.model_dump()) for row in verified.worst],
         compression=list(compression),
-        layers=layer_rows(network.network.model_spec, network.network.input_contract.shape),
+        layers=layer_rows(build(network.network.model_spec).eval(), network.network.input_contract.shape),
         splits=splits,
         pictures=len(report.dataset.samples),
         findings=findings,
@@ -234,9 +235,8 @@ def data_rows(report: CheckReport | None) -> tuple[list[doc.SplitRow], list[doc.
     ]
 
 
-def layer_rows(spec: ModelSpec, shape: Sequence[int]) -> list[doc.LayerRow]:
+def layer_rows(whole: nn.Module, shape: Sequence[int]) -> list[doc.LayerRow]:
     """Of the graph that ships: norms and branches are folded into its convolutions."""
-    whole = build(spec).eval()
     with contextlib.suppress(
         ModelError
     ):  # a stranger's data flow that cannot be followed is counted as it is

@@ -323,7 +323,7 @@ class _Run:
             provenance=origin,
             task=self.model.task,
             labels=labels,
-            spec=spec,
+            network=last,
             shape=self.model.contract.shape,
             latency=found.figures["latency"],
             size_bytes=found.figures["size_bytes"],

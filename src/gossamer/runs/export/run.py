@@ -166,7 +166,7 @@ def _published(
         provenance=origin,
         task=model.task,
         labels=labels,
-        spec=model.spec,
+        network=model.network,
         shape=model.contract.shape,
         latency=files[0].latency,
         size_bytes=files[0].size_bytes,
