@@ -30,14 +30,16 @@ def prepare(path: str, contract: dict) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32)
 
 
-def answer(outputs: np.ndarray, task: str, labels: list) -> str:
+def answer(outputs: np.ndarray, document: dict) -> str:
     """What the outputs (D,) say: the best class, the labels that are there, or the numbers."""
+    task, labels = document.get("task", "classify"), document["labels"]
     if task == "regress":
         said = zip(labels, outputs, strict=True)
     elif task == "multi-label":
         shares = 1 / (1 + np.exp(-outputs))
         said = [(labels[i], shares[i]) for i in np.argsort(-shares) if shares[i] > 0.5]
     else:
+        outputs = outputs / document.get("temperature", 1.0)
         shares = np.exp(outputs - outputs.max())
         shares /= shares.sum()
         said = [(labels[int(shares.argmax())], shares.max())]
@@ -53,7 +55,7 @@ def main() -> None:
     document = json.loads(session.get_modelmeta().custom_metadata_map["gossamer"])
     for picture in pictures:
         outputs = session.run(None, {"input": prepare(picture, document["input"])})[0][0]
-        said = answer(outputs, document.get("task", "classify"), document["labels"])
+        said = answer(outputs, document)
         sys.stdout.write(f"{picture}  {said}\n")
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 
-__all__ = ["cells", "printable", "whole_number"]
+__all__ = ["cells", "code_span", "markdown", "printable", "whole_number"]
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What moves a terminal's cursor, changes its colours, ends a line, turns the direction of reading, or is no character."""
+_MARKS = re.compile(r"[\\`*\[\]|#~]")
+"""What Markdown reads as more than itself inside a line; an underscore within a word is none."""
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
@@ -37,3 +40,16 @@ def _cell(text: str) -> str:
     except ValueError:
         return f"'{text}"
     return text
+
+
+def markdown(text: str) -> str:
+    """A text within a line of Markdown, which shows it as it is: no element of HTML, no link, no table's border."""
+    plain = " ".join(printable(part) for part in text.split())
+    return html.escape(_MARKS.sub(r"\\\g<0>", plain), quote=False)
+
+
+def code_span(text: str) -> str:
+    """A text as code within a line of Markdown, whatever backticks it has."""
+    plain = " ".join(printable(part) for part in text.split())
+    fence = "`" * (max((len(run) for run in re.findall("`+", plain)), default=0) + 1)
+    return f"{fence} {plain} {fence}" if "`" in plain else f"{fence}{plain}{fence}"

@@ -171,6 +171,7 @@ def export(
     model: Any,
     *,
     to: Sequence[str] | str,
+    uint8: bool = False,
     data: Any = "",
     max_drop: float | str = 0.01,
     online: bool = False,
@@ -188,6 +189,8 @@ def export(
     quiet: bool | None = None,
 ) -> ExportRun:
     """A network as files for runtimes and precisions, in one bundle: `to` e.g. ["onnxruntime:int8", "litert"].
+
+    With `uint8` each file for onnxruntime has one beside it that takes a picture's bytes and gives shares.
 
     `model` is MODEL as the command line takes it, a `Bundle`, or any module; `input`, BANDSxHEIGHTxWIDTH, tells what a module
     takes: three bands are RGB pictures normalised as ImageNet's. int8 is calibrated on `data` and judged by it.

@@ -44,9 +44,11 @@ def _file(folder, task, size):
     """An ONNX file with everything inside."""
     contract, spec = InputContract.of("imagenet", size), ModelSpec("tiny")
     runtime, path = get_runtime("onnxruntime"), folder / f"{task}.onnx"
-    outputs = ("values",) if task == "regress" else ("scores",)
+    outputs, heat = ("values",) if task == "regress" else ("scores",), 0.6 if task == "classify" else 1.0
     runtime.export(tiny_networks()["plain"], contract, path, outputs=outputs)
-    runtime.write_metadata(path, file_metadata(spec, contract, LABELS, "fp32", task=task, outputs=outputs))
+    runtime.write_metadata(
+        path, file_metadata(spec, contract, LABELS, "fp32", task=task, outputs=outputs, temperature=heat)
+    )
     return path
 
 

@@ -141,3 +141,41 @@ def test_bad_input_is_one_line(gossamer, trained, tmp_path, arguments, message):
     assert message in err
     assert len(err.strip().splitlines()) <= 3
     assert not out.exists()
+
+
+def test_the_card_and_page_of_a_file_that_takes_bytes(gossamer, data, trained, tmp_path):
+    out = tmp_path / "run"
+    code, text, err = gossamer(
+        "export", trained, "--to", "onnxruntime", "--uint8", "--data", data, "--out", out, "--json"
+    )
+    assert code == 0, err
+    file = json.loads(text)["files"][0]
+    assert file["uint8_difference"] < 1e-5
+    bundle = load(out / "bundle")
+    beside = "deploy/onnxruntime-fp32/uint8.onnx"
+    assert bundle.digests[beside] == sha256(bundle.checked(beside))
+    assert bundle.temperature() == file["temperature"]
+    assert bundle.measured["calibration"]["temperature"] == file["temperature"]
+    assert f"`{beside}` takes `picture`" in (out / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for told in (
+        "gossamer export",
+        "The files",
+        "Class by class",
+        "Calibration error",
+        "Where the cost lies",
+    ):
+        assert told in page
+    first = sorted(data.glob("*/*"))[0]
+    plain, other = (
+        json.loads(gossamer("predict", path, first, "--json")[1])[0]["top"]
+        for path in (out / "bundle", out / "bundle" / beside)
+    )
+    assert [row["label"] for row in other] == [row["label"] for row in plain]
+    assert [row["score"] for row in other] == pytest.approx([row["score"] for row in plain], abs=1e-5)
+
+
+def test_bytes_are_for_onnxruntime_alone(gossamer, trained):
+    code, _, err = gossamer("export", trained, "--to", "openvino", "--uint8")
+    assert code == 2
+    assert "--uint8 is for files of onnxruntime, got --to openvino" in err

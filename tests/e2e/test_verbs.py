@@ -151,7 +151,7 @@ def test_predict_writes_tables(gossamer, tiny_run, tmp_path):
         assert len(out.splitlines()) == len(list(folder.iterdir()))
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
     written = json.loads((tmp_path / "out.json").read_text())
-    assert list(rows[0]) == ["file", "label", "score", "error"]
+    assert list(rows[0]) == ["file", "label", "score", "label_2", "score_2", "label_3", "score_3", "error"]
     assert [(r["file"], r["label"]) for r in rows] == [(w["file"], w["label"]) for w in written]
 
 

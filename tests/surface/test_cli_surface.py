@@ -78,6 +78,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--split-seed",
             "--threads",
             "--to",
+            "--uint8",
             "--view",
         ],
     ),
@@ -136,7 +137,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "predict": (
         ["model", "inputs"],
-        ["--debug", "--json", "--on", "--out", "--threads", "--top", "-o"],
+        ["--debug", "--json", "--on", "--out", "--threads", "--threshold", "--top", "-o"],
     ),
     "report": (["run"], ["--debug", "--json", "--out", "-o"]),
     "train": (

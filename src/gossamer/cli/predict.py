@@ -35,6 +35,10 @@ def predict_verb(
     on: Annotated[
         str | None, typer.Option("--on", help="Which of a bundle's files: RUNTIME or RUNTIME:PRECISION.")
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="Share, 0 to 1, below which the best class is given as unsure."),
+    ] = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
@@ -44,10 +48,11 @@ def predict_verb(
 
     _check(out)
     predictor = Predictor(model, threads=threads, on=on)
+    predictor.check(threshold)
     predictions: list[Prediction] = []
     listening = not json
     for file in find_pictures(inputs):
-        prediction = predictor.predict(file, top=top)
+        prediction = predictor.predict(file, top=top, threshold=threshold)
         predictions.append(prediction)
         listening = listening and _printed(prediction)
         if not listening and out is None and not json:
@@ -55,7 +60,7 @@ def predict_verb(
     if not predictions:
         raise DataError(f"no pictures in {', '.join(inputs)}; give pictures or folders that hold some")
     if out is not None:
-        _write(out, predictor.columns, predictions)
+        _write(out, predictor.columns(top), predictions)
     if json:
         print_json([p.to_json() for p in predictions])
     return 2 if all(p.error is not None for p in predictions) else 0
@@ -84,7 +89,7 @@ def _line(prediction: Prediction) -> str:
         return f"{prediction.file}  not read: {prediction.error}"
     pairs = zip(prediction.labels, prediction.scores, strict=True)
     told = "  ".join(f"{label} {score:.3f}" for label, score in pairs)
-    return f"{prediction.file}  {told or '(no label)'}"
+    return f"{prediction.file}  {'unsure: ' if prediction.unsure else ''}{told or '(no label)'}"
 
 
 def _write(out: Path, columns: tuple[str, ...], predictions: list[Prediction]) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "open_rgb",
     "probe",
     "read_picture",
+    "rgb_of",
 ]
 
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
@@ -138,6 +139,14 @@ def open_rgb(path: Path, span: ValueRange | None = None) -> Image.Image:
         DataError: as `probe`, or the pixels are truncated or damaged.
     """
     return read_picture(path, span).image
+
+
+def rgb_of(image: Image.Image, span: ValueRange | None = None) -> Image.Image:
+    """A picture in memory as `open_rgb` gives one of a file."""
+    if image.mode in _WIDE_MODES:
+        values = np.asarray(image)
+        return Image.fromarray(to_bytes(values, span or range_of([levels_of(values)]))).convert("RGB")
+    return _on_paper(ImageOps.exif_transpose(image))[0]
 
 
 def read_picture(path: Path, span: ValueRange | None = None) -> Picture:

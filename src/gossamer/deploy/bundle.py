@@ -6,13 +6,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import MappingProxyType
 from typing import Any
 
 from gossamer._documents import read_json
 from gossamer._files import atomic_folder, atomic_path, sha256, write_json, write_text
 from gossamer.deploy.contract import InputContract
+from gossamer.deploy.elsewhere import companions
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.parts import Session
+from gossamer.deploy.temperature import read_temperature
 from gossamer.errors import BundleError
 from gossamer.zoo.spec import ModelSpec
 
@@ -68,6 +71,8 @@ class Bundle:
     provenance: Mapping[str, Any]
     digests: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of every further file by its path in the bundle; empty in bundles of earlier versions."""
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    """What scores of a deployed file are divided by before shares are told from them, by its path; 1 where none is told."""
 
     def checked(self, name: str) -> Path:
         """A file of the bundle by its path in it, its digest checked where one is known.
@@ -91,10 +96,21 @@ class Bundle:
         Raises:
             BundleError: there is none such, it is missing, or not the one that was shipped.
         """
-        file = self.files[0] if on is None else self._file(on)
+        file = self.file(on)
         return get_runtime(file.runtime).load(self.checked(file.path), threads=threads or file.threads or 1)
 
-    def _file(self, on: str) -> DeployedFile:
+    def temperature(self, on: str | None = None) -> float:
+        """What the scores of the file of `on` are divided by."""
+        return self.temperatures.get(self.file(on).path, 1.0)
+
+    def file(self, on: str | None = None) -> DeployedFile:
+        """The first deployed file, or that of `on`, RUNTIME or RUNTIME:PRECISION.
+
+        Raises:
+            BundleError: there is none such.
+        """
+        if on is None:
+            return self.files[0]
         runtime, _, precision = on.partition(":")
         for file in self.files:
             if file.runtime == runtime and precision in ("", file.precision):
@@ -117,12 +133,17 @@ def save(
     measured: Mapping[str, Any],
     provenance: Mapping[str, Any],
     texts: Mapping[str, str],
+    card: str | None = None,
+    temperatures: Sequence[float] = (),
+    beside: Mapping[str, Path] = MappingProxyType({}),
 ) -> Bundle:
     """Write a bundle: each deployed file (runtime, precision, threads, path) is copied to deploy/RUNTIME-PRECISION/, to
     deploy/RUNTIME/ where it has no precision.
 
-    `texts` are further files by name. The bundle is written beside its place and put there whole; model.json has a digest
-    of every other file, so that neither a half-written bundle nor a damaged one is used.
+    `texts` are further files by name, `beside` such files to copy, `card` the text of MODEL_CARD.md, which gets how to run
+    the files elsewhere; labels.txt and predict.py are made here. `temperatures` are those of `files`, 1 by itself. The
+    bundle is written beside its place and put there whole; model.json has a digest of every other file, so that neither a
+    half-written bundle nor a damaged one is used.
 
     Raises:
         RunFolderError: the folder cannot be written.
@@ -139,6 +160,9 @@ def save(
             measured=measured,
             provenance=provenance,
             texts=texts,
+            card=card,
+            temperatures=tuple(temperatures) or (1.0,) * len(files),
+            beside=beside,
         )
     return load(folder)
 
@@ -155,6 +179,9 @@ def _write(
     measured: Mapping[str, Any],
     provenance: Mapping[str, Any],
     texts: Mapping[str, str],
+    card: str | None,
+    temperatures: Sequence[float],
+    beside: Mapping[str, Path],
 ) -> None:
     """The files of a bundle, as `save` says, in an empty folder."""
     _copy(weights, folder / WEIGHTS)
@@ -166,8 +193,21 @@ def _write(
         deployed.append(
             DeployedFile(runtime, precision, threads, relative, sha256(target), target.stat().st_size)
         )
-    for name, text in texts.items():
+    heat = {file.path: value for file, value in zip(deployed, temperatures, strict=True) if value != 1}
+    written = {
+        **texts,
+        **companions(
+            task,
+            labels,
+            contract,
+            [(f.runtime, f.path, f.threads, heat.get(f.path, 1.0)) for f in deployed],
+            card,
+        ),
+    }
+    for name, text in written.items():
         write_text(folder / name, text)
+    for name, path in beside.items():
+        _copy(path, folder / name)
     write_json(
         folder / _MODEL,
         {
@@ -178,7 +218,8 @@ def _write(
             "labels": list(labels),
             "input": contract.to_json(),
             "files": [vars(file) for file in deployed],
-            "digests": {name: sha256(folder / name) for name in (WEIGHTS, *texts)},
+            "digests": {name: sha256(folder / name) for name in (WEIGHTS, *written, *beside)},
+            "temperatures": heat,
             "measured": dict(measured),
             "provenance": dict(provenance),
         },
@@ -245,6 +286,10 @@ def _bundle(folder: Path, document: Mapping[str, Any]) -> Bundle:
         dict(document["measured"]),
         dict(document["provenance"]),
         digests,
+        {
+            str(name): read_temperature(value, folder)
+            for name, value in document.get("temperatures", {}).items()
+        },
     )
 
 

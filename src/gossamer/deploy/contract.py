@@ -14,9 +14,9 @@ from PIL import Image
 from gossamer.data.bands import RGB, Bands, open_values
 from gossamer.data.cache import Pixels
 from gossamer.data.geometry import Transform, fit_picture, fit_values, transform_of
-from gossamer.data.pictures import open_rgb
+from gossamer.data.pictures import open_rgb, rgb_of
 from gossamer.data.ranges import ValueRange
-from gossamer.errors import BundleError
+from gossamer.errors import BundleError, DataError
 from gossamer.types import RESIZE_RULES, Size
 
 __all__ = ["MOST_PIXELS", "PREPROCESSING", "InputContract"]
@@ -60,6 +60,27 @@ class InputContract:
         """(1, bands, H, W)."""
         return 1, len(self.bands), self.size.height, self.size.width
 
+    def read(self, path: Path) -> Image.Image:
+        """A file's picture in red, green and blue, as `open` takes it.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return open_rgb(path, self.value_range)
+
+    def rgb(self, picture: Image.Image | NDArray[Any]) -> Image.Image:
+        """A picture in memory in red, green and blue.
+
+        Raises:
+            DataError: an array that is none of (H, W), (H, W, 3) or (H, W, 4) of bytes.
+        """
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(_checked_bytes(picture))
+        return rgb_of(image, self.value_range)
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """An RGB picture at the input's size, (1, H, W, 3), before it is normalised."""
+        return np.asarray(fit_picture(image, self.size, self.resize))[None]
+
     def open(self, path: Path) -> NDArray[np.float32]:
         """A picture's file as the network's input, (1, bands, H, W).
 
@@ -67,12 +88,36 @@ class InputContract:
             DataError: it cannot be read, or has other bands.
         """
         if self.bands == RGB:
-            return self.prepare(open_rgb(path, self.value_range))
+            return self.prepare(self.read(path))
         return self.normalise(fit_values(open_values(path, self.bands), self.size, self.resize)[None])
+
+    def take(self, picture: Image.Image | NDArray[Any]) -> NDArray[np.float32]:
+        """A picture in memory as the network's input, (1, bands, H, W): of Pillow, or an array (H, W), (H, W, bands).
+
+        Arrays of red, green and blue are bytes, 0 to 255; of other bands they are values as the files hold them.
+
+        Raises:
+            DataError: it has other bands or another kind of numbers.
+        """
+        if self.bands == RGB:
+            return self.prepare(self.rgb(picture))
+        values = np.asarray(picture)
+        values = values[:, :, None] if values.ndim == 2 else values
+        if (
+            values.ndim != 3
+            or values.shape[2] != len(self.bands)
+            or values.dtype.kind not in "uif"
+            or not values.size
+        ):
+            raise DataError(
+                f"a picture here is (H, W, {len(self.bands)}) of numbers, the bands {', '.join(self.bands)}, got "
+                f"{values.shape} of {values.dtype}; give those bands last"
+            )
+        return self.normalise(fit_values(values.astype(np.float32), self.size, self.resize)[None])
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
         """An RGB picture as the network's input, (1, 3, H, W)."""
-        return self.normalise(np.asarray(fit_picture(image, self.size, self.resize))[None])
+        return self.normalise(self.pixels(image))
 
     def transform(self, picture: Size) -> Transform:
         """Where places of a picture of that size land in the input."""
@@ -131,6 +176,31 @@ class InputContract:
                 f"finite values, got {document!r:.400}; update gossamer"
             )
         return contract
+
+
+def _checked_bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    """An array as Pillow takes it.
+
+    Raises:
+        DataError: it is none of a picture's.
+    """
+    array = np.asarray(picture)
+    shape = array.shape[:2] if array.ndim == 3 and array.shape[2] == 1 else array.shape
+    if (
+        array.dtype != np.uint8
+        or not array.size
+        or len(shape) not in (2, 3)
+        or shape[2:] not in ((), (3,), (4,))
+    ):
+        advice = (
+            "multiply values of 0 to 1 by 255 and give them as uint8"
+            if array.dtype.kind == "f"
+            else "give (H, W, 3)"
+        )
+        raise DataError(
+            f"an array of red, green and blue is (H, W, 3) of uint8, 0 to 255, got {array.shape} of {array.dtype}; {advice}"
+        )
+    return array.reshape(shape)
 
 
 def _size(size: int | Size) -> Size:

@@ -21,6 +21,7 @@ def file_metadata(
     *,
     task: str = "classify",
     outputs: Sequence[str] = ("scores",),
+    temperature: float = 1.0,
 ) -> dict[str, Any]:
     """What a file needs to be used alone; `precision` is empty for a packed one, whose tensors have their own."""
     return {
@@ -31,5 +32,6 @@ def file_metadata(
         "model": spec.summary(),
         "precision": precision,
         "outputs": list(outputs),
+        "temperature": temperature,
         "gossamer": __version__,
     }

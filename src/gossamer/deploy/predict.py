@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from gossamer.data.pictures import is_picture
 from gossamer.data.walk import walk
@@ -17,11 +18,15 @@ from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime, runtime_of_file
 from gossamer.deploy.runtimes.parts import Session
+from gossamer.deploy.temperature import cooled, read_temperature
 from gossamer.errors import BundleError, DataError
-from gossamer.files.metadata import read_metadata
+from gossamer.files.metadata import PICTURES, read_metadata
 from gossamer.tasks import Answer, Outputs, get_task
 
-__all__ = ["Prediction", "Predictor", "find_pictures", "predict"]
+__all__ = ["Picture", "Prediction", "Predictor", "find_pictures", "predict"]
+
+Picture = NDArray[Any] | Image.Image
+"""In memory: an array (H, W, bands), or one of Pillow."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Prediction:
     error: str | None = None
     empty: Mapping[str, Any] = field(default_factory=dict)
     """Keys that an answer would have, without values."""
+
+    @property
+    def unsure(self) -> bool:
+        """Whether no label is as sure as the threshold asks for; `labels` and `scores` are there all the same."""
+        return self.answer is not None and self.answer.unsure
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -66,34 +76,78 @@ class Predictor:
             bundle = load(path)
             self.session: Session = bundle.session(threads=threads, on=on)
             self.labels, self.contract, self.task = bundle.labels, bundle.contract, get_task(bundle.task)
+            self.temperature, self.takes_bytes = bundle.temperature(on), False
         elif (name := runtime_of_file(path)) is not None:
             self.session = get_runtime(name).load(path, threads=threads or 1)
             document = read_metadata(self.session.metadata, path)
             self.labels = tuple(str(label) for label in document["labels"])
             self.contract = InputContract.from_json(document["input"])
             self.task = get_task(str(document.get("task", "classify")))
+            self.temperature = read_temperature(document.get("temperature", 1.0), path)
+            self.takes_bytes = document.get("takes") == PICTURES
         else:
             raise BundleError(
                 f"a model is a bundle folder, a {_suffixes()} file, got {path}; give one that gossamer wrote"
             )
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Of a CSV table of answers, between `file` and `error`."""
-        return tuple(self._nothing().row)
+    def columns(self, top: int = 1) -> tuple[str, ...]:
+        """Of a CSV table of answers of at most `top` labels, between `file` and `error`."""
+        return tuple(self._nothing(top).row)
 
-    def predict(self, file: Path, *, top: int = 5) -> Prediction:
-        """What is said of one picture, of many classes the best `top`; one that cannot be read gives an error, no exception."""
+    def predict(
+        self, file: Path | Picture, *, top: int = 5, threshold: float | None = None, name: Path | None = None
+    ) -> Prediction:
+        """What is said of one picture, of many classes the best `top`; one that cannot be read gives an error, no exception.
+
+        A picture is a file, an array (H, W, bands) or of Pillow; those in memory are told by `name`. With `threshold` an
+        answer whose best share is below it is unsure.
+
+        Raises:
+            BundleError: the threshold is no share, or answers of the task are never unsure.
+        """
+        self.check(threshold)
+        if isinstance(file, str | Path):
+            name = file = Path(file)
+        name = name or Path("picture")
         try:
-            outputs = self._run(self.contract.open(file), file)
+            taken = self._open(file) if isinstance(file, Path) else self._take(file)
+            outputs = self._run(taken, name)
         except DataError as error:
-            empty: dict[str, Any] = {
-                key: [] if isinstance(v, list) else None for key, v in self._nothing().document.items()
-            }
-            return Prediction(file, None, str(error), empty)
-        return Prediction(file, self.task.decode(outputs, self.labels, top=top))
+            return Prediction(name, None, str(error), self._empty(threshold))
+        answer = self.task.decode(cooled(outputs, self.temperature), self.labels, top=top)
+        return Prediction(name, answer if threshold is None else self.task.doubted(answer, threshold))
 
-    def _run(self, picture: NDArray[np.float32], file: Path) -> Outputs:
+    def check(self, threshold: float | None) -> None:
+        """Raises BundleError: the threshold is no share, or answers of the task are never unsure."""
+        if threshold is None:
+            return
+        if not 0 <= threshold <= 1:
+            raise BundleError(f"a threshold is a share from 0 to 1, got {threshold:g}; write e.g. 0.8")
+        if self.task.doubted(self._nothing(), threshold) is None:
+            raise BundleError(
+                f"a threshold is for answers that are one class, {self._model} is for {self.task.name}; leave it out"
+            )
+
+    def _empty(self, threshold: float | None) -> dict[str, Any]:
+        """The keys of an answer, without values."""
+        answer = self._nothing()
+        if threshold is not None:
+            answer = self.task.doubted(answer, threshold) or answer
+        return {key: [] if isinstance(v, list) else None for key, v in answer.document.items()}
+
+    def _open(self, file: Path) -> NDArray[Any]:
+        return (
+            self.contract.pixels(self.contract.read(file)) if self.takes_bytes else self.contract.open(file)
+        )
+
+    def _take(self, picture: Picture) -> NDArray[Any]:
+        return (
+            self.contract.pixels(self.contract.rgb(picture))
+            if self.takes_bytes
+            else self.contract.take(picture)
+        )
+
+    def _run(self, picture: NDArray[Any], file: Path) -> Outputs:
         """What the network says, held against its labels.
 
         Raises:
@@ -114,11 +168,13 @@ class Predictor:
             raise BundleError(
                 f"{self._model} answers {file} with scores that are no numbers (NaN or infinite); export it again"
             )
+        if self.takes_bytes and self.task.shares(outputs) is not None:  # logs of shares have them for shares
+            return (np.log(np.maximum(outputs[0], np.finfo(np.float32).tiny)),)
         return outputs
 
-    def _nothing(self) -> Answer:
+    def _nothing(self, top: int = 1) -> Answer:
         """An answer of the task, whatever it says."""
-        return self.task.decode((np.zeros((1, len(self.labels)), np.float32),), self.labels, top=1)
+        return self.task.decode((np.zeros((1, len(self.labels)), np.float32),), self.labels, top=top)
 
 
 def _suffixes() -> str:
@@ -151,12 +207,52 @@ def _pictures_of(path: Path) -> Iterator[Path]:
 
 def predict(
     model: str | Path,
-    inputs: Iterable[str | Path],
+    inputs: Any,
     *,
     top: int = 5,
     threads: int | None = None,
     on: str | None = None,
+    threshold: float | None = None,
 ) -> list[Prediction]:
-    """Predict every picture of `inputs` (files or folders) with a bundle, .onnx, .tflite or .gsm file."""
+    """Predict every picture of `inputs` with a bundle, .onnx, .tflite or .gsm file.
+
+    `inputs` is a file or folder, an array (H, W, bands) or a batch (N, H, W, bands) of them, a picture of Pillow, or any
+    number of all these. Pictures in memory are told by their place, `picture 0` and so on. Arrays of red, green and blue
+    are bytes, 0 to 255. With `threshold` a prediction whose best share is below it is `unsure`.
+
+    Raises:
+        BundleError: the model, or the threshold, is none.
+        DataError: a path does not exist, or something is no picture.
+    """
     predictor = Predictor(model, threads=threads, on=on)
-    return [predictor.predict(file, top=top) for file in find_pictures(inputs)]
+    predictor.check(threshold)
+    return [
+        predictor.predict(picture, top=top, threshold=threshold, name=name)
+        for name, picture in _named(inputs)
+    ]
+
+
+def _named(inputs: Any) -> Iterator[tuple[Path, Path | Picture]]:
+    """Every picture with what it is told by.
+
+    Raises:
+        DataError: a path does not exist, or something is no picture.
+    """
+    for place, picture in enumerate(_each(inputs)):
+        yield (picture if isinstance(picture, Path) else Path(f"picture {place}")), picture
+
+
+def _each(inputs: Any) -> Iterator[Path | Picture]:
+    if isinstance(inputs, str | Path):
+        yield from find_pictures([inputs])
+    elif isinstance(inputs, Image.Image):
+        yield inputs
+    elif isinstance(inputs, np.ndarray):
+        yield from inputs if inputs.ndim == 4 else [inputs]
+    elif isinstance(inputs, Iterable):
+        for each in inputs:
+            yield from _each(each)
+    else:
+        raise DataError(
+            f"a picture is a path, an array (H, W, bands) or of Pillow, got {type(inputs).__name__}; give one, or a list"
+        )

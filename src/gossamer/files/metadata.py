@@ -9,9 +9,11 @@ from typing import Any
 from gossamer._documents import parse_json
 from gossamer.errors import BundleError
 
-__all__ = ["METADATA_KEY", "MOST_METADATA_BYTES", "read_metadata"]
+__all__ = ["METADATA_KEY", "MOST_METADATA_BYTES", "PICTURES", "read_metadata"]
 
 METADATA_KEY = "gossamer"
+PICTURES = "uint8 NHWC"
+"""Under `takes` of a file whose graph begins with bytes (1, H, W, 3) and ends in shares."""
 MOST_METADATA_BYTES = 1 << 22
 """Of what a file carries beside its network."""
 

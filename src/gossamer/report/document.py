@@ -19,6 +19,7 @@ __all__ = [
     "FitDocument",
     "LayerRow",
     "SplitRow",
+    "TableRows",
     "TaskPage",
     "TriedRow",
     "WorstPicture",
@@ -112,6 +113,8 @@ class ClassScore(_Row):
     precision: float
     recall: float
     f1: float
+    average_precision: float | None = None
+    """The area under the steps of precision over recall; None where no test picture is of it."""
 
 
 class WorstPicture(_Row):
@@ -122,6 +125,8 @@ class WorstPicture(_Row):
     predicted: str
     score: float
     jpeg_base64: str
+    saliency_base64: str = ""
+    """What the network sees, dark where hiding it changes little."""
 
 
 class CompressionRow(_Row):
@@ -175,12 +180,24 @@ class TaskPage(_Row):
     confusion: list[list[int]] = []
     """Rows are true classes, columns predicted ones, in the order of the document's labels."""
     classes: list[ClassScore] = []
+    top5: float | None = None
+    """How often the true class is among the best five of more."""
     points: list[tuple[float, float]] = []
     """True and said values of test pictures."""
     quantity: str = ""
     """What the values are of."""
     shares: bool = True
     """Whether mistakes are ordered by a share, how sure the network was, and not by a distance."""
+
+
+class TableRows(_Row):
+    """A table of texts under a heading; columns named in `numbers` stand to the right."""
+
+    title: str
+    lead: str
+    columns: list[str]
+    numbers: list[str]
+    rows: list[list[str]]
 
 
 class FitDocument(_Row):
@@ -200,6 +217,8 @@ class FitDocument(_Row):
     task: TaskPage
     worst: list[WorstPicture]
     compression: list[CompressionRow]
+    tables: list[TableRows] = []
+    """What only one verb has to tell: files of export, layers of compress."""
     layers: list[LayerRow]
     splits: list[SplitRow]
     pictures: int = 0

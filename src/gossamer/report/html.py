@@ -46,7 +46,8 @@ def render(document: FitDocument) -> str:
     """The report as one self-contained HTML page; the same document gives the same text."""
     return _template().render(
         doc=document,
-        verb="train" if document.command.startswith("gossamer train") else "fit",
+        verb=_verb(document.command),
+        tables_shown=CLASSES_SHOWN,
         chosen=next((row for row in document.tried if row.status == "chosen"), None),
         budget=[_budget_view(line) for line in document.budget],
         columns=_columns(len(document.figures)),
@@ -56,6 +57,9 @@ def render(document: FitDocument) -> str:
         curves=_curve_charts(document),
         matrix=charts.confusion_matrix(document.labels, document.task.confusion),
         points=charts.said_against_true(document.task.points, document.task.quantity),
+        ranked=any(row.average_precision is not None for row in document.task.classes),
+        seen=any(picture.saliency_base64 for picture in document.worst),
+        missing=MISSING,
         classes=_folded(sorted(document.task.classes, key=_weakness), CLASSES_SHOWN),
         compression=[_compression_view(row) for row in document.compression],
         costs=_cost_charts(document),
@@ -66,6 +70,12 @@ def render(document: FitDocument) -> str:
         findings=sorted(document.findings, key=lambda finding: _SEVERITY_ORDER.index(finding.severity)),
         finding_counts=_finding_counts(document.findings),
     )
+
+
+def _verb(command: str) -> str:
+    """Whose run the page is of: pages of fit say whether the budget was met."""
+    words = command.split()
+    return words[1] if len(words) > 1 and words[1] in ("train", "compress", "export") else "fit"
 
 
 @functools.cache

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from torch import nn
 
 from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
 from gossamer.errors import ModelError
 from gossamer.nn.edits.fuse import fuse
 from gossamer.report import document as doc
+from gossamer.runs.calibration import Calibration
 from gossamer.runs.config import RuntimeConfig
 from gossamer.runs.trained import NetworkValue, Trained, TrainedNetwork
 from gossamer.runs.verify import Verified
@@ -18,7 +21,7 @@ from gossamer.tasks import Criterion, Task, get_task
 from gossamer.types import Verdict, format_quantity
 from gossamer.zoo.build import build
 
-__all__ = ["document_of", "headline_of"]
+__all__ = ["answer_figures", "data_rows", "document_of", "headline_of", "layer_rows", "task_page"]
 
 _FINDINGS_SHOWN = 200
 
@@ -65,6 +68,7 @@ def document_of(
     """
     task = get_task(report.dataset.task)
     flagged = bool(verified.latency_flags)
+    splits, findings = data_rows(report)
     return doc.FitDocument(
         title=report.dataset.name,
         created=provenance["created"],
@@ -74,28 +78,27 @@ def document_of(
         budget=[_budget_line(v) for v in verdicts],
         figures=[
             *_figures(config, task, network.network, verified, "flagged" if flagged else "measured"),
+            *answer_figures(verified.details, verified.calibration),
             *_probe_figure(task, trained, network),
         ],
         tried=list(tried),
         curves=_curves(trained, network),
         labels=list(report.dataset.labels),
-        task=_task_page(task, verified.details),
+        task=task_page(task, verified.details),
         worst=[doc.WorstPicture(**row.model_dump()) for row in verified.worst],
         compression=list(compression),
-        layers=_layers(network.network),
-        splits=[doc.SplitRow(label=label, **counts) for label, counts in report.counts().items()],
+        layers=layer_rows(build(network.network.model_spec).eval(), network.network.input_contract.shape),
+        splits=splits,
         pictures=len(report.dataset.samples),
-        findings=[
-            doc.FindingRow(severity=f.severity, code=f.code, message=f.message)
-            for f in report.findings[:_FINDINGS_SHOWN]
-        ],
+        findings=findings,
         flags=_flags(report, task, verified),
         notes=[*_notes(report, trained, network, verified), *trained.notes, *notes],
         provenance=provenance,
     )
 
 
-def _task_page(task: Task, details: dict[str, Any]) -> doc.TaskPage:
+def task_page(task: Task, details: dict[str, Any]) -> doc.TaskPage:
+    """What the page says of the answers."""
     return doc.TaskPage(
         words=task.headline.words,
         nouns=task.nouns or "ranges of values",
@@ -157,6 +160,20 @@ def _figures(
     ]
 
 
+def answer_figures(details: Mapping[str, Any], sure: Calibration | None) -> list[doc.Figure]:
+    """The best five of many classes, and how far the file is as sure as it is right."""
+    figures = []
+    if (top5 := details.get("top5")) is not None:
+        note = "of test pictures have their class among the best five"
+        figures.append(
+            doc.Figure(label="Top-5 accuracy", value=f"{100 * top5:.1f} %", origin="measured", note=note)
+        )
+    if sure is not None:
+        error = f"{100 * sure.ece:.1f} %"
+        figures.append(doc.Figure(label="Calibration error", value=error, origin="measured", note=sure.told))
+    return figures
+
+
 def _probe_figure(task: Task, trained: Trained, network: TrainedNetwork) -> list[doc.Figure]:
     """What the features give without training, beside what training made of them."""
     if trained.probe is None:
@@ -207,14 +224,24 @@ def _curves(trained: Trained, network: TrainedNetwork) -> list[doc.Curve]:
     ]
 
 
-def _layers(network: NetworkValue) -> list[doc.LayerRow]:
+def data_rows(report: CheckReport | None) -> tuple[list[doc.SplitRow], list[doc.FindingRow]]:
+    """What the page says of the pictures; nothing without any."""
+    if report is None:
+        return [], []
+    splits = [doc.SplitRow(label=label, **counts) for label, counts in report.counts().items()]
+    return splits, [
+        doc.FindingRow(severity=f.severity, code=f.code, message=f.message)
+        for f in report.findings[:_FINDINGS_SHOWN]
+    ]
+
+
+def layer_rows(whole: nn.Module, shape: Sequence[int]) -> list[doc.LayerRow]:
     """Of the graph that ships: norms and branches are folded into its convolutions."""
-    whole = build(network.model_spec).eval()
     with contextlib.suppress(
         ModelError
     ):  # a stranger's data flow that cannot be followed is counted as it is
         whole = fuse(whole)
-    cost = measure(whole, network.input_contract.shape)
+    cost = measure(whole, shape)
     return [
         doc.LayerRow(
             name=layer.name or "(network)",

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from gossamer._files import write_text
+from gossamer._text import code_span, markdown
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
 from gossamer.deploy.file_metadata import file_metadata
@@ -68,7 +69,9 @@ def publish(
         files=[(config.on, precision, config.threads, run.path / verified.file)],
         measured={**verified.measured(), "budget": budget, "met": document.met},
         provenance=document.provenance,
-        texts={"MODEL_CARD.md": _card(document, report), "report.html": page},
+        texts={"report.html": page},
+        card=_card(document, report),
+        temperatures=[verified.temperature],
     )
     write_text(run.path / "report.json", document.model_dump_json(indent=1) + "\n")
     write_text(run.path / "report.html", page)
@@ -105,19 +108,22 @@ def measured_answer(saved: bundle.Bundle) -> dict[str, Any]:
 
 
 def _card(document: doc.FitDocument, report: CheckReport) -> str:
-    figures = "\n".join(f"| {f.label} | {f.value} | {f.origin} | {f.note} |" for f in document.figures)
+    figures = "\n".join(
+        f"| {' | '.join(markdown(text) for text in (f.label, f.value, f.origin, f.note))} |"
+        for f in document.figures
+    )
     budget = "\n".join(
-        f"| {b.metric} {b.limit_text} | {b.measured_text} | {'met' if b.met else 'not met'} |"
+        f"| {b.metric} {markdown(b.limit_text)} | {b.measured_text} | {'met' if b.met else 'not met'} |"
         for b in document.budget
     )
-    origin = "\n".join(f"- {key}: {value}" for key, value in document.provenance.items())
-    notes = "\n".join(f"- {note}" for note in [*document.flags, *document.notes])
+    origin = "\n".join(f"- {key}: {markdown(value)}" for key, value in document.provenance.items())
+    notes = "\n".join(f"- {markdown(note)}" for note in [*document.flags, *document.notes])
     task = get_task(report.dataset.task)
     noun = task.nouns or task.noun
     return (
-        f"# {document.title}\n\n{document.headline}\n\n"
-        f"{noun.capitalize()}: {', '.join(report.dataset.labels)}.\n\n"
+        f"# {markdown(document.title)}\n\n{markdown(document.headline)}\n\n"
+        f"{noun.capitalize()}: {', '.join(map(markdown, report.dataset.labels))}.\n\n"
         f"## Budget\n\n| limit | measured | |\n|---|---|---|\n{budget}\n\n"
         f"## Figures of the shipped file\n\n| figure | value | origin | |\n|---|---|---|---|\n{figures}\n\n"
-        f"## Notes\n\n{notes}\n\n## Made by\n\n- command: `{document.command}`\n{origin}\n"
+        f"## Notes\n\n{notes}\n\n## Made by\n\n- command: {code_span(document.command)}\n{origin}\n"
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,21 +19,25 @@ from gossamer.data.check import CheckReport
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.parts import Session
+from gossamer.deploy.temperature import cooled
 from gossamer.errors import DataError
 from gossamer.nn.modes import said_by
+from gossamer.runs.calibration import Calibration, calibration_of, validated_temperature
 from gossamer.runs.config import RuntimeConfig
 from gossamer.runs.folder import RunFolder
 from gossamer.runs.pictures import together
 from gossamer.runs.reporter import Reporter
+from gossamer.runs.saliency import Occlusion, jpeg
 from gossamer.tasks import Outputs, Task, get_task
 from gossamer.timing.latency import measure_latency
 from gossamer.timing.memory import measure_memory
 
-__all__ = ["Verified", "Worst", "verify"]
+__all__ = ["Tested", "Verified", "Worst", "verify", "worst_of"]
 
 _WORST = 24
 _PARITY_PICTURES = 16
 _THUMBNAIL = 160
+_OCCLUSION_SECONDS = 10.0
 
 
 class Worst(BaseModel):
@@ -46,6 +48,8 @@ class Worst(BaseModel):
     predicted: str
     score: float
     jpeg_base64: str
+    saliency_base64: str = ""
+    """What the network sees, dark where hiding it changes little; empty where nothing was looked for."""
 
 
 class Verified(BaseModel):
@@ -73,6 +77,12 @@ class Verified(BaseModel):
     parity_agreement: float
     """How far both answer those pictures alike."""
     lost: list[str]
+    calibration: Calibration | None = None
+
+    @property
+    def temperature(self) -> float:
+        """What scores of the file are divided by before shares are told from them."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
 
     @property
     def score(self) -> float:
@@ -99,13 +109,20 @@ def verify(
     metadata: Mapping[str, Any],
     run: RunFolder,
     reporter: Reporter,
+    *,
+    held_out: Path | None = None,
 ) -> Verified:
-    """Write the contract into the `kept` file and measure that file, as it ships, beside the network it is of."""
+    """Write the contract into the `kept` file and measure that file, as it ships, beside the network it is of.
+
+    Its temperature is found on the validation split, by `held_out` where the file itself was trained on that.
+    """
     runtime, task = get_runtime(config.on), get_task(report.dataset.task)
     shipped = run.path / "export" / f"model{runtime.suffix}"
     shipped.parent.mkdir(exist_ok=True)
     shutil.copyfile(kept, shipped)
-    runtime.write_metadata(shipped, metadata)
+    asked = runtime.load(held_out or shipped, threads=config.threads)
+    temperature = validated_temperature(asked, contract, report, task, run, reporter)
+    runtime.write_metadata(shipped, {**metadata, "temperature": temperature})
     session = runtime.load(shipped, threads=config.threads)
     tested = _run_split(session, contract, report, task, reporter)
     labels = report.dataset.labels
@@ -127,8 +144,8 @@ def verify(
         intervals=score.intervals(),
         headline=task.headline.name,
         pictures=len(tested.paths),
-        details=score.details(),
-        worst=_worst(report, task, tested),
+        details=task.details(score, tested.outputs, tested.targets, labels),
+        worst=worst_of(session, contract, report, task, tested, temperature),
         latency=latency.to_json(),
         latency_flags=list(latency.flags),
         memory_bytes=memory.process_bytes,
@@ -136,10 +153,11 @@ def verify(
         parity_max_difference=difference,
         parity_agreement=agreement,
         lost=tested.lost,
+        calibration=calibration_of(task, tested.outputs, tested.targets, temperature),
     )
 
 
-class _Tested(NamedTuple):
+class Tested(NamedTuple):
     """The test pictures that could be read, their targets and what the file said of them."""
 
     paths: list[Path]
@@ -150,7 +168,7 @@ class _Tested(NamedTuple):
 
 def _run_split(
     session: Session, contract: InputContract, report: CheckReport, task: Task, reporter: Reporter
-) -> _Tested:
+) -> Tested:
     """Every test picture from its file through the contract and the runtime, as a user's pictures will go."""
     dataset = report.dataset
     paths: list[Path] = []
@@ -173,12 +191,21 @@ def _run_split(
         raise DataError(
             f"no picture of the test split can be read any more in {dataset.root}; check the folder"
         )
-    return _Tested(paths, task.array(targets, dataset.labels), together(rows), lost)
+    return Tested(paths, task.array(targets, dataset.labels), together(rows), lost)
 
 
-def _worst(report: CheckReport, task: Task, tested: _Tested) -> list[Worst]:
-    mistakes = task.mistakes(tested.outputs, tested.targets, report.dataset.labels)
+def worst_of(
+    session: Session,
+    contract: InputContract,
+    report: CheckReport,
+    task: Task,
+    tested: Tested,
+    temperature: float,
+) -> list[Worst]:
+    """The worst mistakes among the test pictures, and where the file looked in them."""
+    mistakes = task.mistakes(cooled(tested.outputs, temperature), tested.targets, report.dataset.labels)
     mistakes.sort(key=lambda each: (-each.score, tested.paths[each.index]))
+    occlusion = Occlusion(session, contract, task, temperature=temperature, seconds=_OCCLUSION_SECONDS)
     return [
         Worst(
             file=tested.paths[each.index].relative_to(report.dataset.root).as_posix(),
@@ -186,6 +213,7 @@ def _worst(report: CheckReport, task: Task, tested: _Tested) -> list[Worst]:
             predicted=each.said,
             score=each.score,
             jpeg_base64=_thumbnail(tested.paths[each.index], report),
+            saliency_base64=occlusion.picture(contract.open(tested.paths[each.index]), _THUMBNAIL),
         )
         for each in mistakes[:_WORST]
     ]
@@ -193,10 +221,7 @@ def _worst(report: CheckReport, task: Task, tested: _Tested) -> list[Worst]:
 
 def _thumbnail(path: Path, report: CheckReport) -> str:
     image = open_view(path, None if report.bands is None else report.bands.names, report.value_range)
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return jpeg(image, _THUMBNAIL)
 
 
 def _parity(

@@ -57,6 +57,8 @@ class Answer:
     """Keys of the JSON object beside `file` and `error`."""
     row: Mapping[str, str] = field(default_factory=dict)
     """Columns of the CSV table between `file` and `error`."""
+    unsure: bool = False
+    """Whether nothing is said, since no label is as sure as was asked for."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,31 @@ class Task(ABC):
     @abstractmethod
     def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:
         """The pictures that were answered wrongly, worst first."""
+
+    # how sure
+
+    def shares(self, outputs: Outputs) -> NDArray[np.float32] | None:
+        """What each label gets of one choice, (N, K), rows of sum 1; None, as by itself, where outputs are no such choice."""
+        return None
+
+    def temperature(self, outputs: Outputs, targets: Targets) -> float:
+        """What outputs are divided by so that `shares` tell how often they are right; 1, as by itself, changes nothing."""
+        return 1.0
+
+    def calibration_error(self, outputs: Outputs, targets: Targets) -> float | None:
+        """How far shares are from how often they are right, 0 to 1; None, as by itself, without shares."""
+        return None
+
+    def doubted(self, answer: Answer, threshold: float) -> Answer | None:
+        """The answer where only what is at least so sure is said; None, as by itself, where no answer can be unsure."""
+        return None
+
+    def details(
+        self, score: Any, outputs: Outputs, targets: Targets, labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """What the page shows of a file: what the score tells, and what all outputs of one split tell beside it."""
+        details: dict[str, Any] = score.details()
+        return details
 
     verb: ClassVar[str] = "reaches"
     """What a network does, before `told`."""

@@ -80,7 +80,9 @@ def test_the_folder_holds_this_and_nothing_else(bundle):
     assert files == [
         "MODEL_CARD.md",
         "deploy/onnxruntime-fp32/model.onnx",
+        "labels.txt",
         "model.json",
+        "predict.py",
         "weights.safetensors",
     ]
     assert (bundle.folder / "MODEL_CARD.md").read_text() == "# card\n"

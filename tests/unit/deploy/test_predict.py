@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,9 @@ import onnx
 import pytest
 from PIL import Image
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+from gossamer.cli import app
 from gossamer.compress.codebook.network_file import network_file
 from gossamer.data.pictures import open_rgb
 from gossamer.deploy.bundle import load, save
@@ -21,6 +26,7 @@ from gossamer.errors import BundleError, DataError
 from gossamer.files.onnx import write_metadata
 from gossamer.tasks import get_task
 from gossamer.testing.networks import enliven, scores
+from gossamer.types import Size
 from gossamer.zoo.build import build
 from gossamer.zoo.spec import parse_model
 
@@ -219,3 +225,151 @@ def test_a_contract_of_another_size_than_the_graph(shipped, pictures, tmp_path):
     model = _rewritten(shipped[2], tmp_path / "m.onnx", input={**CONTRACT.to_json(), "size": [8, 8]})
     with pytest.raises(BundleError, match="does not run on the input that its contract names"):
         predict(model, [pictures({"a": 1})])
+
+
+def test_arrays_pictures_and_batches_say_what_their_files_say(shipped, pictures):
+    root = pictures({"a": 3}, size=(48, 36))
+    files = sorted((root / "a").iterdir())
+    told = [p.answer for p in predict(shipped[1], files)]
+    images = [Image.open(file) for file in files]
+    arrays = [np.asarray(image) for image in images]
+    for inputs in (
+        images,
+        arrays,
+        np.stack(arrays),
+        [np.stack(arrays[:2]), images[2]],
+        [files[0], *arrays[1:]],
+    ):
+        assert [p.answer for p in predict(shipped[1], inputs)] == told
+    assert [str(p.file) for p in predict(shipped[1], np.stack(arrays))] == [
+        "picture 0",
+        "picture 1",
+        "picture 2",
+    ]
+    for one in (files[0], str(files[0]), images[0], arrays[0]):
+        assert [p.answer for p in predict(shipped[1], one)] == told[:1]
+
+
+def test_grey_and_transparent_arrays_and_pictures(shipped, tmp_path):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 4), np.uint8))
+    for mode in ("L", "RGBA"):
+        image.convert(mode).save(tmp_path / f"{mode}.png")
+        array = np.asarray(image.convert(mode))
+        told = predict(shipped[2], tmp_path / f"{mode}.png")[0].answer
+        assert predict(shipped[2], array)[0].answer == told
+        assert predict(shipped[2], image.convert(mode))[0].answer == told
+    grey = np.asarray(image.convert("L"))
+    assert predict(shipped[2], grey[:, :, None])[0].answer == predict(shipped[2], grey)[0].answer
+
+
+@pytest.mark.parametrize(
+    ("array", "why"),
+    [
+        (np.zeros((40, 40, 3), np.float32), "multiply values of 0 to 1 by 255"),
+        (np.zeros((40, 40, 2), np.uint8), r"got \(40, 40, 2\) of uint8; give \(H, W, 3\)"),
+        (np.zeros((0, 40, 3), np.uint8), r"got \(0, 40, 3\)"),
+        (np.zeros(4, np.uint8), r"got \(4,\) of uint8"),
+    ],
+    ids=["float", "two bands", "empty", "a row"],
+)
+def test_an_array_that_is_no_picture_is_named_and_stops_nothing(shipped, pictures, array, why):
+    first, second = predict(shipped[2], [array, pictures({"a": 1})])
+    assert first.answer is None
+    assert re.search(why, first.error)
+    assert second.error is None
+
+
+def test_arrays_of_other_bands():
+    contract = InputContract(Size(8, 8), ("b1", "b2"), mean=(10.0, 20.0), std=(2.0, 4.0))
+    values = np.random.default_rng(0).normal(15, 5, (8, 8, 2)).astype(np.float32)
+    assert contract.take(values) == pytest.approx(contract.normalise(values[None]), abs=1e-4)
+    with pytest.raises(
+        DataError, match=r"^a picture here is \(H, W, 2\) of numbers, the bands b1, b2, got \(8, 8, 3\)"
+    ):
+        contract.take(np.zeros((8, 8, 3)))
+
+
+def test_what_is_no_picture_at_all(shipped):
+    with pytest.raises(
+        DataError, match=r"a picture is a path, an array .* or of Pillow, got int; give one, or a list"
+    ):
+        predict(shipped[2], [3])
+
+
+def test_the_temperature_of_a_file_cools_its_shares_and_changes_no_label(shipped, pictures, tmp_path):
+    root = pictures({"a": 4}, size=(48, 36))
+    warm = predict(_rewritten(shipped[2], tmp_path / "m.onnx", temperature=4.0), [root])
+    for plain, cool in zip(predict(shipped[2], [root]), warm, strict=True):
+        expected = np.array(plain.scores) ** 0.25
+        assert cool.labels == plain.labels
+        assert cool.scores == pytest.approx(expected / expected.sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1e9, "hot", None, True])
+def test_a_temperature_that_is_none(shipped, tmp_path, value):
+    model = _rewritten(shipped[2], tmp_path / "m.onnx", temperature=value)
+    with pytest.raises(
+        BundleError, match=r"a temperature is a number from 0\.001 to 1000, .* export it again"
+    ):
+        Predictor(model)
+
+
+def test_a_bundle_tells_the_temperature_of_each_file(shipped, pictures, tmp_path):
+    _, folder, file = shipped
+    bundle = load(folder)
+    hot = save(
+        tmp_path / "bundle", spec=bundle.spec, weights=folder / "weights.safetensors", task="classify",
+        labels=LABELS, contract=CONTRACT, files=[("onnxruntime", "fp32", 1, file), ("openvino", "fp32", 1, file)],
+        measured={}, provenance={}, texts={}, temperatures=[1.0, 3.0],
+    )  # fmt: skip
+    document = json.loads((hot.folder / "model.json").read_text())
+    assert document["temperatures"] == {"deploy/openvino-fp32/model.onnx": 3.0}
+    assert (hot.temperature(), hot.temperature("openvino")) == (1.0, 3.0)
+    assert bundle.temperature() == 1.0
+    document["temperatures"] = {"deploy/onnxruntime-fp32/model.onnx": "hot"}
+    (hot.folder / "model.json").write_text(json.dumps(document))
+    with pytest.raises(BundleError, match="a temperature is a number"):
+        load(hot.folder)
+
+
+def test_below_the_threshold_an_answer_is_unsure(shipped, pictures):
+    root = pictures({"a": 6}, size=(48, 36))
+    sure = sorted(p.scores[0] for p in predict(shipped[1], [root]))
+    told = predict(shipped[1], [root], threshold=sure[3])
+    assert sum(p.unsure for p in told) == 3
+    for p in told:
+        assert p.unsure == (p.scores[0] < sure[3])
+        assert p.to_json()["unsure"] is p.unsure
+        assert p.to_json()["label"] == (None if p.unsure else p.labels[0])
+        assert p.answer.row["label"] == ("unsure" if p.unsure else p.labels[0])
+    assert "unsure" not in predict(shipped[1], [root])[0].to_json()
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
+def test_a_threshold_that_is_no_share(shipped, threshold):
+    with pytest.raises(BundleError, match=r"^a threshold is a share from 0 to 1, got .*; write e\.g\. 0\.8$"):
+        predict(shipped[1], [], threshold=threshold)
+
+
+def test_a_threshold_for_numbers(shipped, tmp_path):
+    model = _rewritten(shipped[2], tmp_path / "m.onnx", task="regress")
+    with pytest.raises(
+        BundleError, match=r"a threshold is for answers that are one class, .* is for regress; leave it out"
+    ):
+        predict(model, [], threshold=0.5)
+
+
+def test_the_table_has_every_one_of_the_best(shipped, pictures, tmp_path):
+    root = pictures({"a": 2}, size=(48, 36))
+    out = tmp_path / "said.csv"
+    done = CliRunner().invoke(
+        app, ["predict", str(shipped[1]), str(root), "-o", str(out), "--top", "2", "--threshold", "1"]
+    )
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    told = predict(shipped[1], [root], top=2)
+    assert list(rows[0]) == ["file", "label", "score", "label_2", "score_2", "error"]
+    for row, p in zip(rows, told, strict=True):
+        assert (row["label"], row["label_2"]) == ("unsure", p.labels[1])
+        assert [float(row["score"]), float(row["score_2"])] == pytest.approx(p.scores, abs=1e-6)
+    assert "  unsure: " in done.output

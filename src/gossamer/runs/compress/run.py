@@ -15,24 +15,29 @@ from gossamer._files import sha256, write_json, write_text
 from gossamer.compress.method import Work
 from gossamer.compress.methods import check_settings, parse_method, read_plan
 from gossamer.compress.order import check_order
-from gossamer.cost.meter import measure
 from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
 from gossamer.deploy.file_metadata import file_metadata
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import GossamerError
+from gossamer.report.html import render
 from gossamer.report.kept_channels import kept_channels
-from gossamer.report.table import table_page
+from gossamer.runs.answers import Answers, file_answers
+from gossamer.runs.calibration import has_shares
 from gossamer.runs.checking import checked_data, name_of
 from gossamer.runs.choice import measure_together
 from gossamer.runs.compress.config import CompressConfig
 from gossamer.runs.compress.packing import PackedFile, write_packed_network
+from gossamer.runs.compress.page import layer_changes, layer_table, step_card
 from gossamer.runs.compress.steps import Step, Steps, network_after
 from gossamer.runs.folder import RunFolder, name_after, open_run
 from gossamer.runs.judge import Judge
+from gossamer.runs.made_page import made_document
 from gossamer.runs.model import Model, at_input, open_model
 from gossamer.runs.needs import need_torch
-from gossamer.runs.pictures import split_pictures, together
+from gossamer.runs.options import command_line
+from gossamer.runs.pictures import answers_of, split_pictures, together
 from gossamer.runs.provenance import provenance
 from gossamer.runs.reporter import Quiet, Reporter
 from gossamer.runs.trial import try_export
@@ -139,6 +144,10 @@ class _Measured(BaseModel):
     sha256: str
     figures: dict[str, Any]
     packed: PackedFile | None = None
+    temperature: float = 1.0
+    """What scores are divided by before shares are told from them: from validation pictures, or the bundle's it is of."""
+    answers: Answers | None = None
+    """Of the file to the test pictures, where the data's classes are the network's."""
 
 
 class _Run:
@@ -166,7 +175,7 @@ class _Run:
         met = all(step.met for step in steps) and (found.packed is None or found.packed.met)
         headline = self._headline(steps, found, judge)
         labels = self.model.labels if judge is None else judge.labels
-        saved = self._publish(steps, last, found, headline, labels, met=met)
+        saved = self._publish(steps, last, found, headline, labels, report, met=met)
         shutil.rmtree(run.path / "cache", ignore_errors=True)
         run.event("done", met=met)
         return CompressRun(saved, tuple(steps), found.figures, headline, run.path, met)
@@ -186,7 +195,8 @@ class _Run:
         runtime.export(network, contract, paths["after"], outputs=task.outputs)
         runtime.export(self.model.network, contract, paths["before"], outputs=task.outputs)
         spec: ModelSpec = network.spec  # type: ignore[assignment]
-        runtime.write_metadata(paths["after"], self._metadata(spec, labels, "fp32"))
+        heat = self._temperature(runtime.load(paths["after"], threads=self.config.threads), judge)
+        runtime.write_metadata(paths["after"], self._metadata(spec, labels, "fp32", heat))
         sessions = {k: runtime.load(path, threads=self.config.threads) for k, path in paths.items()}
         timed = measure_together(paths, on=self.config.on, threads=self.config.threads, seconds=2.0)
         figures: dict[str, Any] = {
@@ -196,15 +206,17 @@ class _Run:
             "size_bytes": paths["after"].stat().st_size,
             "size_bytes_before": paths["before"].stat().st_size,
         }
+        answers = None
         if judge is not None and report is not None:
-            figures |= self._judged(sessions, judge, report)
+            told, answers = self._judged(sessions, judge, report, heat)
+            figures |= told
         packed = write_packed_network(
             self.run.path,
             network,
             step.method,
             self.run.path / step.plan,
             contract,
-            self._metadata(ModelSpec.from_json(step.spec), labels, ""),
+            self._metadata(ModelSpec.from_json(step.spec), labels, "", heat),
             sessions["after"],
             threads=self.config.threads,
         )
@@ -215,18 +227,39 @@ class _Run:
             sha256=sha256(paths["after"]),
             figures=figures,
             packed=packed,
+            temperature=heat,
+            answers=answers,
         )
 
-    def _metadata(self, spec: ModelSpec, labels: Sequence[str], precision: str) -> dict[str, Any]:
+    def _temperature(self, session: Session, judge: Judge | None) -> float:
+        """From the validation pictures where they tell it, else that of the bundle that the network is from."""
+        if judge is not None and judge.labelled and has_shares(judge.task, len(judge.labels)):
+            pixels, contract = judge.val.pixels, self.model.contract
+            outputs = answers_of(session, contract, pixels, self.reporter, "calibrating scores")
+            return judge.task.temperature(outputs, judge.val.targets)
+        return 1.0 if self.model.bundle is None else self.model.bundle.temperature()
+
+    def _metadata(
+        self, spec: ModelSpec, labels: Sequence[str], precision: str, temperature: float
+    ) -> dict[str, Any]:
         task = self.model.task
         return file_metadata(
-            spec, self.model.contract, labels, precision, task=task.name, outputs=task.outputs
+            spec,
+            self.model.contract,
+            labels,
+            precision,
+            task=task.name,
+            outputs=task.outputs,
+            temperature=temperature,
         )
 
-    def _judged(self, sessions: dict[str, Any], judge: Judge, report: CheckReport) -> dict[str, Any]:
-        """The task's figures of both files on the test split, or how far they agree."""
+    def _judged(
+        self, sessions: dict[str, Any], judge: Judge, report: CheckReport, temperature: float
+    ) -> tuple[dict[str, Any], Answers | None]:
+        """The task's figures of both files on the test split, or how far they agree; and what the page shows."""
         contract, task = self.model.contract, judge.task
-        pixels, targets, *_ = split_pictures(report, "test", contract, self.run, self.reporter)
+        test = split_pictures(report, "test", contract, self.run, self.reporter)
+        pixels, targets, *_ = test
         rows: dict[str, list[Outputs]] = {name: [] for name in sessions}
         with self.reporter.bar("testing the files", len(pixels)) as bar:
             for i in range(len(pixels)):
@@ -245,7 +278,13 @@ class _Run:
                 figures |= {f"{each.name}{ending}": known[each.name] for each in task.criteria}
                 if name == "after":
                     figures["interval"] = score.intervals()[task.headline.name]
-        return figures
+            answers = file_answers(
+                sessions["after"], contract, report, task, test, outputs["after"], temperature
+            )
+            if answers.calibration is not None:
+                figures["calibration"] = answers.calibration.model_dump()
+            return figures, answers
+        return figures, None
 
     def _headline(self, steps: Sequence[Step], found: _Measured, judge: Judge | None) -> str:
         figures = found.figures
@@ -265,6 +304,11 @@ class _Run:
             )
         return told
 
+    def _origin(self, steps: Sequence[Step]) -> dict[str, Any]:
+        methods = " then ".join(step.method for step in steps)
+        more = {"from": self.config.model, "methods": methods}
+        return {**provenance(self.config, self.run.path, more=more), **self.model.seen}
+
     def _publish(
         self,
         steps: Sequence[Step],
@@ -272,17 +316,30 @@ class _Run:
         found: _Measured,
         headline: str,
         labels: Sequence[str],
+        report: CheckReport | None,
         *,
         met: bool,
     ) -> bundle.Bundle:
-        rows = _layer_rows(self.model.network, last, self.model.contract.shape)
-        page = table_page(
-            headline,
-            list(rows[0]),
-            rows,
-            {"channels", "channels_before", "macs", "macs_before", "params", "params_before"},
-            _shown,
+        rows = layer_changes(self.model.network, last, self.model.contract.shape)
+        spec, origin = ModelSpec.from_json(steps[-1].spec), self._origin(steps)
+        document = made_document(
+            title=self.config.model,
+            headline=headline,
+            met=met,
+            command=command_line("compress", self.config),
+            provenance=origin,
+            task=self.model.task,
+            labels=labels,
+            network=last,
+            shape=self.model.contract.shape,
+            latency=found.figures["latency"],
+            size_bytes=found.figures["size_bytes"],
+            tables=[layer_table(rows)],
+            report=report,
+            answers=found.answers,
+            notes=[f"{step.method}: {note}" for step in steps for note in step.notes],
         )
+        page = render(document)
         write_text(self.run.path / "channels.svg", kept_channels(self.config.model, rows))
         threads = self.config.threads
         files = [(self.config.on, "fp32", threads, self.run.path / found.file)]
@@ -290,64 +347,20 @@ class _Run:
             files.append(("packed", "", threads, self.run.path / found.packed.file))
         saved = bundle.save(
             self.run.path / "bundle",
-            spec=ModelSpec.from_json(steps[-1].spec),
+            spec=spec,
             weights=self.run.path / steps[-1].weights,
             task=self.model.task.name,
             labels=labels,
             contract=self.model.contract,
             files=files,
             measured={**found.figures, "met": met},
-            provenance={
-                **provenance(
-                    self.config,
-                    self.run.path,
-                    more={"from": self.config.model, "methods": " then ".join(step.method for step in steps)},
-                ),
-                **self.model.seen,
-            },
-            texts={"MODEL_CARD.md": _card(headline, steps), "report.html": page},
+            provenance=origin,
+            texts={"report.html": page},
+            card=step_card(headline, steps),
+            temperatures=[found.temperature] * len(files),
         )
         write_json(
             self.run.path / "report.json", {"headline": headline, "met": met, "layers": rows, **found.figures}
         )
         write_text(self.run.path / "report.html", page)
         return saved
-
-
-def _layer_rows(before: nn.Module, after: nn.Module, shape: Sequence[int]) -> list[dict[str, Any]]:
-    """A row a layer that multiplies: channels, macs, params, after and before; what one of them lacks is empty."""
-    costs = [
-        {layer.name: layer for layer in measure(each, shape).layers if layer.macs} for each in (after, before)
-    ]
-    rows = []
-    for name in dict.fromkeys([*costs[1], *costs[0]]):
-        now, was = (found.get(name) for found in costs)
-        rows.append(
-            {
-                "layer": name,
-                "channels": _channels(now),
-                "channels_before": _channels(was),
-                "macs": None if now is None else now.macs,
-                "macs_before": None if was is None else was.macs,
-                "params": None if now is None else now.params,
-                "params_before": None if was is None else was.params,
-            }
-        )
-    return rows
-
-
-def _channels(layer: Any) -> int | None:
-    return None if layer is None or len(layer.output) < 2 else int(layer.output[1])
-
-
-def _shown(value: Any) -> str:
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _card(headline: str, steps: Sequence[Step]) -> str:
-    lines = [f"# Compressed network\n\n{headline}\n"]
-    for step in steps:
-        lines.append(f"\n## {step.method}\n")
-        lines += [f"- {note}" for note in step.notes]
-        lines += [f"- left as it was: {each.part}: {each.reason}" for each in step.refused]
-    return "\n".join(lines) + "\n"

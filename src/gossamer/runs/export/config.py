@@ -30,6 +30,12 @@ class ExportConfig(ModelConfig):
         ..., "Runtimes, with a precision where it is not fp32: onnxruntime:int8,openvino.", group="Goal"
     )
 
+    uint8: bool = option(
+        False,
+        "Beside each file for onnxruntime one that takes a picture's bytes and gives shares.",
+        group="Goal",
+    )
+
     @property
     def targets(self) -> tuple[Target, ...]:
         return read_targets(self.to)
@@ -43,6 +49,10 @@ class ExportConfig(ModelConfig):
         """
         super().check()
         targets = self.targets
+        if self.uint8 and not any(target.runtime == "onnxruntime" for target in targets):
+            raise GossamerError(
+                f"--uint8 is for files of onnxruntime, got --to {self.to}; add onnxruntime, or leave --uint8 out"
+            )
         if not self.data and (lossy := [t for t in targets if t.precision == "int8"]):
             raise GossamerError(
                 f"{lossy[0]} is calibrated on pictures and judged by them, none were given; add --data FOLDER"

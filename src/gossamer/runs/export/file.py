@@ -20,7 +20,10 @@ from gossamer.deploy.runtimes.convert import convert
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import ModelError
 from gossamer.nn.modes import said_by
+from gossamer.runs.answers import Answers, file_answers
+from gossamer.runs.calibration import has_shares
 from gossamer.runs.choice import decide, float_operators, measure_together
+from gossamer.runs.export.bytes_file import RUNTIME, write_bytes_file
 from gossamer.runs.export.config import ExportConfig, Target
 from gossamer.runs.folder import RunFolder
 from gossamer.runs.int8 import Inputs, calibration_inputs, int8_files
@@ -72,6 +75,12 @@ class Exported(BaseModel):
     verdict: str
     tried: list[Tried]
     met: bool
+    temperature: float = 1.0
+    """What its scores are divided by before shares are told from them: from validation pictures, or the bundle's it is of."""
+    uint8: str = ""
+    """The file beside it that takes bytes, below the run folder."""
+    uint8_difference: float | None = None
+    """Of that file's shares from this one's, on noise."""
 
 
 class FileJudge:
@@ -81,7 +90,8 @@ class FileJudge:
         self, judge: Judge, report: CheckReport, config: ExportConfig, run: RunFolder, reporter: Reporter
     ) -> None:
         self._contract, self._threads, self._reporter = judge.contract, config.threads, reporter
-        test = split_pictures(report, "test", judge.contract, run, reporter)
+        self._report, self.labelled = report, judge.labelled
+        test = self._test = split_pictures(report, "test", judge.contract, run, reporter)
         self._splits: dict[str, tuple[Pixels, NDArray[Any]]] = {
             "val": (judge.val.pixels, judge.truth_of(judge.val)),
             "test": (test.pixels, judge.truth_of(test)),
@@ -106,6 +116,20 @@ class FileJudge:
         session = get_runtime(runtime).load(path, threads=self._threads)
         text = f"{runtime} {path.stem} on {split}"
         return answers_of(session, self._contract, self._splits[split][0], self._reporter, text)
+
+    def temperature(self, runtime: str, path: Path) -> float | None:
+        """Of a file's scores, on the validation split; None where the data's classes are not the network's."""
+        if not self.labelled or not has_shares(self.task, len(self._labels)):
+            return None
+        return self.task.temperature(self.outputs(runtime, path), self._splits["val"][1])
+
+    def answers(self, runtime: str, path: Path, temperature: float) -> Answers:
+        """What the page shows of a file, where the data's classes are the network's."""
+        session = get_runtime(runtime).load(path, threads=self._threads)
+        outputs = self.outputs(runtime, path, "test")
+        return file_answers(
+            session, self._contract, self._report, self.task, self._test, outputs, temperature
+        )
 
     def compared(self, runtime: str, exact: Path, path: Path) -> Paired:
         """What a file loses of its fp32 file's score on the validation split."""
@@ -149,11 +173,30 @@ class Files:
         shipped.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, shipped)
         spec, contract, task = self.model.spec, self.model.contract, self.model.task
+        temperature = self._temperature(target, path)
         metadata = file_metadata(
-            spec, contract, self.labels, target.precision, task=task.name, outputs=task.outputs
+            spec,
+            contract,
+            self.labels,
+            target.precision,
+            task=task.name,
+            outputs=task.outputs,
+            temperature=temperature,
         )
         runtime.write_metadata(shipped, metadata)
-        return self._measured(target, exact, shipped, tried)
+        made = self._measured(target, exact, shipped, tried).model_copy(update={"temperature": temperature})
+        if not self.config.uint8 or target.runtime != RUNTIME:
+            return made
+        beside = write_bytes_file(shipped, contract, task, metadata, threads=self.config.threads)
+        inside = beside.path.relative_to(self.run.path).as_posix()
+        return made.model_copy(update={"uint8": inside, "uint8_difference": beside.difference})
+
+    def _temperature(self, target: Target, path: Path) -> float:
+        """From the pictures where they tell it, else that of the bundle that the network is from."""
+        found = None if self.judge is None else self.judge.temperature(target.runtime, path)
+        if found is not None:
+            return found
+        return 1.0 if self.model.bundle is None else self.model.bundle.temperature()
 
     def _exact(self, name: str) -> Path:
         """The fp32 file of a runtime, written once."""

@@ -9,16 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from gossamer._files import write_json, write_text
+from gossamer._text import markdown
+from gossamer.data.bands import RGB
+from gossamer.data.check import CheckReport
 from gossamer.deploy import bundle
 from gossamer.errors import GossamerError
-from gossamer.report.table import table_page
+from gossamer.report.document import TableRows
+from gossamer.report.html import render
+from gossamer.runs.answers import Answers
 from gossamer.runs.checking import checked_data, name_of
+from gossamer.runs.export.bytes_file import NAME
 from gossamer.runs.export.config import ExportConfig
 from gossamer.runs.export.file import Exported, FileJudge, Files
 from gossamer.runs.folder import RunFolder, name_after, open_run
 from gossamer.runs.judge import Judge
+from gossamer.runs.made_page import made_document
 from gossamer.runs.model import Model, at_input, open_model
 from gossamer.runs.needs import need_torch
+from gossamer.runs.options import command_line
 from gossamer.runs.provenance import provenance
 from gossamer.runs.reporter import Quiet, Reporter
 from gossamer.tasks import Task
@@ -77,13 +85,17 @@ def export_model(
     if config.data:
         name_of(config.data, config)
     model = at_input(model or open_model(config.model, seed=config.seed, online=config.online), config.input)
+    if config.uint8 and model.contract.bands != RGB:
+        raise GossamerError(
+            f"--uint8 is for pictures of red, green and blue, {config.model} takes {', '.join(model.contract.bands)}; leave it out"
+        )
     with open_run(config, name_after(config.model, "exported"), out, resume=resume) as run:
         return _exported(config, model, run, reporter or Quiet())
 
 
 def _exported(config: ExportConfig, model: Model, run: RunFolder, reporter: Reporter) -> ExportRun:
     targets = config.targets
-    labels, judge = model.labels, None
+    labels, judge, report = model.labels, None, None
     try:
         if config.data:
             report = checked_data(config.data, config, run, reporter, heading=f"check: {config.data}")
@@ -102,7 +114,10 @@ def _exported(config: ExportConfig, model: Model, run: RunFolder, reporter: Repo
             run.discard()
         raise
     headline = _headline(config, model, files, "" if judge is None else judge.what)
-    saved = _published(config, model, labels, files, headline, run)
+    answers = None
+    if judge is not None and judge.labelled:
+        answers = run.stage("3-answers", Answers, lambda: _answers(judge, files[0], run))
+    saved = _published(config, model, labels, files, headline, run, report, answers)
     for folder in ("cache", "work"):
         shutil.rmtree(run.path / folder, ignore_errors=True)
     done = ExportRun(saved, tuple(files), headline, run.path)
@@ -120,6 +135,11 @@ def _headline(config: ExportConfig, model: Model, files: Sequence[Exported], wha
     return f"{model.spec.label}: {'; '.join(told)} (threads: {config.threads})"
 
 
+def _answers(judge: FileJudge, file: Exported, run: RunFolder) -> Answers:
+    """What the page shows of the file that the bundle runs on."""
+    return judge.answers(file.runtime, run.path / file.file, file.temperature)
+
+
 def _published(
     config: ExportConfig,
     model: Model,
@@ -127,11 +147,37 @@ def _published(
     files: Sequence[Exported],
     headline: str,
     run: RunFolder,
+    report: CheckReport | None,
+    answers: Answers | None,
 ) -> bundle.Bundle:
     rows = [_row(file, model.task) for file in files]
     numbers = {"bytes", "of_fp32", "p50_ms", "time_of_fp32", "points_lost", "test"}
     title = f"{model.spec.label} as files for {len(files)} targets, threads: {config.threads}"
-    page = table_page(title, list(rows[0]), rows, numbers, lambda value: "" if value is None else str(value))
+    table = TableRows(
+        title="The files",
+        lead=f"{title}; each held against the fp32 file of its own runtime. The bundle runs on the first.",
+        columns=list(rows[0]),
+        numbers=sorted(numbers),
+        rows=[["" if value is None else str(value) for value in row.values()] for row in rows],
+    )
+    origin = {**provenance(config, run.path, more={"from": config.model}), **model.seen}
+    document = made_document(
+        title=model.spec.label,
+        headline=headline,
+        met=all(file.met for file in files),
+        command=command_line("export", config),
+        provenance=origin,
+        task=model.task,
+        labels=labels,
+        network=model.network,
+        shape=model.contract.shape,
+        latency=files[0].latency,
+        size_bytes=files[0].size_bytes,
+        tables=[table],
+        report=report,
+        answers=answers,
+    )
+    page = render(document)
     weights = run.path / "weights.safetensors"
     save_average(weights, model.network)
     met = all(file.met for file in files)
@@ -143,15 +189,24 @@ def _published(
         labels=labels,
         contract=model.contract,
         files=[(f.runtime, f.precision, config.threads, run.path / f.file) for f in files],
-        measured={"files": [file.model_dump() for file in files], "met": met},
-        provenance={**provenance(config, run.path, more={"from": config.model}), **model.seen},
-        texts={"MODEL_CARD.md": _card(headline, files), "report.html": page},
+        measured={"files": [file.model_dump() for file in files], "met": met, **_calibrated(answers)},
+        provenance=origin,
+        texts={"report.html": page},
+        card=_card(headline, files),
+        temperatures=[file.temperature for file in files],
+        beside={f"deploy/{f.runtime}-{f.precision}/{NAME}": run.path / f.uint8 for f in files if f.uint8},
     )
     write_json(
         run.path / "report.json", {"headline": headline, "met": met, "files": [f.model_dump() for f in files]}
     )
     write_text(run.path / "report.html", page)
     return saved
+
+
+def _calibrated(answers: Answers | None) -> dict[str, Any]:
+    """How sure the first file is, for `measured`."""
+    sure = None if answers is None else answers.calibration
+    return {} if sure is None else {"calibration": sure.model_dump()}
 
 
 def _row(file: Exported, task: Task) -> dict[str, Any]:
@@ -169,12 +224,25 @@ def _row(file: Exported, task: Task) -> dict[str, Any]:
     }
 
 
+def _uint8_line(file: Exported) -> str:
+    """What the file is that takes bytes, for MODEL_CARD.md."""
+    return (
+        f"- `deploy/{file.runtime}-{file.precision}/{NAME}` takes `picture`, uint8 (1, height, width, 3) of the contract's "
+        "size, red first: preprocessing stands in its graph, of one class a picture the softmax too, as `shares` "
+        f"(they differ from this file's by {file.uint8_difference:.1e} at most)"
+    )
+
+
 def _card(headline: str, files: Sequence[Exported]) -> str:
-    lines = [f"# Exported network\n\n{headline}\n"]
+    lines = [f"# Exported network\n\n{markdown(headline)}\n"]
     for file in files:
-        lines.append(f"\n## {file.runtime} {file.precision}\n\n- {file.verdict}\n- made by: {file.setting}")
+        lines.append(
+            f"\n## {file.runtime} {file.precision}\n\n- {markdown(file.verdict)}\n- made by: {markdown(file.setting)}"
+        )
+        if file.uint8:
+            lines.append(_uint8_line(file))
         lines += [
-            f"- tried: {each.setting}, {each.told or f'{100 * each.drop:.1f} points lost'}"
+            f"- tried: {markdown(f'{each.setting}, {each.told}' if each.told else f'{each.setting}, {100 * each.drop:.1f} points lost')}"
             for each in file.tried
         ]
     return "\n".join(lines) + "\n"

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.errors import DataError
+from gossamer.tasks.classify.calibration import expected_calibration_error, fit_temperature
 from gossamer.tasks.classify.confusion import accuracy, class_figures, confusion, softmax
 from gossamer.tasks.intervals import wilson_interval
+from gossamer.tasks.precision import average_precision
 from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Score, Targets, Task
 
-__all__ = ["TASK", "ClassScore", "Classify", "count_remarks"]
+__all__ = ["TASK", "UNSURE", "ClassScore", "Classify", "count_remarks"]
+
+UNSURE = "unsure"
+"""What a table says in place of a label where none is sure enough."""
 
 _IMBALANCE = 10.0
 _TOO_FEW = 3
+_TOP = 5
 
 
 class ClassScore(Score):
@@ -114,12 +121,39 @@ class Classify(Task):
         order = np.argsort(-shares, kind="stable")[:top]
         names, values = tuple(labels[i] for i in order), tuple(float(shares[i]) for i in order)
         pairs = [{"label": name, "score": round(value, 6)} for name, value in zip(names, values, strict=True)]
-        return Answer(
-            names,
-            values,
-            {"label": names[0], "top": pairs},
-            {"label": names[0], "score": f"{values[0]:.6f}"},
-        )
+        row: dict[str, str] = {}
+        for rank, (name, value) in enumerate(zip(names, values, strict=True), 1):
+            ending = "" if rank == 1 else f"_{rank}"
+            row |= {f"label{ending}": name, f"score{ending}": f"{value:.6f}"}
+        return Answer(names, values, {"label": names[0], "top": pairs}, row)
+
+    def shares(self, outputs: Outputs) -> NDArray[np.float32]:
+        return softmax(outputs[0])
+
+    def temperature(self, outputs: Outputs, targets: Targets) -> float:
+        return fit_temperature(outputs[0], targets)
+
+    def calibration_error(self, outputs: Outputs, targets: Targets) -> float:
+        return expected_calibration_error(outputs[0], targets)
+
+    def doubted(self, answer: Answer, threshold: float) -> Answer:
+        if answer.scores[0] >= threshold:
+            return replace(answer, document={**answer.document, "unsure": False})
+        document = {**answer.document, "label": None, "unsure": True}
+        return replace(answer, document=document, row={**answer.row, "label": UNSURE}, unsure=True)
+
+    def details(
+        self, score: ClassScore, outputs: Outputs, targets: Targets, labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """Average precision of every class, and `top5` of more than five: how often a class is among the best five."""
+        details, shares = score.details(), softmax(outputs[0])
+        for k, row in enumerate(details["classes"]):
+            true = targets == k
+            row["average_precision"] = average_precision(shares[:, k], true) if true.any() else None
+        if len(labels) > _TOP:
+            best = np.argsort(-outputs[0], axis=1, kind="stable")[:, :_TOP]
+            details["top5"] = float((best == targets[:, None]).any(1).mean())
+        return details
 
     def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:
         shares, said = softmax(outputs[0]), outputs[0].argmax(1)

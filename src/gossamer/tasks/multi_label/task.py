@@ -16,24 +16,12 @@ from numpy.typing import NDArray
 from gossamer.errors import DataError
 from gossamer.tasks.classify.task import count_remarks
 from gossamer.tasks.kept import KeptScore
+from gossamer.tasks.precision import average_precision
 from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Targets, Task
 
-__all__ = ["TASK", "LabelScore", "MultiLabel", "average_precision"]
+__all__ = ["TASK", "LabelScore", "MultiLabel"]
 
 _NONE = "(none)"
-
-
-def average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
-    """The sum over thresholds of precision times the gain in recall, of scores (N,) against truth (N,); NaN without a
-    true one. Equal scores are one threshold."""
-    positives = int(truth.sum())
-    if not positives:
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(truth[order])
-    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-    gains = np.diff(np.concatenate([[0], hits[last]])) / positives
-    return float((gains * hits[last] / (last + 1)).sum())
 
 
 class LabelScore(KeptScore):
@@ -59,6 +47,7 @@ class LabelScore(KeptScore):
                     "precision": hit / said if said else 0.0,
                     "recall": hit / true if true else 0.0,
                     "f1": 2 * hit / (true + said) if true + said else 0.0,
+                    "average_precision": average_precision(scores[:, k], truth[:, k]) if true else None,
                 }
             )
         return {"classes": rows}

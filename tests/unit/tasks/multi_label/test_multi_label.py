@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gossamer.errors import DataError
 from gossamer.tasks import get_task
-from gossamer.tasks.multi_label.task import average_precision
+from gossamer.tasks.precision import average_precision
 
 TASK = get_task("multi-label")
 LABELS = ("car", "road", "tree")
