@@ -13,7 +13,8 @@ import torch
 
 from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
-from gossamer.deploy.runtimes.onnxruntime.post_training import _Reader, to_int8
+from gossamer.deploy.runtimes.onnxruntime.post_training import to_int8
+from gossamer.deploy.runtimes.onnxruntime.ranges import _Reader
 from gossamer.timing.latency import measure_latency
 from gossamer.zoo.build import build
 

@@ -159,11 +159,14 @@ class _Fit:
             lambda: compress(config, report, trained, run, reporter, seconds=minutes.rest),
         )
         network = next(n for n in trained.networks if n.network.key == compressed.network)
+        held_out: Path | None = None
         if isinstance(trainer, Endings):
             again = run.stage(
                 "4-refit", Refit, lambda: refit(trainer, short.chosen[0], network, compressed, seconds)
             )
-            network, compressed = again.network or network, again.compressed or compressed
+            if again.network is not None and again.compressed is not None:
+                held_out = run.path / compressed.chosen.file  # it had not seen the validation pictures
+                network, compressed = again.network, again.compressed
         reporter.heading("5 of 6  verify: the test pictures, on the file that ships")
         metadata = metadata_of(report, network.network, compressed.precision)
         verified = run.stage(
@@ -178,6 +181,7 @@ class _Fit:
                 metadata,
                 run,
                 reporter,
+                held_out=held_out,
             ),
         )
         reporter.heading("6 of 6  publish: bundle and report")

@@ -71,6 +71,11 @@ class Compressed(BaseModel):
     met: bool
     notes: list[str]
 
+    @property
+    def chosen(self) -> Row:
+        """The row of the file that goes on."""
+        return next(row for row in self.rows if row.reason.startswith("kept"))
+
 
 def compress(
     config: FitConfig,
@@ -132,7 +137,7 @@ def made_again(
     `network` has learned from the validation pictures too, so they only tell whether its file still answers as it does;
     what a file may lose was judged before, on weights that had not seen them.
     """
-    chosen = next(row for row in compressed.rows if row.reason.startswith("kept"))
+    chosen = compressed.chosen
     files = _Files(config, report, network, run, reporter)
     score = files.by(chosen.precision, chosen.setting)
     if score is None or not files.rows[-1].fits or not within(score.drop, files.allowed):
