@@ -26,6 +26,8 @@ _RUNTIMES = {
     "litert": "litert",
 }
 """Runtime of a file -> whose session of the program opens it."""
+_TASKS = ("classify", "multi-label", "regress")
+"""Whose answers the programs know how to read; a task from outside has labels.txt alone."""
 _PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert"}
 
 
@@ -47,7 +49,8 @@ def companions(
 ) -> dict[str, str]:
     """Texts by name for a bundle of these files (runtime, path, threads, temperature); `card` is that of MODEL_CARD.md."""
     texts = {LABELS: "".join(f"{' '.join(label.split())}\n" for label in labels)}
-    file = next((file for file in map(_File._make, files) if file.runtime in _RUNTIMES), None)
+    known = [file for file in map(_File._make, files) if file.runtime in _RUNTIMES and task in _TASKS]
+    file = next(iter(known), None)
     if file is not None:
         texts[PROGRAM] = _program(task, labels, contract, file)
     if card is not None:
