@@ -85,7 +85,7 @@ def test_the_bundle_holds_the_packed_file(packed):
     assert 0 < told["graph_bytes"] < 3000
     metadata = read_packed(file).metadata
     assert set(metadata) == {
-        "version", "task", "labels", "input", "model", "precision", "outputs", "gossamer",
+        "version", "task", "labels", "input", "model", "precision", "outputs", "gossamer", "temperature",
     }  # fmt: skip
     assert metadata["labels"] == list(LABELS)
     assert metadata["model"]["name"] == NAME

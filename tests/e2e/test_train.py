@@ -67,7 +67,7 @@ def _rows(run):
 def test_a_bundle_comes_out(whole, data):
     run, document = whole
     assert set(document) == {
-        "headline", "run", "bundle", "report", "model", "input", "probe_accuracy", "problems", "measured",
+        "headline", "run", "bundle", "report", "model", "input", "probe_accuracy", "problems", "starved", "measured",
     }  # fmt: skip
     assert document["probe_accuracy"] is None
     assert document["measured"]["accuracy"] > 0.6, "colours are easy"
