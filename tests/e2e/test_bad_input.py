@@ -344,7 +344,9 @@ class TestPredict:
     @pytest.mark.slow
     def test_damaged_weights(self, refused, bundle):
         (bundle / "weights.safetensors").write_bytes(b"x" * 100)
-        refused("is not the file that was shipped (its sha256 differs); copy the bundle again", "measure", bundle)
+        refused(
+            "is not the file that was shipped (its sha256 differs); copy the bundle again", "measure", bundle
+        )
 
     @pytest.mark.slow
     def test_pictures_that_are_not_there(self, refused, bundle, tmp_path):
