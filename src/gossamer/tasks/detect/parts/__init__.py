@@ -1,0 +1,1 @@
+"""What detectors are made of (torch): backbones, necks, heads, coders, assigners, losses, and the table of detectors."""

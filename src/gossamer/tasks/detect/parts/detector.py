@@ -1,0 +1,150 @@
+"""A detector: backbone, neck, head and coder; what it gives when it is trained and when it ships."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Coder", "Detector", "LevelMaps", "Predictions", "Priors", "Rows", "Scoring"]
+
+
+class LevelMaps(NamedTuple):
+    """What a head gives on one level, raw: P priors a cell, R numbers a box, C numbers for the classes."""
+
+    boxes: Tensor
+    """(B, P * R, h, w)."""
+    scores: Tensor
+    """(B, P * C, h, w) logits."""
+    objectness: Tensor | None = None
+    """(B, P, h, w) logits, where the head has them."""
+
+
+class Rows(NamedTuple):
+    """The maps of all levels as rows, one a prior: levels finest first, then rows of cells, cells, priors of a cell."""
+
+    boxes: Tensor
+    """(B, A, R) raw."""
+    scores: Tensor
+    """(B, A, C) logits."""
+    objectness: Tensor | None = None
+    """(B, A, 1) logits."""
+
+
+class Priors(NamedTuple):
+    """What the numbers of a box are told from."""
+
+    boxes_cxcywh: Tensor
+    """(A, 4) in pixels of the input; without anchors squares of one cell."""
+    strides: Tensor
+    """(A,) pixels a cell."""
+    size: tuple[int, int]
+    """Height and width of the input."""
+
+
+class Coder(Protocol):
+    """From raw numbers to boxes and back."""
+
+    priors_a_cell: int
+    """P."""
+    numbers: int
+    """R, of one box."""
+
+    def priors(self, shapes: Sequence[tuple[int, int]], size: tuple[int, int], like: Tensor) -> Priors:
+        """Of levels of these heights and widths, on the device of `like`."""
+        ...
+
+    def decode(self, boxes: Tensor, priors: Priors) -> Tensor:
+        """(B, A, R) raw -> (B, A, 4) xyxy in pixels of the input."""
+        ...
+
+    def encode(self, boxes_xyxy: Tensor, priors: Priors) -> Tensor:
+        """(A, 4), one box for each prior -> (A, R'), the numbers that losses of raw numbers are taken against."""
+        ...
+
+
+class Scoring(Protocol):
+    """From logits to what each prior's box is worth as each class."""
+
+    background: bool
+    """Whether the last number of the C is for no class: then there are C - 1."""
+
+    def __call__(self, rows: Rows) -> Tensor:
+        """(B, A, K) of 0 to 1 for K classes."""
+        ...
+
+
+@dataclass
+class Predictions:
+    """What a detector gives in training mode: raw rows, and all that a loss of them needs."""
+
+    rows: Rows
+    auxiliary: Rows | None
+    """Of a branch that only training has."""
+    priors: Priors
+    coder: Coder
+    scoring: Scoring
+    criterion: Mapping[str, Any]
+    """What it is trained by, as its row of the table says."""
+
+    def decoded(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Boxes (B, A, 4) xyxy and scores (B, A, K)."""
+        return self.coder.decode(rows.boxes, self.priors), self.scoring(rows)
+
+
+class Detector(nn.Module):
+    """Pictures (B, bands, H, W) -> (B, A, 4 + K) in eval mode, a box xyxy in pixels of the input and the scores of K classes
+    for each of A priors; `Predictions` in training mode.
+
+    `backbone` gives a pyramid by `features`, `neck` takes it and gives the levels that `head` looks at. An `auxiliary`
+    branch, (pyramid, levels) -> maps as the head's, is there for training alone.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: nn.Module,
+        head: nn.Module,
+        coder: Coder,
+        scoring: Scoring,
+        *,
+        criterion: Mapping[str, Any],
+        auxiliary: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.neck, self.head = backbone, neck, head
+        self.coder, self.scoring, self.criterion = coder, scoring, criterion
+        self.auxiliary = auxiliary
+
+    def forward(self, x: Tensor) -> Tensor | Predictions:
+        pyramid = self.backbone.features(x)  # type: ignore[operator]
+        levels = self.neck(pyramid)
+        maps: list[LevelMaps] = self.head(levels)
+        shapes = [(int(each.boxes.shape[2]), int(each.boxes.shape[3])) for each in maps]
+        priors = self.coder.priors(shapes, (int(x.shape[2]), int(x.shape[3])), x)
+        rows = self._rows(maps)
+        if self.training:
+            extra = None if self.auxiliary is None else self._rows(self.auxiliary(pyramid, levels))
+            return Predictions(rows, extra, priors, self.coder, self.scoring, self.criterion)
+        return torch.cat([self.coder.decode(rows.boxes, priors), self.scoring(rows)], 2)
+
+    def _rows(self, maps: Sequence[LevelMaps]) -> Rows:
+        count = self.coder.priors_a_cell
+        objectness = [each.objectness for each in maps]
+        return Rows(
+            torch.cat([_flat(each.boxes, count) for each in maps], 1),
+            torch.cat([_flat(each.scores, count) for each in maps], 1),
+            None
+            if any(each is None for each in objectness)
+            else torch.cat([_flat(each, count) for each in objectness if each is not None], 1),
+        )
+
+
+def _flat(maps: Tensor, count: int) -> Tensor:
+    """(B, P * D, h, w) -> (B, h * w * P, D)."""
+    batch, channels, height, width = maps.shape
+    split = maps.reshape(batch, count, channels // count, height, width)
+    return split.permute(0, 3, 4, 1, 2).reshape(batch, height * width * count, channels // count)
