@@ -81,6 +81,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cost.meter",
         "cost.operators",
         "cost.receptive",
+        "tasks.detect.parts",
         "zoo",
     ),
     "making": (
@@ -96,7 +97,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "timing": ("timing",),
     "batches": ("data.augment", "data.batches", "data.draws"),
     "training": ("compress", "train"),
-    "objectives": ("tasks.*.objective",),
+    "objectives": ("tasks.*.objective", "tasks.detect.motion"),
     "runs": ("runs",),
     "fit": ("fit",),
     "verbs": ("verbs",),

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gossamer.data.bands import Bands
 from gossamer.data.draws import Draws
+from gossamer.data.geometry import GREY
 from gossamer.errors import GossamerError
 from gossamer.types import Size
 
@@ -36,7 +37,10 @@ _RANGES = {
     "erase": (0, 1),
     "randaugment": (0, 14),
     "magnitude": (0, 10),
+    "hue": (0, 1),
+    "mosaic": (0, 1),
 }
+_BEYOND = ("reflection", "grey")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,12 @@ class Augmentation:
     """Operations a picture, each drawn from the table of RandAugment (Cubuk et al., 1909.13719)."""
     magnitude: float = 9.0
     """How far these operations go, of 10."""
+    hue: float = 0.0
+    """Share of half the colour circle that colours turn by; of pictures with three bands."""
+    mosaic: float = 0.0
+    """Share of pictures that are made of four, where targets are places."""
+    beyond: Literal["reflection", "grey"] = "reflection"
+    """What stands beyond the picture's border: itself mirrored, or grey, where targets are places and would be mirrored too."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -75,6 +85,10 @@ class Augmentation:
                     f"augmentation.{name} is {low} to {high}, got {value:g}; "
                     f"e.g. --set augmentation.{name}={getattr(type(self), name):g}"
                 )
+        if self.beyond not in _BEYOND:
+            raise GossamerError(
+                f"augmentation.beyond is {' or '.join(_BEYOND)}, got {self.beyond!r}; e.g. --set augmentation.beyond=grey"
+            )
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 4:
             raise GossamerError(
                 "augmentation.scale is a lower and an upper share above 0 and up to 4, got "
@@ -108,6 +122,11 @@ class Greys(NamedTuple):
 
     dark: Tensor
     step: Tensor
+
+    @property
+    def middle(self) -> Tensor:
+        """What stands beyond the border of a picture."""
+        return self.dark + GREY * self.step
 
     @classmethod
     def of(cls, bands: Bands | None) -> Greys | None:
@@ -145,6 +164,11 @@ def _move(
         theta = theta @ _geometry(operations, signs * how.magnitude / 10, pictures)
     shape = list(pictures.shape) if size is None else [*pictures.shape[:2], *size]
     grid = F.affine_grid(theta[:, :2], shape, align_corners=False)
+    if how.beyond == "grey":
+        moved = F.grid_sample(
+            pictures - GREY, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        )
+        return Moved(moved + GREY, theta)
     moved = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return Moved(moved, theta)
 
@@ -159,7 +183,8 @@ def _recolour(pictures: Tensor, how: Augmentation, draws: Draws) -> Tensor:
     bright = draws.uniform(1 - how.brightness, 1 + how.brightness, pictures)
     contrast = draws.uniform(1 - how.contrast, 1 + how.contrast, pictures)
     saturation = draws.uniform(1 - how.saturation, 1 + how.saturation, pictures)
-    contrasted = _contrasted(_saturated(pictures, saturation), contrast)
+    coloured = pictures if not how.hue else _turned(pictures, draws.uniform(-how.hue, how.hue, pictures))
+    contrasted = _contrasted(_saturated(coloured, saturation), contrast)
     return (contrasted * _column(bright)).clamp_(0, 255)
 
 
@@ -190,6 +215,16 @@ def _saturated(pictures: Tensor, factor: Tensor) -> Tensor:
     if pictures.shape[1] != 3:
         return pictures
     return torch.lerp(pictures.mean(1, keepdim=True), pictures, _column(factor))
+
+
+def _turned(pictures: Tensor, share: Tensor) -> Tensor:
+    """Colours turned about the grey axis by shares (B,) of half a circle; pictures that have not three bands stay as they are."""
+    if pictures.shape[1] != 3:
+        return pictures
+    cos, sin = torch.cos(share * math.pi), torch.sin(share * math.pi) / math.sqrt(3)
+    even = (1 - cos) / 3
+    rows = [torch.stack([even + (cos, -sin, sin)[(i - j) % 3] for j in range(3)], 1) for i in range(3)]
+    return torch.einsum("bij,bjhw->bihw", torch.stack(rows, 1), pictures)
 
 
 def _contrasted(pictures: Tensor, factor: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from gossamer.types import Size
 __all__ = ["PictureArray", "Pixels", "load_pictures"]
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
+_LOST = Size(0, 0)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class PictureArray:
     pixels: Pixels
     """(N, H, W, 3) uint8, or (N, H, W, bands) float32 where bands were named."""
     lost: tuple[int, ...]
+    sizes: tuple[Size, ...] = ()
+    """Of the pictures as their files have them."""
 
 
 def load_pictures(
@@ -55,14 +58,15 @@ def load_pictures(
     told = "\0".join([key, str(size), rule, *map(str, paths), *(bands or ()), *map(str, value_range or ())])
     digest = hashlib.sha256(told.encode()).hexdigest()[:20]
     target = folder / f"{digest}-{size}.npy"
-    lost_file = folder / f"{digest}-{size}.lost.npy"
-    if not (target.is_file() and lost_file.is_file()):
+    sizes_file = folder / f"{digest}-{size}.sizes.npy"
+    if not (target.is_file() and sizes_file.is_file()):
         with atomic_path(target) as temporary:
-            lost = _decode_all(paths, size, rule, bands, value_range, temporary, tick)
-        with atomic_path(lost_file) as temporary, temporary.open("wb") as file:
-            np.save(file, np.asarray(lost, np.int64))
+            sizes = _decode_all(paths, size, rule, bands, value_range, temporary, tick)
+        with atomic_path(sizes_file) as temporary, temporary.open("wb") as file:
+            np.save(file, np.asarray(sizes, np.int64).reshape(-1, 2))
     pixels: Pixels = np.load(target, mmap_mode="r")
-    return PictureArray(pixels, tuple(int(i) for i in np.load(lost_file)))
+    shapes = tuple(Size(int(height), int(width)) for height, width in np.load(sizes_file))
+    return PictureArray(pixels, tuple(i for i, shape in enumerate(shapes) if shape == _LOST), shapes)
 
 
 def _decode_all(
@@ -73,7 +77,8 @@ def _decode_all(
     value_range: ValueRange | None,
     target: Path,
     tick: Callable[[int, int], None] | None,
-) -> list[int]:
+) -> list[Size]:
+    """The sizes of the pictures as their files have them; `_LOST` where there is none."""
     shape = (len(paths), *size, 3 if bands is None else len(bands))
     dtype = np.uint8 if bands is None else np.float32
     pixels = np.lib.format.open_memmap(target, mode="w+", dtype=dtype, shape=shape)
@@ -82,26 +87,27 @@ def _decode_all(
     ):  # a full disk is an error here, and a SIGBUS when a mapped page finds no room
         with target.open("rb+") as file:
             os.posix_fallocate(file.fileno(), 0, target.stat().st_size)
-    lost: list[int] = []
+    sizes: list[Size] = []
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         pictures = pool.map(lambda path: _decode(path, size, rule, bands, value_range), paths)
         for index, picture in enumerate(pictures):
-            if picture is None:
-                lost.append(index)
-            else:
-                pixels[index] = picture
+            if picture is not None:
+                pixels[index] = picture[0]
+            sizes.append(_LOST if picture is None else picture[1])
             if tick is not None:
                 tick(index + 1, len(paths))
     pixels.flush()
-    return lost
+    return sizes
 
 
 def _decode(
     path: Path, size: Size, rule: str, bands: tuple[str, ...] | None, value_range: ValueRange | None
-) -> Pixels | None:
+) -> tuple[Pixels, Size] | None:
     try:
         if bands is not None:
-            return fit_values(open_values(path, bands), size, rule)
-        return np.asarray(fit_picture(open_rgb(path, value_range), size, rule))
+            values = open_values(path, bands)
+            return fit_values(values, size, rule), Size(*values.shape[:2])
+        image = open_rgb(path, value_range)
+        return np.asarray(fit_picture(image, size, rule)), Size(image.height, image.width)
     except DataError:
         return None

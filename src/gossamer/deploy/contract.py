@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,23 @@ from gossamer.data.geometry import Transform, fit_picture, fit_values, transform
 from gossamer.data.pictures import open_rgb, rgb_of
 from gossamer.data.ranges import ValueRange
 from gossamer.errors import BundleError, DataError
+from gossamer.tasks.task import Frame
 from gossamer.types import RESIZE_RULES, Size
 
-__all__ = ["MOST_PIXELS", "PREPROCESSING", "InputContract"]
+__all__ = ["MOST_PIXELS", "PREPROCESSING", "Framed", "InputContract"]
 
 MOST_PIXELS = 1 << 14
 """A side of a network's input: what is larger is cut into tiles."""
 _MOST_BANDS = 1 << 10
 _EXTREMES = np.array([0, np.iinfo(np.uint16).max], np.float32).reshape(1, 1, 2, 1)
 """Of raw values: what becomes of them is held against a float's range."""
+
+
+class Framed(NamedTuple):
+    """A picture as a network's input, (1, bands, H, W), or as its pixels (1, H, W, bands), and how it lies there."""
+
+    values: NDArray[Any]
+    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -87,12 +95,38 @@ class InputContract:
         Raises:
             DataError: it cannot be read, or has other bands.
         """
+        return self.framed(path).values
+
+    def framed(self, path: Path) -> Framed:
+        """As `open`, with how the picture lies in the input.
+
+        Raises:
+            DataError: it cannot be read, or has other bands.
+        """
         if self.bands == RGB:
-            return self.prepare(self.read(path))
-        return self.normalise(fit_values(open_values(path, self.bands), self.size, self.resize)[None])
+            image = self.read(path)
+            return self._framed(self.prepare(image), Size(image.height, image.width))
+        values = open_values(path, self.bands)
+        ready = self.normalise(fit_values(values, self.size, self.resize)[None])
+        return self._framed(ready, Size(*values.shape[:2]))
+
+    def frame(self, picture: Size) -> Frame:
+        """How a picture of that size lies in the input."""
+        return Frame(self.transform(picture), picture)
+
+    def _framed(self, values: NDArray[np.float32], picture: Size) -> Framed:
+        return Framed(values, self.frame(picture))
 
     def take(self, picture: Image.Image | NDArray[Any]) -> NDArray[np.float32]:
-        """A picture in memory as the network's input, (1, bands, H, W): of Pillow, or an array (H, W), (H, W, bands).
+        """A picture in memory as the network's input, as `taken` has it.
+
+        Raises:
+            DataError: as there.
+        """
+        return self.taken(picture).values
+
+    def taken(self, picture: Image.Image | NDArray[Any]) -> Framed:
+        """A picture in memory as the network's input, (1, bands, H, W), and how it lies there: of Pillow, or an array (H, W), (H, W, bands).
 
         Arrays of red, green and blue are bytes, 0 to 255; of other bands they are values as the files hold them.
 
@@ -100,7 +134,8 @@ class InputContract:
             DataError: it has other bands or another kind of numbers.
         """
         if self.bands == RGB:
-            return self.prepare(self.rgb(picture))
+            image = self.rgb(picture)
+            return self._framed(self.prepare(image), Size(image.height, image.width))
         values = np.asarray(picture)
         values = values[:, :, None] if values.ndim == 2 else values
         if (
@@ -113,7 +148,8 @@ class InputContract:
                 f"a picture here is (H, W, {len(self.bands)}) of numbers, the bands {', '.join(self.bands)}, got "
                 f"{values.shape} of {values.dtype}; give those bands last"
             )
-        return self.normalise(fit_values(values.astype(np.float32), self.size, self.resize)[None])
+        ready = self.normalise(fit_values(values.astype(np.float32), self.size, self.resize)[None])
+        return self._framed(ready, Size(*values.shape[:2]))
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
         """An RGB picture as the network's input, (1, 3, H, W)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from PIL import Image
 from gossamer.data.pictures import is_picture
 from gossamer.data.walk import walk
 from gossamer.deploy.bundle import load
-from gossamer.deploy.contract import InputContract
+from gossamer.deploy.contract import Framed, InputContract
 from gossamer.deploy.runtimes import RUNTIMES, Runtime, get_runtime, runtime_of_file
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.deploy.temperature import cooled, read_temperature
 from gossamer.errors import BundleError, DataError
 from gossamer.files.metadata import PICTURES, read_metadata
 from gossamer.tasks import Answer, Outputs, get_task
+from gossamer.types import Size
 
 __all__ = ["Picture", "Prediction", "Predictor", "find_pictures", "predict"]
 
@@ -110,11 +111,11 @@ class Predictor:
             name = file = Path(file)
         name = name or Path("picture")
         try:
-            taken = self._open(file) if isinstance(file, Path) else self._take(file)
+            taken, frame = self._open(file) if isinstance(file, Path) else self._take(file)
             outputs = self._run(taken, name)
         except DataError as error:
             return Prediction(name, None, str(error), self._empty(threshold))
-        answer = self.task.decode(cooled(outputs, self.temperature), self.labels, top=top)
+        answer = self.task.decode(cooled(outputs, self.temperature), self.labels, top=top, frame=frame)
         return Prediction(name, answer if threshold is None else self.task.doubted(answer, threshold))
 
     def check(self, threshold: float | None) -> None:
@@ -135,17 +136,16 @@ class Predictor:
             answer = self.task.doubted(answer, threshold) or answer
         return {key: [] if isinstance(v, list) else None for key, v in answer.document.items()}
 
-    def _open(self, file: Path) -> NDArray[Any]:
-        return (
-            self.contract.pixels(self.contract.read(file)) if self.takes_bytes else self.contract.open(file)
-        )
+    def _open(self, file: Path) -> Framed:
+        return self._bytes(self.contract.read(file)) if self.takes_bytes else self.contract.framed(file)
 
-    def _take(self, picture: Picture) -> NDArray[Any]:
-        return (
-            self.contract.pixels(self.contract.rgb(picture))
-            if self.takes_bytes
-            else self.contract.take(picture)
-        )
+    def _take(self, picture: Picture) -> Framed:
+        if self.takes_bytes:
+            return self._bytes(self.contract.rgb(picture))
+        return self.contract.taken(picture)
+
+    def _bytes(self, image: Image.Image) -> Framed:
+        return Framed(self.contract.pixels(image), self.contract.frame(Size(image.height, image.width)))
 
     def _run(self, picture: NDArray[Any], file: Path) -> Outputs:
         """What the network says, held against its labels.
@@ -157,10 +157,11 @@ class Predictor:
         with np.errstate(all="ignore"):
             outputs = self.session.run(picture)
         shape = tuple(outputs[0].shape) if outputs else ()
-        if shape != (1, len(self.labels)):
+        wanted = (1, *self.task.shape(self.labels))
+        if len(shape) != len(wanted) or any(b not in (None, a) for a, b in zip(shape, wanted, strict=True)):
             raise BundleError(
-                f"a network gives one number a label, {self._model} has {len(self.labels)} labels and gives {shape}; "
-                "export it again"
+                f"a network for {self.task.name} with {len(self.labels)} labels gives {_shape(wanted)}, {self._model} gives "
+                f"{_shape(shape)}; export it again"
             )
         if not all(np.isfinite(output).all() for output in outputs):
             if not np.isfinite(picture).all():
@@ -174,7 +175,13 @@ class Predictor:
 
     def _nothing(self, top: int = 1) -> Answer:
         """An answer of the task, whatever it says."""
-        return self.task.decode((np.zeros((1, len(self.labels)), np.float32),), self.labels, top=top)
+        shape = tuple(1 if side is None else side for side in self.task.shape(self.labels))
+        return self.task.decode((np.zeros((1, *shape), np.float32),), self.labels, top=top)
+
+
+def _shape(sides: Sequence[int | None]) -> str:
+    """`1 x 3549 x 84`; `any` where every number will do."""
+    return " x ".join("any" if side is None else str(side) for side in sides)
 
 
 def _suffixes() -> str:

@@ -375,7 +375,8 @@ class _Files:
     def _outputs(self, path: Path, precision: str) -> Outputs:
         """What a file says of the validation pictures."""
         session = get_runtime(self.config.on).load(path, threads=self.config.threads)
-        return answers_of(session, self.contract, self.val.pixels, self.reporter, f"validating {precision}")
+        text = f"validating {precision}"
+        return answers_of(session, self.contract, self.task, self.val.pixels, self.reporter, text)
 
     def _worth(self, outputs: Outputs) -> float:
         return self.task.worth(outputs, self.val.targets, self.report.dataset.labels)

@@ -96,7 +96,8 @@ class Trainer:
         name = "from-scratch" if candidate.weights is None else "small-data"
         if candidate.start is not None:
             name = "finetune-compressed"
-        return named_recipe(name, view=self.view, pictures=len(self.report.split.train))
+        recipe = named_recipe(name, view=self.view, pictures=len(self.report.split.train))
+        return self.objective.fitting(recipe)
 
     def folder(self, candidate: Candidate) -> Path:
         return self.run.path / "train" / re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate.key)

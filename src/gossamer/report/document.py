@@ -115,6 +115,10 @@ class ClassScore(_Row):
     f1: float
     average_precision: float | None = None
     """The area under the steps of precision over recall; None where no test picture is of it."""
+    ap50: float | None = None
+    """Of boxes at an IoU of 0.5."""
+    boxes: int | None = None
+    """That there are, where things have places."""
 
 
 class WorstPicture(_Row):
@@ -170,6 +174,14 @@ class FindingRow(_Row):
     message: str
 
 
+class Line(_Row):
+    """A curve of shares over shares."""
+
+    chart: str
+    name: str
+    points: list[tuple[float, float]]
+
+
 class TaskPage(_Row):
     """What the report says of the answers: the words of the task, and what its score shows beside the figures."""
 
@@ -182,6 +194,10 @@ class TaskPage(_Row):
     classes: list[ClassScore] = []
     top5: float | None = None
     """How often the true class is among the best five of more."""
+    lines: list[Line] = []
+    """Curves of the answers, several to a chart."""
+    threshold: float | None = None
+    """The score from which on boxes are counted in the confusion and the table of classes."""
     points: list[tuple[float, float]] = []
     """True and said values of test pictures."""
     quantity: str = ""

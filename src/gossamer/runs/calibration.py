@@ -59,7 +59,7 @@ def validated_temperature(
         return 1.0
     pixels, targets, *_ = split_pictures(report, "val", contract, run, reporter)
     step = -(-len(pixels) // _MOST_PICTURES)
-    outputs = answers_of(session, contract, pixels[::step], reporter, "calibrating scores")
+    outputs = answers_of(session, contract, task, pixels[::step], reporter, "calibrating scores")
     return task.temperature(outputs, targets[::step])
 
 

@@ -130,7 +130,8 @@ class Judge:
         rows, quick = [], _quick(network)
         for start in range(0, len(pixels), _JUDGED_BATCH):
             pictures = torch.from_numpy(self.contract.normalise(pixels[start : start + _JUDGED_BATCH]))
-            rows.append(said_by(quick, pictures.contiguous(memory_format=torch.channels_last)))
+            said = said_by(quick, pictures.contiguous(memory_format=torch.channels_last))
+            rows.append(self.task.condensed(said))
         return together(rows)
 
 

@@ -17,7 +17,7 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes.parts import Session
 from gossamer.errors import DataError
 from gossamer.runs.reporter import Quiet, Reporter
-from gossamer.tasks import Outputs, get_task
+from gossamer.tasks import Outputs, Task, get_task
 
 __all__ = ["SplitPictures", "answers_of", "each_output", "split_pictures", "together"]
 
@@ -67,7 +67,11 @@ def split_pictures(
             value_range=contract.value_range or report.value_range,
             tick=lambda done, _total: bar.update(done),
         )
-    targets = get_task(dataset.task).array([s.target for s in samples], dataset.labels)
+    task = get_task(dataset.task)
+    shapes = [size if shape == (0, 0) else shape for shape in array.sizes]  # a lost picture is left out below
+    frames = [contract.transform(shape) for shape in shapes]
+    placed = task.place([s.target for s in samples], shapes, frames, size)
+    targets = task.array(placed, dataset.labels)
     if not array.lost:
         return SplitPictures(array.pixels, targets, [], report.bands)
     keep = np.setdiff1d(np.arange(len(samples)), np.array(array.lost))  # a lost picture is a row of zeros
@@ -85,20 +89,31 @@ def together(rows: list[Outputs]) -> Outputs:
 
 
 def each_output(
-    session: Session, contract: InputContract, pixels: Pixels, reporter: Reporter, text: str
+    session: Session,
+    contract: InputContract,
+    task: Task,
+    pixels: Pixels,
+    reporter: Reporter,
+    text: str,
 ) -> Iterator[tuple[slice, Outputs]]:
-    """What a file says of pictures (N, H, W, bands), one at a time as it is deployed, in groups with their places."""
+    """What a file says of pictures (N, H, W, bands), one at a time as it is deployed, in groups with their places; no more
+    of it than the task needs."""
     with reporter.bar(text, len(pixels)) as bar:
         for start in range(0, len(pixels), _CHUNK):
             rows: list[Outputs] = []
             for i in range(start, min(start + _CHUNK, len(pixels))):
-                rows.append(session.run(contract.normalise(pixels[i : i + 1])))
+                rows.append(task.condensed(session.run(contract.normalise(pixels[i : i + 1]))))
                 bar.update(i + 1)
             yield slice(start, start + len(rows)), together(rows)
 
 
 def answers_of(
-    session: Session, contract: InputContract, pixels: Pixels, reporter: Reporter, text: str
+    session: Session,
+    contract: InputContract,
+    task: Task,
+    pixels: Pixels,
+    reporter: Reporter,
+    text: str,
 ) -> Outputs:
     """What a file says of pictures (N, H, W, bands), one at a time as it is deployed: (N, ...) of each output."""
-    return together([outputs for _, outputs in each_output(session, contract, pixels, reporter, text)])
+    return together([outputs for _, outputs in each_output(session, contract, task, pixels, reporter, text)])

@@ -28,7 +28,7 @@ from gossamer.runs.folder import RunFolder
 from gossamer.runs.pictures import together
 from gossamer.runs.reporter import Reporter
 from gossamer.runs.saliency import Occlusion, jpeg
-from gossamer.tasks import Outputs, Task, get_task
+from gossamer.tasks import Frame, Outputs, Task, get_task
 from gossamer.timing.latency import measure_latency
 from gossamer.timing.memory import measure_memory
 
@@ -174,24 +174,30 @@ def _run_split(
     paths: list[Path] = []
     targets: list[Any] = []
     rows: list[Outputs] = []
+    frames: list[Frame] = []
     lost: list[str] = []
     indices = report.split.test
     with reporter.bar("testing the file", len(indices)) as bar:
         for done, index in enumerate(indices, 1):
             sample = dataset.samples[index]
             try:
-                rows.append(session.run(contract.open(sample.path)))
+                opened = contract.framed(sample.path)
+                rows.append(task.condensed(session.run(opened.values)))
             except DataError:
                 lost.append(dataset.relative(sample))
                 continue
             paths.append(sample.path)
             targets.append(sample.target)
+            frames.append(opened.frame)
             bar.update(done)
     if not rows:
         raise DataError(
             f"no picture of the test split can be read any more in {dataset.root}; check the folder"
         )
-    return Tested(paths, task.array(targets, dataset.labels), together(rows), lost)
+    placed = task.place(
+        targets, [frame.picture for frame in frames], [frame.transform for frame in frames], contract.size
+    )
+    return Tested(paths, task.array(placed, dataset.labels), together(rows), lost)
 
 
 def worst_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from gossamer._table import Table
 from gossamer.errors import ModelError
-from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Score, Task
+from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Score, Task
 
 if TYPE_CHECKING:
     from gossamer.nn.objective import Objective
@@ -19,6 +19,7 @@ __all__ = [
     "TASKS",
     "Answer",
     "Criterion",
+    "Frame",
     "Mistake",
     "Outputs",
     "Score",
@@ -33,6 +34,7 @@ TASKS = Table(
         "classify": "gossamer.tasks.classify",
         "multi-label": "gossamer.tasks.multi_label",
         "regress": "gossamer.tasks.regress",
+        "detect": "gossamer.tasks.detect",
     },
     error=ModelError,
 )

@@ -81,7 +81,8 @@ def paired(task: Task, before: Outputs, after: Outputs, targets: Targets, labels
     if right[0] is None or right[1] is None:
         return Paired(
             drop=drop,
-            interval=_drawn(task, before, after, targets, labels),
+            interval=task.drop_interval(before, after, targets, labels)
+            or _drawn(task, before, after, targets, labels),
             agreement=agreement,
             pictures=count,
         )

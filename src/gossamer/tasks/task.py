@@ -10,7 +10,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answer", "Criterion", "Mistake", "Outputs", "Remark", "Score", "Targets", "Task"]
+from gossamer.data.geometry import Transform
+from gossamer.types import Size
+
+__all__ = ["Answer", "Criterion", "Frame", "Mistake", "Outputs", "Remark", "Score", "Targets", "Task"]
 
 Outputs = tuple[NDArray[np.float32], ...]
 """What a network gives for N pictures, in the order of `Task.outputs`; the first axis of each is N."""
@@ -37,6 +40,13 @@ class Criterion(NamedTuple):
         if self.share:
             return f"{100 * value:.1f} %" if self.percent else f"{value:.3f}"
         return f"{value:.4g}"
+
+
+class Frame(NamedTuple):
+    """How a picture lies in a network's input: what answers with places go back through."""
+
+    transform: Transform
+    picture: Size
 
 
 class Remark(NamedTuple):
@@ -118,6 +128,8 @@ class Task(ABC):
     """What one of the labels is, for a person: class."""
     nouns: ClassVar[str] = ""
     """Several of them, where outputs are a choice among labels."""
+    resize: ClassVar[str] = "short-side-centre-crop"
+    """How pictures become inputs where nobody says: one of `gossamer.types.RESIZE_RULES`."""
 
     @property
     def headline(self) -> Criterion:
@@ -125,6 +137,13 @@ class Task(ABC):
         return self.criteria[0]
 
     # data
+
+    def place(
+        self, targets: Sequence[Any], pictures: Sequence[Size], transforms: Sequence[Transform], size: Size
+    ) -> list[Any]:
+        """Targets of samples as they lie in an input of `size`, once the sizes of their pictures are known: as they are by
+        itself, since most have no place."""
+        return list(targets)
 
     @abstractmethod
     def array(self, targets: Sequence[Any], labels: Sequence[str]) -> Targets:
@@ -166,6 +185,14 @@ class Task(ABC):
 
     # answers
 
+    def shape(self, labels: Sequence[str]) -> tuple[int | None, ...]:
+        """Of what a network gives a picture, None where any number will do: a number a label by itself."""
+        return (len(labels),)
+
+    def condensed(self, outputs: Outputs) -> Outputs:
+        """What outputs tell, in less memory, where many pictures are kept: as they are by itself."""
+        return outputs
+
     @abstractmethod
     def answers(self, outputs: Outputs) -> Targets:
         """The targets that these outputs would be right for, (N, ...)."""
@@ -175,8 +202,13 @@ class Task(ABC):
         """A new score."""
 
     @abstractmethod
-    def decode(self, outputs: Outputs, labels: Sequence[str], *, top: int) -> Answer:
-        """What is said of one picture (N = 1); at most `top` labels where there are many."""
+    def decode(
+        self, outputs: Outputs, labels: Sequence[str], *, top: int, frame: Frame | None = None
+    ) -> Answer:
+        """What is said of one picture (N = 1); at most `top` labels where there are many.
+
+        Places are told in pixels of the picture where `frame` says how it lay in the input.
+        """
 
     @abstractmethod
     def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:
@@ -222,6 +254,13 @@ class Task(ABC):
 
     def right(self, outputs: Outputs, targets: Targets) -> NDArray[np.bool_] | None:
         """Which pictures are answered rightly, (N,); None, as by itself, where an answer is no matter of right or wrong."""
+        return None
+
+    def drop_interval(
+        self, before: Outputs, after: Outputs, targets: Targets, labels: Sequence[str]
+    ) -> tuple[float, float] | None:
+        """95 % interval of what the headline figure falls by on the same pictures; None, as by itself, where drawing pictures
+        again and scoring them anew is quick enough."""
         return None
 
     def agreement(self, ours: Outputs, theirs: Outputs, labels: Sequence[str]) -> float:

@@ -14,6 +14,7 @@ from gossamer.data.augment import Greys, augment_raw
 from gossamer.data.bands import Bands
 from gossamer.data.batches import Batch
 from gossamer.data.draws import Draws
+from gossamer.data.geometry import GREY
 from gossamer.deploy.contract import InputContract
 from gossamer.nn.shaping import Shaping
 from gossamer.tasks import Score, Task
@@ -115,10 +116,10 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         draws = self._draws(batch)
         raw = batch.pictures.permute(0, 3, 1, 2).float()
+        raw_targets = batch.targets
         if not self.prepared:
-            size = self._size(Size(*batch.pictures.shape[1:3]), draws)
-            raw = augment_raw(raw, self.recipe.augmentation, draws, greys=self._greys, size=size).pictures
-        encoded = self.objective.encode(batch.targets, len(self.labels), self.recipe.label_smoothing)
+            raw, raw_targets = self._augmented(raw, raw_targets, draws)
+        encoded = self.objective.encode(raw_targets, len(self.labels), self.recipe.label_smoothing)
         inputs, targets = mix(
             self.normalised(raw),
             encoded,
@@ -135,6 +136,23 @@ class TrainingModule(L.LightningModule):
             own = self.objective.losses(outputs, targets, self._weights)
             losses = self.recipe.distillation.labels * own + follow
         return losses.sum() * (self.trainer.world_size / batch.whole)
+
+    def _augmented(self, raw: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Raw pictures at the size of this step, and their targets as they lie there."""
+        how = self.recipe.augmentation
+        if how.mosaic and self.progress < self.recipe.mosaic_until:
+            grey = torch.tensor(float(GREY)) if self._greys is None else self._greys.middle
+            raw, targets = self.objective.composed(
+                raw,
+                targets,
+                how.mosaic,
+                grey.to(raw.device).reshape(1, -1, 1, 1).expand(1, raw.shape[1], 1, 1),
+                draws,
+            )
+        before = Size(int(raw.shape[2]), int(raw.shape[3]))
+        size = self._size(before, draws)
+        pictures, places = augment_raw(raw, how, draws, greys=self._greys, size=size)
+        return pictures, self.objective.moved(targets, places, before, size)
 
     def _draws(self, batch: Batch) -> Draws:
         """All random numbers of this step; dropped paths and units draw from torch's own generator."""

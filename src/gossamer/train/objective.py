@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gossamer.data.draws import Draws
 from gossamer.errors import ModelError
 from gossamer.nn.objective import Objective
 from gossamer.tasks import get_objective
-from gossamer.train.recipe import Distillation
+from gossamer.train.recipe import Distillation, Recipe
 
 __all__ = ["TrainingObjective", "objective_of"]
 
@@ -28,6 +29,24 @@ class TrainingObjective(Objective):
     @abstractmethod
     def encode(self, targets: Tensor, width: int, smoothing: float = 0.0) -> Tensor:
         """Targets that can be mixed, float32 (B, `width`); `smoothing` is the share spread over all classes."""
+
+    def fitting(self, recipe: Recipe) -> Recipe:
+        """What a recipe comes to for this task: as it is by itself."""
+        return recipe
+
+    def composed(
+        self, pictures: Tensor, targets: Tensor, share: float, fill: Tensor, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
+        """Raw pictures (B, bands, H, W) a `share` of which is made of several, with `fill` (1, bands, 1, 1) between, and their
+        targets (B, ...): as they are by itself."""
+        return pictures, targets
+
+    def moved(
+        self, targets: Tensor, places: Tensor, before: tuple[int, int], after: tuple[int, int]
+    ) -> Tensor:
+        """Targets (B, ...) of pictures of height and width `before` as they are in those of `after` that augmentation made of
+        them; `places` (B, 3, 3) as in `gossamer.data.augment.Moved`. As they are by itself: they have no place."""
+        return targets
 
     @abstractmethod
     def losses(self, outputs: Tensor, encoded: Tensor, weights: Tensor | None) -> Tensor:

@@ -52,6 +52,7 @@ _OF_PICTURES = frozenset(
         "batch",
         "cutmix",
         "mixup",
+        "mosaic_until",
         "multi_scale",
         "precision",
         "start_resolution",
@@ -114,6 +115,8 @@ class Recipe:
     """Share of the full resolution at which training begins: early passes are cheap (EfficientNetV2, 2104.00298)."""
     multi_scale: float = 0.0
     """Each step's side is drawn within this share below and above the resolution."""
+    mosaic_until: float = 0.85
+    """Share of the run after which pictures are whole again (`augmentation.mosaic`)."""
     precision: Literal["32", "bf16"] = "32"
     channels_last: bool = True
     compile: bool = False

@@ -235,7 +235,7 @@ class _Run:
         """From the validation pictures where they tell it, else that of the bundle that the network is from."""
         if judge is not None and judge.labelled and has_shares(judge.task, len(judge.labels)):
             pixels, contract = judge.val.pixels, self.model.contract
-            outputs = answers_of(session, contract, pixels, self.reporter, "calibrating scores")
+            outputs = answers_of(session, contract, judge.task, pixels, self.reporter, "calibrating scores")
             return judge.task.temperature(outputs, judge.val.targets)
         return 1.0 if self.model.bundle is None else self.model.bundle.temperature()
 
@@ -265,7 +265,7 @@ class _Run:
             for i in range(len(pixels)):
                 picture = contract.normalise(pixels[i : i + 1])
                 for name, session in sessions.items():
-                    rows[name].append(session.run(picture))
+                    rows[name].append(task.condensed(session.run(picture)))
                 bar.update(i + 1)
         outputs = {name: together(each) for name, each in rows.items()}
         same = task.agreement(outputs["after"], outputs["before"], judge.labels)

@@ -237,17 +237,16 @@ class Steps:
         self, network: nn.Module, name: str, seconds: float, judge: Judge, shaping: Shaping | None
     ) -> float:
         """Train in place for so long; the metric afterwards."""
-        recipe = named_recipe(
-            "finetune-compressed",
-            view=judge.view,
-            pictures=len(judge.train.targets),
+        objective = objective_of(judge.task.name)
+        recipe = objective.fitting(
+            named_recipe("finetune-compressed", view=judge.view, pictures=len(judge.train.targets))
         )
         teaching = Teaching(
             self.model.network,
             network,
             recipe.distillation,
             width=len(judge.labels),
-            objective=objective_of(judge.task.name),
+            objective=objective,
             contract=judge.contract,
         )
         training = Training(

@@ -115,7 +115,7 @@ class FileJudge:
         """What the file says of the pictures of a split."""
         session = get_runtime(runtime).load(path, threads=self._threads)
         text = f"{runtime} {path.stem} on {split}"
-        return answers_of(session, self._contract, self._splits[split][0], self._reporter, text)
+        return answers_of(session, self._contract, self.task, self._splits[split][0], self._reporter, text)
 
     def temperature(self, runtime: str, path: Path) -> float | None:
         """Of a file's scores, on the validation split; None where the data's classes are not the network's."""

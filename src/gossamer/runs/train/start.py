@@ -48,16 +48,24 @@ def recipe_name(model: str, recipe: str | None) -> str:
 
 
 def recipe_of(
-    model: str, recipe: str | None, settings: Sequence[str], *, view: View = "ground", pictures: int = 0
+    model: str,
+    recipe: str | None,
+    settings: Sequence[str],
+    *,
+    view: View = "ground",
+    pictures: int = 0,
+    task: str = "classify",
 ) -> Recipe:
-    """The recipe, by its name or from its file, with its settings.
+    """The recipe, by its name as it fits the task, or from its file, with its settings.
 
     Raises:
         GossamerError: no such recipe, key or value.
     """
     name = recipe_name(model, recipe)
     written = is_recipe_file(name)
-    base = Recipe.from_yaml(Path(name)) if written else named_recipe(name, view=view, pictures=pictures)
+    if written:
+        return changed(Recipe.from_yaml(Path(name)), list(settings))
+    base = objective_of(task).fitting(named_recipe(name, view=view, pictures=pictures))
     return changed(base, list(settings))
 
 
@@ -92,6 +100,7 @@ class Start:
             config.set,
             view=view_of(config.view, report),
             pictures=len(report.split.train),
+            task=dataset.task,
         )
         bands = RGB if report.bands is None else report.bands.names
         model = open_model(
@@ -152,7 +161,8 @@ def _contract(config: TrainConfig, report: CheckReport, model: Model) -> InputCo
         own = InputContract.of_bands(report.bands, own.size)
     elif own.bands != names:
         own = InputContract.of("imagenet", own.size)
-    return resized(replace(own, value_range=report.value_range or own.value_range), size, config.resize)
+    rule = config.resize or (get_task(report.dataset.task).resize if model.bundle is None else None)
+    return resized(replace(own, value_range=report.value_range or own.value_range), size, rule)
 
 
 def _size_for(name: str, short_side: int) -> Size:

@@ -15,7 +15,7 @@ from gossamer.tasks.classify.calibration import expected_calibration_error, fit_
 from gossamer.tasks.classify.confusion import accuracy, class_figures, confusion, softmax
 from gossamer.tasks.intervals import wilson_interval
 from gossamer.tasks.precision import average_precision
-from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Score, Targets, Task
+from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Score, Targets, Task
 
 __all__ = ["TASK", "UNSURE", "ClassScore", "Classify", "count_remarks"]
 
@@ -116,7 +116,9 @@ class Classify(Task):
     def score(self, labels: Sequence[str]) -> ClassScore:
         return ClassScore(labels)
 
-    def decode(self, outputs: Outputs, labels: Sequence[str], *, top: int) -> Answer:
+    def decode(
+        self, outputs: Outputs, labels: Sequence[str], *, top: int, frame: Frame | None = None
+    ) -> Answer:
         shares = softmax(outputs[0])[0]
         order = np.argsort(-shares, kind="stable")[:top]
         names, values = tuple(labels[i] for i in order), tuple(float(shares[i]) for i in order)

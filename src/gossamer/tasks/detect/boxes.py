@@ -65,8 +65,7 @@ def usable(xyxy: NDArray[Any], *, least: float = 1e-6) -> NDArray[np.bool_]:
     places = np.asarray(xyxy, np.float64).reshape(-1, 4)
     with np.errstate(all="ignore"):
         sides = places[:, 2:] - places[:, :2]
-        result: NDArray[np.bool_] = np.isfinite(places).all(1) & (sides > least).all(1)
-    return result
+    return np.asarray(np.isfinite(places).all(1) & (sides > least).all(1))
 
 
 def pairwise_iou(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.float64]:

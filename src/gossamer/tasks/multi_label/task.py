@@ -17,7 +17,7 @@ from gossamer.errors import DataError
 from gossamer.tasks.classify.task import count_remarks
 from gossamer.tasks.kept import KeptScore
 from gossamer.tasks.precision import average_precision
-from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Targets, Task
+from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Targets, Task
 
 __all__ = ["TASK", "LabelScore", "MultiLabel"]
 
@@ -114,7 +114,9 @@ class MultiLabel(Task):
     def score(self, labels: Sequence[str]) -> LabelScore:
         return LabelScore(labels)
 
-    def decode(self, outputs: Outputs, labels: Sequence[str], *, top: int) -> Answer:
+    def decode(
+        self, outputs: Outputs, labels: Sequence[str], *, top: int, frame: Frame | None = None
+    ) -> Answer:
         shares = _sigmoid(outputs[0][0])
         order = np.argsort(-shares, kind="stable")
         pairs = [{"label": labels[i], "score": round(float(shares[i]), 6)} for i in order[:top]]

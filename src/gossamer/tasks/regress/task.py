@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gossamer.errors import DataError
 from gossamer.tasks.kept import KeptScore
-from gossamer.tasks.task import Answer, Criterion, Mistake, Outputs, Remark, Targets, Task
+from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Targets, Task
 
 __all__ = ["TASK", "Regress", "ValueScore"]
 
@@ -125,7 +125,9 @@ class Regress(Task):
     def score(self, labels: Sequence[str]) -> ValueScore:
         return ValueScore(labels)
 
-    def decode(self, outputs: Outputs, labels: Sequence[str], *, top: int) -> Answer:
+    def decode(
+        self, outputs: Outputs, labels: Sequence[str], *, top: int, frame: Frame | None = None
+    ) -> Answer:
         values = [float(value) for value in outputs[0][0]]
         document = {"values": dict(zip(labels, values, strict=True))}
         row = {label: f"{value:.6g}" for label, value in zip(labels, values, strict=True)}
