@@ -67,6 +67,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cost.onnx_count",
         "cost.onnx_shapes",
         "zoo.catalogue",
+        "zoo.composed",
         "zoo.counted",
         "zoo.entries",
         "zoo.entry",
@@ -83,6 +84,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cost.receptive",
         "zoo",
     ),
+    "detectors": ("tasks.detect.parts",),
     "making": (
         "deploy.runtimes.convert",
         "deploy.runtimes.int8_checks",
@@ -117,6 +119,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "search": {"numpy"},
     "nn": {"numpy", "torch"},
     "networks": {"torch"},
+    "detectors": {"torch"},
     "making": {"numpy", "onnx", "torch"},
     "timing": {"numpy", "torch"},
     "batches": {"numpy", "torch"},

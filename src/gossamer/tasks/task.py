@@ -118,6 +118,12 @@ class Task(ABC):
     """What one of the labels is, for a person: class."""
     nouns: ClassVar[str] = ""
     """Several of them, where outputs are a choice among labels."""
+    shape: ClassVar[str] = "rows of numbers (B, D)"
+    """What a network of the task gives, for a sentence."""
+
+    def width(self, shape: tuple[int, ...]) -> int | None:
+        """How many labels a network tells of whose output has this shape, the batch first; None where it is of no such kind."""
+        return shape[1] if len(shape) == 2 else None
 
     @property
     def headline(self) -> Criterion:
