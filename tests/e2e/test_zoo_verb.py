@@ -98,7 +98,7 @@ def test_nothing_found_is_no_failure(gossamer):
     [
         (["mobilenet_v22"], r"the catalogue has no network 'mobilenet_v22'; did you mean '"),
         (["--family", "mobilnet"], "the catalogue has no family 'mobilnet'; did you mean '"),
-        (["--sort", "speed"], "networks are sorted by name, params, macs, top1, got 'speed'; write e.g."),
+        (["--sort", "speed"], "networks are sorted by name, params, macs, top1, ap, got 'speed'; write e.g."),
         (["--descending"], "--descending turns --sort round, got no --sort; write e.g."),
         (["--within", "speed<=3"], "unknown budget metric 'speed' in 'speed<=3'"),
         (["--within", "macs<=3x"], "unknown unit 'x' for macs; use k, M, G or none"),

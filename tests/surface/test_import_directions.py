@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import gossamer
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 
 SOURCE = Path(gossamer.__file__).parent
 
@@ -240,7 +240,7 @@ def test_siblings_do_not_meet():
 
 
 def test_a_family_knows_no_other():
-    families = {entry.builder.partition(":")[0].removeprefix("gossamer.") for entry in CATALOGUE.values()}
+    families = {entry.builder.partition(":")[0].removeprefix("gossamer.") for entry in CLASSIFIERS.values()}
     assert len(families) > 20
     for family in families:
         assert {_package(t) for t in _all_ours(family)} <= {"nn", "errors"}

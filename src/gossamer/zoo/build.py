@@ -19,7 +19,7 @@ from gossamer.errors import MissingExtraError, ModelError, nearest
 from gossamer.nn.adapt import Bands, adapt
 from gossamer.nn.edits import replay
 from gossamer.zoo.catalogue import find_entry
-from gossamer.zoo.composed import composer_of, trunk_of
+from gossamer.zoo.composed import Composer, composer_of, trunk_of
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import fill, is_for_trunk, read_weights, trained_for
 
@@ -106,8 +106,9 @@ class _NothingDrawn(TorchFunctionMode):
 def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn.Module, ModelSpec]:
     if weights is None:
         return construct(spec), spec
-    if is_for_trunk(spec.name, weights):
-        return _on_trunk(spec, weights, bands)
+    composer, trunk = composer_of(spec.name), trunk_of(spec.name)
+    if composer is not None and trunk is not None and is_for_trunk(composer, weights):
+        return _on_trunk(spec, composer, trunk, weights, bands)
     checkpoint = read_weights(spec.name, weights)
     if checkpoint.known is not None:
         spec = ModelSpec(spec.name, {**spec.arguments, **checkpoint.known.arguments}, spec.edits)
@@ -126,11 +127,10 @@ def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn
     return network, spec
 
 
-def _on_trunk(spec: ModelSpec, weights: str, bands: Bands) -> tuple[nn.Module, ModelSpec]:
+def _on_trunk(
+    spec: ModelSpec, composer: Composer, trunk: str, weights: str, bands: Bands
+) -> tuple[nn.Module, ModelSpec]:
     """A network named by its parts, weights in its backbone; its other parts are drawn."""
-    composer, trunk = composer_of(spec.name), trunk_of(spec.name)
-    assert composer is not None
-    assert trunk is not None
     wanted = dict(spec.arguments.get("backbone") or {})
     if "in_channels" in spec.arguments:
         wanted["in_channels"] = spec.arguments["in_channels"]

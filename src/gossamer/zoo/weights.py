@@ -15,7 +15,7 @@ from gossamer.errors import MissingExtraError, ModelError
 from gossamer.nn.network import Architecture
 from gossamer.zoo.catalogue import Entry, WeightSource, find_entry
 from gossamer.zoo.checkpoints import read_checkpoint, reader_of
-from gossamer.zoo.composed import composer_of, trunk_of
+from gossamer.zoo.composed import Composer, trunk_of
 from gossamer.zoo.mapping import in_order, load_in_order
 
 __all__ = [
@@ -70,12 +70,10 @@ def find_source(name: str, weights: str) -> tuple[str, WeightSource | None]:
     return weights, None if entry is None else entry.formats.get(reader_of(path).name)
 
 
-def is_for_trunk(name: str, weights: str) -> bool:
-    """Whether `NAME@WEIGHTS` fills only the backbone of a network that is named by its parts: all but a file of such names
-    as ours have, which holds the whole."""
-    composer, path = composer_of(name), Path(weights)
-    if composer is None:
-        return False
+def is_for_trunk(composer: Composer, weights: str) -> bool:
+    """Whether weights fill only the backbone of a network that is named by its parts: all but a file of such names as ours
+    have, which holds the whole."""
+    path = Path(weights)
     if not path.exists():
         return True
     return not any(key.startswith(f"{composer.backbone}.") for key in read_checkpoint(path))

@@ -89,9 +89,7 @@ class DecoupledHead(Head):
         )
         self.start_classes()
         for level in self.levels:
-            assert isinstance(level, _Level)
-            assert level.objectness.bias is not None
-            nn.init.constant_(level.objectness.bias, self._first_bias())
+            nn.init.constant_(level.objectness.bias, self._first_bias())  # type: ignore[arg-type, union-attr]
 
     def class_layers(self) -> Mapping[str, Layout]:
         """One layer a level."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +70,9 @@ class Head(nn.Module):
 
 def _by_prior(conv: nn.Conv2d, layout: Layout) -> tuple[Tensor, Tensor]:
     """Views of the weight (P, D, in, k, k) and the bias (P, D)."""
-    assert conv.bias is not None
+    bias: Any = conv.bias
     per = conv.out_channels // layout.priors
-    return conv.weight.view(layout.priors, per, *conv.weight.shape[1:]), conv.bias.view(layout.priors, per)
+    return conv.weight.view(layout.priors, per, *conv.weight.shape[1:]), bias.view(layout.priors, per)
 
 
 def _resized(conv: nn.Conv2d, layout: Layout, old: int, new: int) -> nn.Conv2d:
