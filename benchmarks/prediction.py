@@ -23,7 +23,7 @@ from gossamer.timing.table.blocks_of import Cut, cut, whole
 from gossamer.timing.table.latency_table import LatencyTable, Platform, Row
 from gossamer.timing.table.predictor import Calibration, assemble, calibrate
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.counted import counted
 
 CALIBRATION, UNSEEN = 12, 30
@@ -36,7 +36,7 @@ def chosen() -> tuple[list[str], list[str]]:
     """(names to calibrate on, names to predict): evenly over the zoo ordered by macs, the same every time."""
     names = [
         (count.macs, name)
-        for name, entry in CATALOGUE.items()
+        for name, entry in CLASSIFIERS.items()
         if entry.family != CUT and (count := counted(name, entry.input)) and count.macs <= MAX_MACS
     ]
     ordered = [name for _, name in sorted(names)]
@@ -73,7 +73,7 @@ def run() -> Iterator[str]:
             f"{label}, {len(unseen)} unseen networks: mean error {100 * errors.mean():.1f} %, within 5 % "
             f"{100 * (errors <= 0.05).mean():.0f} %, within 10 % {100 * (errors <= 0.1).mean():.0f} %"
         )
-    macs = np.array([float(counted(name, CATALOGUE[name].input).macs) for name in unseen])  # type: ignore[union-attr]
+    macs = np.array([float(counted(name, CLASSIFIERS[name].input).macs) for name in unseen])  # type: ignore[union-attr]
     errors = np.abs(macs * np.median(measured / macs) / measured - 1)
     yield f"macs times one constant, fitted on the 30 themselves: mean error {100 * errors.mean():.1f} %"
     inside = ((values[:, 3] <= measured) & (measured <= values[:, 4])).mean()
@@ -86,7 +86,7 @@ def run() -> Iterator[str]:
 
 
 def _built(name: str) -> tuple[object, tuple[int, int, int, int]]:
-    side = CATALOGUE[name].input
+    side = CLASSIFIERS[name].input
     return build(name).eval(), (1, 3, side, side)  # type: ignore[attr-defined]
 
 

@@ -9,29 +9,30 @@ import torch
 
 from gossamer._files import write_text
 from gossamer.cost.meter import measure
-from gossamer.nn.network import Network, last_layer
+from gossamer.nn.network import Architecture
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
-from gossamer.zoo.counted import SIZES, Counted
+from gossamer.zoo.counted import DETECTOR_SIZES, SIZES, Counted
 
 TABLE = Path(__file__).parents[1] / "src/gossamer/zoo/counted.csv"
 
 
 def count_entry(name: str) -> Iterator[tuple[int, Counted]]:
-    """(size, count) at every size the table holds for an entry."""
+    """(size, count) at every size the table holds for an entry; what a class costs is what one more adds."""
     entry = CATALOGUE[name]
     with torch.device("meta"):
-        network = build(name).eval()
-    assert isinstance(network, Network)
-    last_name, last = last_layer(network)
-    class_params = sum(p[0].numel() for p in last.parameters())
-    for size in sorted({*SIZES, entry.input, *entry.grid}):
+        network, other = (
+            build(name, num_classes=count).eval() for count in (entry.num_classes, entry.num_classes + 1)
+        )
+    assert isinstance(network, Architecture)
+    sizes = SIZES if entry.task == "classify" else DETECTOR_SIZES
+    for size in sorted({*sizes, entry.input, *entry.grid}):
         if size >= network.min_input:
-            cost = measure(network, (1, 3, size, size))
-            class_macs = (
-                next(layer.macs for layer in cost.layers if layer.name == last_name) // entry.num_classes
+            cost, more = (measure(each, (1, 3, size, size)) for each in (network, other))
+            yield (
+                size,
+                Counted(cost.params, cost.macs, more.params - cost.params, more.macs - cost.macs),
             )
-            yield size, Counted(cost.params, cost.macs, class_params, class_macs)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from gossamer.deploy.runtimes import RUNTIMES
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 
 MEASURE = [
     "model",
@@ -75,7 +75,7 @@ def test_doctor(document):
 
 def test_zoo(document):
     rows = document("zoo")
-    assert [row["name"] for row in rows] == list(CATALOGUE)
+    assert [row["name"] for row in rows] == list(CLASSIFIERS)
     for row in rows:
         assert list(row) == [
             "name", "family", "paper", "input", "params", "macs", "published", "deviation", "note",

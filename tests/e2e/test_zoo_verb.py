@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.counted import counted
 
 SMALL = ("shufflenet_v2_0.25", "squeezenet_1.1", "resnet20_cifar", "espnet_v2_0.5", "mobileone_s0")
@@ -47,11 +47,11 @@ def test_the_list_in_words(gossamer):
         "top-1",
         "weights",
     ]
-    assert _names(out) == list(CATALOGUE), "no name is cut"
+    assert _names(out) == list(CLASSIFIERS), "no name is cut"
     assert max(map(len, out.splitlines())) <= 100
     assert "\x1b" not in out
     assert out.isascii()
-    assert f"{len(CATALOGUE)} networks; *: top-1 on other pictures than ImageNet's\n" in out
+    assert f"{len(CLASSIFIERS)} networks; *: top-1 on other pictures than ImageNet's\n" in out
 
 
 def test_within(gossamer, listed):
@@ -73,7 +73,7 @@ def test_options_go_together(listed):
     assert {row["family"] for row in rows} == {"MobileNetV2"}
     macs = [row["macs"] for row in rows]
     assert macs == sorted(macs, reverse=True)
-    assert 1 < len(macs) < sum(entry.family == "MobileNetV2" for entry in CATALOGUE.values())
+    assert 1 < len(macs) < sum(entry.family == "MobileNetV2" for entry in CLASSIFIERS.values())
 
 
 def test_sort_by_top1_puts_the_unknown_last(listed):
@@ -87,7 +87,7 @@ def test_nothing_found_is_no_failure(gossamer):
     code, out, err = gossamer("zoo", "--within", "macs<=1M")
     assert (code, out) == (0, "")
     assert err == (
-        f"no network within 'macs <= 1 M': of {len(CATALOGUE)}, 0 keep macs <= 1 M; loosen a limit\n"
+        f"no network within 'macs <= 1 M': of {len(CLASSIFIERS)}, 0 keep macs <= 1 M; loosen a limit\n"
     )
     code, out, again = gossamer("zoo", "--within", "macs<=1M", "--json")
     assert (code, json.loads(out), again) == (0, [], err)
@@ -98,7 +98,7 @@ def test_nothing_found_is_no_failure(gossamer):
     [
         (["mobilenet_v22"], r"the catalogue has no network 'mobilenet_v22'; did you mean '"),
         (["--family", "mobilnet"], "the catalogue has no family 'mobilnet'; did you mean '"),
-        (["--sort", "speed"], "networks are sorted by name, params, macs, top1, got 'speed'; write e.g."),
+        (["--sort", "speed"], "networks are sorted by name, params, macs, top1, ap, got 'speed'; write e.g."),
         (["--descending"], "--descending turns --sort round, got no --sort; write e.g."),
         (["--within", "speed<=3"], "unknown budget metric 'speed' in 'speed<=3'"),
         (["--within", "macs<=3x"], "unknown unit 'x' for macs; use k, M, G or none"),
@@ -130,7 +130,7 @@ def test_an_unknown_name_gives_the_three_nearest(gossamer):
     hint = err.partition("did you mean ")[2].partition("?")[0]
     named = hint.replace(" or ", ", ").split(", ")
     assert len(named) == 3
-    assert {name.strip("'") for name in named} <= set(CATALOGUE)
+    assert {name.strip("'") for name in named} <= set(CLASSIFIERS)
 
 
 # --- one network ----------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def test_an_unknown_name_gives_the_three_nearest(gossamer):
 @pytest.mark.parametrize("name", SMALL)
 def test_stages_add_up(listed, name):
     (row,) = listed(name)
-    entry, stages = CATALOGUE[name], row["stages"]
+    entry, stages = CLASSIFIERS[name], row["stages"]
     assert list(row)[-1] == "stages"
     assert [list(stage) for stage in stages] == [STAGE] * len(stages)
     inner = [stage["name"] for stage in stages[1:-1]]
@@ -218,4 +218,4 @@ def test_a_terminal_gets_lines_of_its_width(gossamer, monkeypatch):
         code, out, _ = gossamer("zoo", name)
         assert code == 0
         assert max(map(len, out.splitlines())) <= 100
-        assert CATALOGUE[name].note in " ".join(out.split())
+        assert CLASSIFIERS[name].note in " ".join(out.split())

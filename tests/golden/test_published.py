@@ -14,7 +14,7 @@ from tools.count_zoo import count_entry
 from torch.utils.flop_counter import FlopCounterMode
 
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CATALOGUE, CLASSIFIERS
 from gossamer.zoo.counted import counted, counts
 from gossamer.zoo.weights import _ORIGINS
 
@@ -163,8 +163,8 @@ def _params(network):
 
 
 def test_every_family_and_variant_that_the_zoo_promises_is_there():
-    assert {entry.family for entry in CATALOGUE.values()} == FAMILIES
-    assert [name for name in VARIANTS if name not in CATALOGUE] == []
+    assert {entry.family for entry in CLASSIFIERS.values()} == FAMILIES
+    assert [name for name in VARIANTS if name not in CLASSIFIERS] == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_every_family_and_variant_that_the_zoo_promises_is_there():
     ],
 )
 def test_integers_that_never_change(name, params, macs):
-    found = counted(name, CATALOGUE[name].input)
+    found = counted(name, CLASSIFIERS[name].input)
     assert (found.params, found.macs) == (params, macs)
 
 
@@ -187,17 +187,17 @@ def test_the_table_holds_the_catalogue_and_nothing_else():
     assert {name for name, _ in counts()} == set(CATALOGUE)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_table_is_what_torch_counts(name):
     """`python -m tools.count_zoo` writes the table anew."""
-    entry = CATALOGUE[name]
+    entry = CLASSIFIERS[name]
     with torch.device("meta"):
         network = build(name)
     found = counted(name, entry.input)
     assert (_params(network), _macs(network, entry.input)) == (found.params, found.macs)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_line_of_the_table_is_fresh(name):
     assert dict(count_entry(name)) == {size: count for (n, size), count in counts().items() if n == name}
 
@@ -212,7 +212,7 @@ def test_other_numbers_of_classes_need_no_counting(name, classes):
 
 
 def _deviations(name):
-    entry = CATALOGUE[name]
+    entry = CLASSIFIERS[name]
     for size, published in {entry.input: entry.published, **entry.grid}.items():
         found = counted(name, size)
         for ours, theirs in (
@@ -222,27 +222,27 @@ def _deviations(name):
                 yield size, abs(ours / theirs - 1)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_what_differs_from_the_published_figures_has_a_reason(name):
     worst = max((deviation for _, deviation in _deviations(name)), default=0.0)
-    assert worst <= LIMIT or CATALOGUE[name].note, f"{100 * worst:.1f} % and no note"
+    assert worst <= LIMIT or CLASSIFIERS[name].note, f"{100 * worst:.1f} % and no note"
     assert worst <= 0.4, "a reason may explain much, not anything"
 
 
 def test_most_figures_agree():
-    found = [deviation for name in CATALOGUE for _, deviation in _deviations(name)]
+    found = [deviation for name in CLASSIFIERS for _, deviation in _deviations(name)]
     assert len(found) > 200
     assert sum(deviation <= LIMIT for deviation in found) / len(found) > 0.8
 
 
 COUNTED_AS = [
-    (name, source) for name, entry in CATALOGUE.items() for source in entry.weights if source in _ORIGINS
+    (name, source) for name, entry in CLASSIFIERS.items() for source in entry.weights if source in _ORIGINS
 ]
 
 
 @pytest.mark.parametrize(("name", "source"), COUNTED_AS)
 def test_the_same_variant_elsewhere_counts_the_same_to_the_last_mac(name, source):
-    entry = CATALOGUE[name]
+    entry = CLASSIFIERS[name]
     weights = entry.weights[source]
     with torch.device("meta"):
         ours = build(name, **weights.arguments)
@@ -345,7 +345,7 @@ def test_every_pair_of_the_facts_agrees_or_is_explained(shared):
             if abs(ours / theirs - 1) > max(loose, 0.0006 / theirs):
                 wrong.append(f"{name}@{size}: ours {ours:.3f}, the facts {theirs}")
         for ours, key in ((params, "pub_params_M"), (macs, "pub_MACs_M")):
-            if row[key] and abs(ours / float(row[key]) - 1) > LIMIT and not CATALOGUE[name].note:
+            if row[key] and abs(ours / float(row[key]) - 1) > LIMIT and not CLASSIFIERS[name].note:
                 wrong.append(f"{name}@{size}: ours {ours:.3f}, published {row[key]}, no note")
     assert compared >= 160
     assert wrong == []

@@ -173,7 +173,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--view",
         ],
     ),
-    "zoo": (["name"], ["--debug", "--descending", "--family", "--json", "--sort", "--within"]),
+    "zoo": (["name"], ["--debug", "--descending", "--family", "--json", "--sort", "--task", "--within"]),
 }
 
 

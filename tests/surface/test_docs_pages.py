@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from gossamer.report.svg import Box, text_width
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "explanation" / "why-smaller"
@@ -85,7 +85,7 @@ def test_every_picture_is_shown_once_and_every_page_has_a_diagram_and_a_chart():
 def test_a_page_says_who_uses_the_block_and_who_wrote_of_it(page):
     text = page.read_text()
     named = re.search(r"^\*\*In the zoo:\*\* ([^.]+)\.", text, re.MULTILINE).group(1).split(", ")
-    families = {entry.family for entry in CATALOGUE.values()}
+    families = {entry.family for entry in CLASSIFIERS.values()}
     assert [name for name in named if name not in families] == []
     assert re.search(r"^\*\*Source:\*\* .*arXiv \d{4}\.\d{5}", text, re.MULTILINE)
     assert "## When it is not faster" in text

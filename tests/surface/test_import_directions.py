@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import gossamer
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 
 SOURCE = Path(gossamer.__file__).parent
 
@@ -67,6 +67,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cost.onnx_count",
         "cost.onnx_shapes",
         "zoo.catalogue",
+        "zoo.composed",
         "zoo.counted",
         "zoo.entries",
         "zoo.entry",
@@ -84,6 +85,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "tasks.detect.parts",
         "zoo",
     ),
+    "detectors": ("tasks.detect.parts",),
     "making": (
         "deploy.runtimes.convert",
         "deploy.runtimes.int8_checks",
@@ -118,6 +120,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "search": {"numpy"},
     "nn": {"numpy", "torch"},
     "networks": {"torch"},
+    "detectors": {"torch"},
     "making": {"numpy", "onnx", "torch"},
     "timing": {"numpy", "torch"},
     "batches": {"numpy", "torch"},
@@ -238,7 +241,7 @@ def test_siblings_do_not_meet():
 
 
 def test_a_family_knows_no_other():
-    families = {entry.builder.partition(":")[0].removeprefix("gossamer.") for entry in CATALOGUE.values()}
+    families = {entry.builder.partition(":")[0].removeprefix("gossamer.") for entry in CLASSIFIERS.values()}
     assert len(families) > 20
     for family in families:
         assert {_package(t) for t in _all_ours(family)} <= {"nn", "errors"}

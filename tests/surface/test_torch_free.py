@@ -20,7 +20,7 @@ from gossamer.deploy.runtimes.packed.tensors import write_packed
 from gossamer.files.onnx import write_metadata
 from gossamer.testing.networks import tiny_networks
 from gossamer.types import Size
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.counted import counted
 from gossamer.zoo.spec import ModelSpec
 
@@ -165,7 +165,7 @@ def test_zoo():
     result = gossamer("zoo", "--json")
     assert (result.returncode, result.stderr) == (0, "")
     rows = json.loads(result.stdout)
-    assert [row["name"] for row in rows] == list(CATALOGUE)
+    assert [row["name"] for row in rows] == list(CLASSIFIERS)
     assert all(row["macs"] == counted(row["name"], row["input"]).macs for row in rows)
 
 

@@ -18,7 +18,7 @@ from tools.zoo_chart import COLOURS, REACH, SHAPES
 
 from gossamer.report.svg import Box, text_width
 from gossamer.types import format_quantity
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.rows import rows, short
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_every_network_has_its_line_and_every_family_its_head():
     lines = {name: (int(size), params, macs) for name, size, params, macs in ROW.findall(body)}
     assert lines == {row.name: (row.own.input, short(row.own.params), short(row.own.macs)) for row in rows()}
     heads = re.findall(r"^### (.+)$", page, re.MULTILINE)
-    assert sorted(heads) == sorted({entry.family for entry in CATALOGUE.values()})
+    assert sorted(heads) == sorted({entry.family for entry in CLASSIFIERS.values()})
     assert page.index("\n## Lightweight networks") < page.index("\n### MobileNetV2\n")
     assert page.index("\n## Baselines") < page.index("\n### ResNet\n")
 
@@ -58,8 +58,8 @@ def test_every_network_has_its_line_and_every_family_its_head():
 def test_a_note_stands_under_its_table():
     section = PAGE.read_text().partition("\n### MobileNetV2\n")[2].partition("\n### ")[0]
     number = re.search(r"^\| `mobilenet_v2_0\.35` .*\| (\d+) \|[^|]*\|$", section, re.MULTILINE).group(1)
-    assert f"\n{number}. {CATALOGUE['mobilenet_v2_0.35'].note}\n" in section
-    published = format_quantity("macs", CATALOGUE["mobilenet_v2"].grid[96].macs)
+    assert f"\n{number}. {CLASSIFIERS['mobilenet_v2_0.35'].note}\n" in section
+    published = format_quantity("macs", CLASSIFIERS["mobilenet_v2"].grid[96].macs)
     assert f"| `mobilenet_v2` | 96 | 56.3 M | {published} | 60.3 | +0.5 |" in section
 
 
@@ -69,7 +69,7 @@ def test_latency_was_measured_of_every_network_that_is_wanted():
     for one in timed:
         assert 0 < one.p50_ms <= one.p95_ms < math.inf
         assert one.state == "clean" or one.state.startswith("flagged: ")
-        assert CATALOGUE[one.name]
+        assert CLASSIFIERS[one.name]
     assert setting.precision == "fp32"
     assert setting.machine in PAGE.read_text()
     assert setting.date in PAGE.read_text()
@@ -160,7 +160,7 @@ def test_texts_of_a_picture_are_inside_and_apart_and_clear_of_marks(file):
     assert [words for words, box in texts if not box.within(Box(-1, 0, width + 1, height))] == []
     assert [(a, b) for (a, one), (b, two) in combinations(texts, 2) if one.overlaps(two)] == []
     assert [words for words, box in texts for _, mark in _marks(root) if box.overlaps(mark)] == []
-    named = {words for words, _ in texts} & set(CATALOGUE)
+    named = {words for words, _ in texts} & set(CLASSIFIERS)
     assert len(named) >= 12, "the best-known networks are named"
 
 
@@ -168,7 +168,7 @@ def test_texts_of_a_picture_are_inside_and_apart_and_clear_of_marks(file):
 def test_families_are_told_apart_and_colours_suit_both_themes(file):
     root = ElementTree.parse(file).getroot()
     texts = [words for words, _ in _texts(root)]
-    families = [words for words in texts if words in {entry.family for entry in CATALOGUE.values()}]
+    families = [words for words in texts if words in {entry.family for entry in CLASSIFIERS.values()}]
     looks = {look for look, _ in _marks(root)}
     assert len(looks) == len(families) == len(set(families)) > 20
     style = root.findtext(f"{SVG}style")
@@ -183,11 +183,11 @@ def test_a_family_looks_the_same_in_both_pictures():
     for file in PICTURES:
         root = ElementTree.parse(file).getroot()
         names = [words for words, _ in _texts(root)]
-        families = [words for words in names if words in {entry.family for entry in CATALOGUE.values()}]
+        families = [words for words in names if words in {entry.family for entry in CLASSIFIERS.values()}]
         legend = [look for look, _ in _marks(root)][-len(families) :]
         looks.append(dict(zip(families, legend, strict=True)))
     assert {family: looks[0][family] for family in looks[1]} == looks[1]
 
 
 def test_there_are_looks_enough():
-    assert len(set(SHAPES)) * len(set(COLOURS)) >= len({entry.family for entry in CATALOGUE.values()})
+    assert len(set(SHAPES)) * len(set(COLOURS)) >= len({entry.family for entry in CLASSIFIERS.values()})

@@ -21,12 +21,26 @@ LEGEND = "params, macs: counted; dev: counted / published - 1, in %; top-1: publ
 
 def list_lines(rows: Sequence[Row]) -> list[str]:
     """A head, one line a network, and what the columns mean."""
-    heads = ("<network", "input", "params", "dev", "macs", "dev", "top-1", "<weights")
+    detectors = rows[0].entry.task == "detect"
+    heads = ("<network", "input", "params", "dev", "macs", "dev", "AP" if detectors else "top-1", "<weights")
     lines = _table(heads, [_cells(row) for row in rows])
     count = f"{len(rows)} network{'s' if len(rows) > 1 else ''}"
     if any(row.top1_elsewhere for row in rows):
         count += "; *: top-1 on other pictures than ImageNet's"
-    return [*lines, "", *_wrapped(count), *_wrapped(LEGEND)]
+    return [*lines, "", *_wrapped(count), *_wrapped(_legend(rows[0]))]
+
+
+def _legend(row: Row) -> str:
+    return (
+        LEGEND
+        if row.entry.task == "classify"
+        else LEGEND.replace("top-1: published", "AP: published, of COCO")
+    )
+
+
+def _accuracy(at: AtInput, digits: int = 1) -> str:
+    ap = None if at.published is None else at.published.ap
+    return percent(at.top1 if ap is None else ap, digits=digits)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -38,7 +52,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         percent(own.params_deviation, sign=True),
         short(own.macs),
         percent(own.macs_deviation, sign=True),
-        percent(own.top1) + ("*" if row.top1_elsewhere else " "),
+        _accuracy(own) + ("*" if row.top1_elsewhere else " "),
         ", ".join(row.entry.weights) or "-",
     )
 
@@ -47,7 +61,7 @@ def network_lines(row: Row, stages: Sequence[Mapping[str, Any]] | None) -> list[
     """Figures, origin, weights and, where they are given, the stages of one network."""
     entry = row.entry
     title = f"{row.name}: {entry.family}, {entry.paper}, {entry.num_classes:,} classes"
-    lines = [title, "", *_figure_lines(row), *_wrapped(LEGEND), ""]
+    lines = [title, "", *_figure_lines(row), *_wrapped(_legend(row)), ""]
     facts = _facts(row)
     width = max(len(key) for key, _ in facts) + 2
     for key, text in facts:
@@ -59,7 +73,8 @@ def network_lines(row: Row, stages: Sequence[Mapping[str, Any]] | None) -> list[
 
 
 def _figure_lines(row: Row) -> list[str]:
-    heads = ("<input", "params", "published", "dev", "macs", "published", "dev", "top-1")
+    judged = "AP" if row.entry.task == "detect" else "top-1"
+    heads = ("<input", "params", "published", "dev", "macs", "published", "dev", judged)
     return _table(heads, [_figures(at) for at in (row.own, *row.resolutions)])
 
 
@@ -73,7 +88,7 @@ def _figures(at: AtInput) -> tuple[str, ...]:
         f"{at.macs:,}",
         _whole(None if published is None else published.macs),
         percent(at.macs_deviation, sign=True),
-        percent(at.top1, digits=2),
+        _accuracy(at, 2),
     )
 
 
@@ -112,14 +127,14 @@ def _stage_lines(row: Row, stages: Sequence[Mapping[str, Any]]) -> list[str]:
     heads = ("<part", "blocks", "channels", "reduction", "output", "params", "macs", "of macs")
     cells = []
     for stage in stages:
-        _, height, width = stage["output"]
+        output = stage["output"]
         cells.append(
             (
                 stage["name"],
                 _whole(stage["blocks"]),
-                str(stage["channels"]),
+                _whole(stage["channels"]),
                 _whole(stage["reduction"]),
-                f"{height} x {width}",
+                "-" if output is None else f"{output[1]} x {output[2]}",
                 f"{stage['params']:,}",
                 f"{stage['macs']:,}",
                 percent(stage["macs"] / row.own.macs),

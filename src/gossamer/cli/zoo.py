@@ -29,11 +29,15 @@ def zoo_verb(
     family: Annotated[
         str | None, typer.Option("--family", help="Only networks of this family, e.g. MobileNetV2.")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="What the networks are for: classify (without it) or detect."),
+    ] = None,
     sort: Annotated[
         str | None,
         typer.Option(
             "--sort",
-            help="By name, params, macs or top1, smallest first; those without a published ImageNet top-1 come last.",
+            help="By name, params, macs, top1 or ap, smallest first; those without the published figure come last.",
         ),
     ] = None,
     descending: Annotated[bool, typer.Option("--descending", help="With --sort: largest first.")] = False,
@@ -48,14 +52,14 @@ def zoo_verb(
             "--descending turns --sort round, got no --sort; write e.g. --sort macs --descending"
         )
     if name is not None:
-        if within is not None or family is not None or sort is not None:
+        if within is not None or family is not None or sort is not None or task is not None:
             raise GossamerError(
-                f"--within, --family and --sort choose among all networks, got them with the name {name!r}; "
+                f"--within, --family, --task and --sort choose among all networks, got them with the name {name!r}; "
                 "leave out the name or the options"
             )
         _show_one(name, json)
         return
-    found = _chosen(within, family, sort, descending)
+    found = _chosen(within, family, task, sort, descending)
     if json:
         print_json([row.to_json() for row in found])
     elif found:
@@ -64,12 +68,14 @@ def zoo_verb(
         print_lines(list_lines(found))
 
 
-def _chosen(within: str | None, family: str | None, sort: str | None, descending: bool) -> list[Row]:
+def _chosen(
+    within: str | None, family: str | None, task: str | None, sort: str | None, descending: bool
+) -> list[Row]:
     from gossamer.types import Budget
     from gossamer.zoo import rows as zoo
 
     budget = None if within is None else Budget.parse(within)
-    found = zoo.rows()
+    found = zoo.rows(task or "classify")
     if family is not None:
         found = zoo.of_family(found, family)
     if sort is not None:
@@ -116,30 +122,41 @@ def _stages(row: Row) -> list[dict[str, Any]] | None:
     import torch
 
     from gossamer.cost.meter import measure
-    from gossamer.nn.network import Network, Stage
+    from gossamer.nn.network import Network
     from gossamer.zoo.build import build
 
     shape = (1, 3, row.own.input, row.own.input)
     with torch.device("meta"), torch.no_grad():
         network = build(row.name).eval()
-        assert isinstance(network, Network)
         image = torch.empty(shape)
-        parts, outputs = _walked(network, image)
+        parts, outputs = _walked(network, image) if isinstance(network, Network) else _children(network)
     layers = measure(network, shape).layers
-    found = []
-    for (name, part), output in zip(parts, outputs, strict=True):
-        inside = [layer for layer in layers if f"{layer.name}.".startswith(f"{name}.")]
-        _, channels, height, width = (*output.shape, 1, 1)[:4]
-        found.append(
-            {
-                "name": name,
-                "blocks": len(part) if isinstance(part, Stage) else None,
-                "channels": channels,
-                "reduction": part.reduction if isinstance(part, Stage) else None,
-                "output": [channels, height, width],
-                "params": sum(layer.params for layer in inside),
-                "macs": sum(layer.macs for layer in inside),
-            }
-        )
-    found[0]["reduction"] = round(row.own.input / found[0]["output"][1])
+    found = [
+        _part(name, part, output, [each for each in layers if f"{each.name}.".startswith(f"{name}.")])
+        for (name, part), output in zip(parts, outputs, strict=True)
+    ]
+    if found[0]["output"] is not None:
+        found[0]["reduction"] = round(row.own.input / found[0]["output"][1])
     return found
+
+
+def _children(network: Any) -> tuple[list[tuple[str, Any]], list[Any]]:
+    """(the parts that give several maps, by name; nothing of what they give)."""
+    parts = [(name, part) for name, part in network.named_children() if name not in network.training_only]
+    return parts, [None] * len(parts)
+
+
+def _part(name: str, part: Any, output: Any, layers: list[Any]) -> dict[str, Any]:
+    from gossamer.nn.network import Stage
+
+    stage = isinstance(part, Stage)
+    channels, height, width = (None,) * 3 if output is None else (*output.shape, 1, 1)[1:4]
+    return {
+        "name": name,
+        "blocks": len(part) if stage else None,
+        "channels": channels,
+        "reduction": part.reduction if stage else None,
+        "output": None if output is None else [channels, height, width],
+        "params": sum(layer.params for layer in layers),
+        "macs": sum(layer.macs for layer in layers),
+    }

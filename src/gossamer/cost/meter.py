@@ -39,6 +39,7 @@ from gossamer.cost.operators import (
 from gossamer.cost.receptive import Field, grown
 from gossamer.errors import ModelError
 from gossamer.nn.modes import taken_off
+from gossamer.nn.network import shipped_params
 
 __all__ = ["Cost", "Input", "LayerCost", "OperatorCost", "measure", "measure_sizes"]
 
@@ -223,7 +224,7 @@ def _count(twin: nn.Module, examples: Sequence[Tensor]) -> Cost:
         for name, module in modules.items()
         if name in outputs and name in counter.layers
     )
-    params = list(twin.parameters())
+    params = shipped_params(twin)
     sums = counter.operators.values()
     fields = [layer.receptive_field for layer in layers if layer.receptive_field is not None]
     convolves = any(kind.startswith("Conv") for kind in counter.operators)

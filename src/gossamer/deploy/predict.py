@@ -157,7 +157,7 @@ class Predictor:
         with np.errstate(all="ignore"):
             outputs = self.session.run(picture)
         shape = tuple(outputs[0].shape) if outputs else ()
-        wanted = (1, *self.task.shape(self.labels))
+        wanted = (1, *self.task.row_shape(self.labels))
         if len(shape) != len(wanted) or any(b not in (None, a) for a, b in zip(shape, wanted, strict=True)):
             raise BundleError(
                 f"a network for {self.task.name} with {len(self.labels)} labels gives {_shape(wanted)}, {self._model} gives "
@@ -175,7 +175,7 @@ class Predictor:
 
     def _nothing(self, top: int = 1) -> Answer:
         """An answer of the task, whatever it says."""
-        shape = tuple(1 if side is None else side for side in self.task.shape(self.labels))
+        shape = tuple(1 if side is None else side for side in self.task.row_shape(self.labels))
         return self.task.decode((np.zeros((1, *shape), np.float32),), self.labels, top=top)
 
 

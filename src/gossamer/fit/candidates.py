@@ -21,7 +21,7 @@ from gossamer.runs.resolutions import resolutions_for
 from gossamer.runs.trained import NetworkValue, key_of
 from gossamer.types import Budget, Size
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.counted import counted
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import available_sources
@@ -135,7 +135,7 @@ def candidates(
     """Every candidate, most promising first; of some `families` and at some `sizes` where these are given."""
     line = _published_line()
     found: list[Candidate] = []
-    for name, entry in CATALOGUE.items():
+    for name, entry in CLASSIFIERS.items():
         if entry.baseline or entry.arguments.get("deploy") or (families and entry.family not in families):
             continue  # what ships of a network with branches is its deploy form, by itself
         sources = available_sources(name, online=online)
@@ -180,13 +180,13 @@ def _whole(name: str, width: int, sizes: Iterable[int]) -> Iterable[_Variant]:
     for size in sizes:
         count = counted(_shipped(name), size)
         if count is not None:
-            exact = count.with_classes(width - CATALOGUE[name].num_classes)
+            exact = count.with_classes(width - CLASSIFIERS[name].num_classes)
             yield name, size, _Costs(exact.params, exact.macs), 0.0
 
 
 def _shipped(name: str) -> str:
     """The entry of what an exported network is: its deploy form where it has one."""
-    return f"{name}_deploy" if f"{name}_deploy" in CATALOGUE else name
+    return f"{name}_deploy" if f"{name}_deploy" in CLASSIFIERS else name
 
 
 def _cuts(name: str, width: int, sizes: Sequence[int]) -> Iterable[_Variant]:
@@ -279,7 +279,7 @@ def _published_line() -> _Line:
     """Least squares of published ImageNet top-1 on log10 of published macs; SqueezeNet and baselines are off the line."""
     rows = [
         (math.log10(p.macs), p.top1)
-        for e in CATALOGUE.values()
+        for e in CLASSIFIERS.values()
         if e.family != "SqueezeNet"
         and not e.baseline
         and (p := e.published) is not None
@@ -292,8 +292,8 @@ def _published_line() -> _Line:
 
 def _expected_top1(name: str, macs: int, line: _Line) -> float:
     """Published top-1 moved along the line to these macs; the line itself where nothing is published."""
-    shipped = CATALOGUE[_shipped(name)]
-    published = shipped.published or CATALOGUE[name].published
+    shipped = CLASSIFIERS[_shipped(name)]
+    published = shipped.published or CLASSIFIERS[name].published
     count = counted(_shipped(name), shipped.input)
     if published is None or published.top1 is None or count is None:
         return line.intercept + line.slope * math.log10(macs)

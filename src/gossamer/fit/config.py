@@ -10,7 +10,7 @@ from gossamer.runs.config import TrainedConfig
 from gossamer.runs.options import config, option
 from gossamer.runs.resolutions import RESOLUTIONS
 from gossamer.types import PRECISIONS, Budget
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 
 __all__ = ["FitConfig"]
 
@@ -59,7 +59,7 @@ class FitConfig(TrainedConfig):
         Raises:
             GossamerError: there is none of a name.
         """
-        known = {entry.family.lower(): entry.family for entry in CATALOGUE.values() if not entry.baseline}
+        known = {entry.family.lower(): entry.family for entry in CLASSIFIERS.values() if not entry.baseline}
         if self.families is None:
             return frozenset(known.values())
         names = [name.strip() for name in self.families.split(",")]

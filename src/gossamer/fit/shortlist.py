@@ -38,7 +38,7 @@ from gossamer.timing.memory import measure_memory
 from gossamer.timing.table.latency_table import LatencyTable
 from gossamer.types import Budget, Precision, format_quantity
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 
 __all__ = ["Measured", "Refusal", "Shortlist", "make_shortlist"]
 
@@ -188,10 +188,10 @@ def _predictions(config: FitConfig, table: LatencyTable | None, reporter: Report
 
 def _at_hand(pool: Sequence[Candidate], config: FitConfig) -> str:
     """Of how many families there are trained weights here, beside which networks from nothing are seldom worth training."""
-    family = {name: entry.family for name, entry in CATALOGUE.items()}
+    family = {name: entry.family for name, entry in CLASSIFIERS.items()}
     families = {family[c.base] for c in pool if c.base in family}
     having = {family[c.base] for c in pool if c.base in family and c.weights}
-    published = {entry.family for entry in CATALOGUE.values() if entry.weights} & families
+    published = {entry.family for entry in CLASSIFIERS.values() if entry.weights} & families
     more = len(published - having)
     hint = f"; --online fetches those of {more} more" if more and not config.online else ""
     return f"weights at hand for {len(having)} of {len(families)} families{hint}"

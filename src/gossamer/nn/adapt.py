@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
-from gossamer.nn.network import Network, replace_classifier
+from gossamer.nn.network import Architecture, replace_classifier
 
 __all__ = ["Bands", "adapt"]
 
@@ -50,7 +50,7 @@ def adapt(
 
 
 def _image_layers(network: nn.Module) -> list[str]:
-    if isinstance(network, Network):
+    if isinstance(network, Architecture):
         return network.image_layers()
     found = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
     if not found:

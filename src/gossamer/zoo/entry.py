@@ -14,12 +14,14 @@ Figures = tuple[float | None, float | None, float | None]
 
 @dataclass(frozen=True)
 class Published:
-    """What the source says of a network: params, macs, ImageNet top-1 as a share; None where it is silent."""
+    """What the source says of a network: params, macs, accuracy as a share; None where it is silent."""
 
     params: float | None
     macs: float | None
     top1: float | None
     source: str
+    ap: float | None = None
+    """COCO AP of a detector as a share."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Entry:
     """Classes that published figures and weights are for."""
     baseline: bool = False
     """Something to compare with, not to ship: `fit` passes it over."""
+    task: str = "classify"
+    """A name of `gossamer.tasks.TASKS`: what it was published for, and what becomes of it by name."""
 
 
 @dataclass(frozen=True)

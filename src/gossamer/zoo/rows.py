@@ -11,7 +11,7 @@ from typing import Any
 
 from gossamer.errors import BudgetError, GossamerError, nearest
 from gossamer.types import Budget
-from gossamer.zoo.catalogue import CATALOGUE, find_entry
+from gossamer.zoo.catalogue import CATALOGUE, find_entry, of_task
 from gossamer.zoo.counted import counts
 from gossamer.zoo.entry import Entry, Published
 
@@ -69,14 +69,7 @@ class AtInput:
     def _compared(self) -> dict[str, Any]:
         published = self.published
         return {
-            "published": None
-            if published is None
-            else {
-                "params": published.params,
-                "macs": published.macs,
-                "top1": published.top1,
-                "source": published.source,
-            },
+            "published": None if published is None else _figures(published),
             "deviation": {"params": self.params_deviation, "macs": self.macs_deviation},
         }
 
@@ -91,6 +84,11 @@ class Row:
     """At the input that the entry is for."""
     resolutions: tuple[AtInput, ...]
     """At the other input sizes that figures are published for, largest first."""
+
+    @property
+    def average_precision(self) -> float | None:
+        """Published COCO AP of a detector."""
+        return None if self.own.published is None else self.own.published.ap
 
     @property
     def imagenet_top1(self) -> float | None:
@@ -134,6 +132,12 @@ class Row:
         }
 
 
+def _figures(published: Published) -> dict[str, Any]:
+    """What a source says, with what judges its kind of network."""
+    judged = {"top1": published.top1} if published.ap is None else {"ap": published.ap}
+    return {"params": published.params, "macs": published.macs, **judged, "source": published.source}
+
+
 def row(name: str) -> Row:
     """The row of a catalogue name.
 
@@ -150,9 +154,16 @@ def row(name: str) -> Row:
     )
 
 
-def rows() -> list[Row]:
-    """Every network, in the order of the catalogue."""
-    return [row(name) for name in CATALOGUE]
+def rows(task: str = "classify") -> list[Row]:
+    """Every network for a task, in the order of the catalogue.
+
+    Raises:
+        GossamerError: the catalogue has none for it.
+    """
+    tasks = {entry.task for entry in CATALOGUE.values()}
+    if task not in tasks:
+        raise GossamerError(f"the catalogue has networks to {' and to '.join(sorted(tasks))}, got {task!r}")
+    return [row(name) for name in of_task(task)]
 
 
 def _at(name: str, size: int, published: Published | None) -> AtInput:
@@ -223,12 +234,13 @@ def of_family(found: Iterable[Row], family: str) -> list[Row]:
     Raises:
         GossamerError: the catalogue has no such family.
     """
-    names = {entry.family.lower(): entry.family for entry in CATALOGUE.values()}
+    listed = list(found)
+    names = {one.entry.family.lower(): one.entry.family for one in listed}
     if family.lower() not in names:
         raise GossamerError(
             f"the catalogue has no family {family!r}; {nearest(family.lower(), names, count=3)}"
         )
-    return [one for one in found if one.entry.family == names[family.lower()]]
+    return [one for one in listed if one.entry.family == names[family.lower()]]
 
 
 SORT_KEYS: Mapping[str, Callable[[Row], Any]] = {
@@ -236,6 +248,7 @@ SORT_KEYS: Mapping[str, Callable[[Row], Any]] = {
     "params": lambda one: one.own.params,
     "macs": lambda one: one.own.macs,
     "top1": lambda one: one.imagenet_top1,
+    "ap": lambda one: one.average_precision,
 }
 
 

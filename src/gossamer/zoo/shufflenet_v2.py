@@ -7,13 +7,14 @@ does not hold, stage channels scale from the 1.0 column, rounded to multiples of
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from torch import nn
 
 from gossamer.errors import ModelError
 from gossamer.nn.blocks import ShuffleUnitV2
-from gossamer.nn.layers import ConvNormAct, init_convolutional, make_divisible
+from gossamer.nn.layers import Act, ConvNormAct, init_convolutional, make_divisible
 from gossamer.nn.network import Network, StageList, classifier
 
 __all__ = ["shufflenet_v2"]
@@ -33,9 +34,10 @@ def shufflenet_v2(
     in_channels: int = 3,
     width: float = 1.0,
     form: Literal["paper", "torchvision"] = "paper",
+    slope: float = 0.0,
     dropout: float = 0.0,
 ) -> Network:
-    """ShuffleNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes).
+    """ShuffleNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes). Activations have a `slope` below 0.
 
     Raises:
         ModelError: no such form, or a width that leaves the first stage no more channels than the stem.
@@ -48,14 +50,15 @@ def shufflenet_v2(
         )
     scaled = (*(make_divisible(c * width) for c in TABLE_5[1.0][:3]), 1024)
     column = TABLE_5.get(width, scaled)
-    stem = nn.Sequential(ConvNormAct(in_channels, 24, 3, 2), nn.MaxPool2d(3, 2, 1))
+    act: Act = partial(nn.LeakyReLU, slope) if slope else nn.ReLU
+    stem = nn.Sequential(ConvNormAct(in_channels, 24, 3, 2, act=act), nn.MaxPool2d(3, 2, 1))
     stages = StageList(24, reduction=4)
     for out, repeats in zip(column, REPEATS, strict=False):
         shortcut = stages.channels if form == "paper" else None
-        down = ShuffleUnitV2(stages.channels, out, stride=2, shortcut_channels=shortcut)
+        down = ShuffleUnitV2(stages.channels, out, stride=2, shortcut_channels=shortcut, act=act)
         stages.add(down, channels=out, stride=2)
         for _ in range(repeats - 1):
-            stages.add(ShuffleUnitV2(out, out))
+            stages.add(ShuffleUnitV2(out, out, act=act))
         stages.end_stage()
     head = classifier(
         stages.channels,
@@ -63,7 +66,7 @@ def shufflenet_v2(
         conv_channels=column[3],
         dropout=dropout,
         bias=form == "torchvision",
-        act=nn.ReLU,
+        act=act,
     )
     network = Network(stem, stages.stages(), head)
     init_convolutional(network)

@@ -12,9 +12,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from gossamer.errors import MissingExtraError, ModelError
-from gossamer.nn.network import Network
+from gossamer.nn.network import Architecture
 from gossamer.zoo.catalogue import Entry, WeightSource, find_entry
 from gossamer.zoo.checkpoints import read_checkpoint, reader_of
+from gossamer.zoo.composed import Composer, trunk_of
 from gossamer.zoo.mapping import in_order, load_in_order
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "available_sources",
     "fill",
     "find_source",
+    "is_for_trunk",
     "load_weights",
     "read_weights",
     "trained_for",
@@ -53,6 +55,7 @@ def find_source(name: str, weights: str) -> tuple[str, WeightSource | None]:
     Raises:
         ModelError: it is neither a source of the network nor a file.
     """
+    name = trunk_of(name) or name
     entry = None if ":" in name else find_entry(name)
     if entry is not None and weights == BEST and entry.weights:
         weights = next(iter(entry.weights))
@@ -65,6 +68,15 @@ def find_source(name: str, weights: str) -> tuple[str, WeightSource | None]:
             f"weights are a source or a file, got {name}@{weights}; sources of {name}: {known}, or give a path"
         )
     return weights, None if entry is None else entry.formats.get(reader_of(path).name)
+
+
+def is_for_trunk(composer: Composer, weights: str) -> bool:
+    """Whether weights fill only the backbone of a network that is named by its parts: all but a file of such names as ours
+    have, which holds the whole."""
+    path = Path(weights)
+    if not path.exists():
+        return True
+    return not any(key.startswith(f"{composer.backbone}.") for key in read_checkpoint(path))
 
 
 class Checkpoint(NamedTuple):
@@ -204,7 +216,7 @@ def _in_order_of_its_origin(
 
 def _swap_bands(network: nn.Module) -> None:
     """Weights trained on blue, green, red take red, green, blue from now on."""
-    assert isinstance(network, Network)
+    assert isinstance(network, Architecture)
     for name in network.image_layers():
         layer = network.get_submodule(name)
         assert isinstance(layer, nn.Conv2d)

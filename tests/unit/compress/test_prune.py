@@ -19,7 +19,7 @@ from gossamer.cost.meter import measure
 from gossamer.errors import GossamerError, ModelError
 from gossamer.testing.networks import enliven
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 
 SHAPE = (1, 3, 64, 64)
 LARGE = {"alexnet": 67, "resnet20_cifar": 32}
@@ -32,7 +32,7 @@ COARSE = {"espnet_v2_0.5": 0.35}
 
 def _one_a_family():
     found = {}
-    for name, entry in CATALOGUE.items():
+    for name, entry in CLASSIFIERS.items():
         if not entry.arguments.get("deploy"):
             found.setdefault(entry.family, name)
     return sorted(found.values())

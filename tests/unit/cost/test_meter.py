@@ -13,7 +13,7 @@ from gossamer.cost.meter import measure, measure_sizes
 from gossamer.errors import ModelError
 from gossamer.nn.layers import SqueezeExcite
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 
 FLOAT = 4
 
@@ -111,7 +111,7 @@ def test_views_cost_nothing():
     assert cost.layers == ()
 
 
-@pytest.mark.parametrize("name", sorted(CATALOGUE))
+@pytest.mark.parametrize("name", sorted(CLASSIFIERS))
 def test_macs_are_torchs(name):
     with torch.device("meta"):
         network = build(name, num_classes=10).eval()

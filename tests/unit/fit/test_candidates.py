@@ -10,14 +10,14 @@ from gossamer.fit.candidates import Candidate, candidates, static_excess
 from gossamer.runs.resolutions import resolutions_for
 from gossamer.types import Budget
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 
 FEW = ("mobilenet_v2_0.25", "efficientnet_lite0", "squeezenet_1.1", "shufflenet_v2_0.25")
 
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(module, "CATALOGUE", {name: CATALOGUE[name] for name in ("mobilenet_v2", *FEW)})
+    monkeypatch.setattr(module, "CLASSIFIERS", {name: CLASSIFIERS[name] for name in ("mobilenet_v2", *FEW)})
 
 
 def _sources(monkeypatch, found):
@@ -107,8 +107,8 @@ def test_figures_are_counted_for_the_asked_classes(few, monkeypatch):
 def test_a_published_network_at_its_own_size_promises_its_top1(monkeypatch):
     _sources(monkeypatch, {})
     monkeypatch.setattr(module, "resolutions_for", lambda _: [224])
-    published = {name: CATALOGUE[name] for name in ("mobilenet_v2", "mobilenet_v2_0.5")}
-    monkeypatch.setattr(module, "CATALOGUE", published)
+    published = {name: CLASSIFIERS[name] for name in ("mobilenet_v2", "mobilenet_v2_0.5")}
+    monkeypatch.setattr(module, "CLASSIFIERS", published)
     found = candidates(short_side=224, width=1000, pictures=9, online=False)
     assert {c.name: c.promise for c in found} == {
         "mobilenet_v2": pytest.approx(0.718, abs=2e-3),
@@ -151,8 +151,8 @@ def test_baselines_and_deploy_forms_are_no_candidates(monkeypatch):
     _sources(monkeypatch, {})
     names = {c.name for c in candidates(short_side=128, width=7, pictures=100, online=False)}
     assert "repvgg_a0" in names
-    assert {name for name in names if CATALOGUE[name].baseline or name.endswith("_deploy")} == set()
-    assert len(names) == sum(not e.baseline and not e.arguments.get("deploy") for e in CATALOGUE.values())
+    assert {name for name in names if CLASSIFIERS[name].baseline or name.endswith("_deploy")} == set()
+    assert len(names) == sum(not e.baseline and not e.arguments.get("deploy") for e in CLASSIFIERS.values())
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2_0.5", "squeezenet_1.1", "espnet_v2_0.5"])
@@ -184,5 +184,5 @@ def test_a_choice_of_families_and_sizes():
         families={"MobileNetV3", "SqueezeNet"},
         sizes=(96, 160),
     )
-    assert {CATALOGUE[c.base].family for c in found} == {"MobileNetV3", "SqueezeNet"}
+    assert {CLASSIFIERS[c.base].family for c in found} == {"MobileNetV3", "SqueezeNet"}
     assert {c.size for c in found} == {96, 160}

@@ -12,7 +12,7 @@ import torch
 from gossamer.errors import MissingExtraError, ModelError
 from gossamer.nn.network import Network
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.spec import ModelSpec
 
 SMALL = "shufflenet_v2_0.25"
@@ -32,7 +32,7 @@ def _scores(network, bands=3, side=64):
         return network.eval()(torch.linspace(-1, 1, bands * side * side).view(1, bands, side, side))
 
 
-@pytest.mark.parametrize("name", sorted(CATALOGUE))
+@pytest.mark.parametrize("name", sorted(CLASSIFIERS))
 def test_every_name_of_the_catalogue_builds(name):
     with torch.device("meta"):
         network = build(name, num_classes=6)
@@ -143,7 +143,7 @@ def test_numbers_that_no_network_takes(arguments, message):
         build("mobilenet_v2", **arguments)
 
 
-@pytest.mark.parametrize("name", sorted({entry.family: name for name, entry in CATALOGUE.items()}.values()))
+@pytest.mark.parametrize("name", sorted({entry.family: name for name, entry in CLASSIFIERS.items()}.values()))
 def test_a_width_that_leaves_a_stage_without_channels(name):
     with (
         pytest.raises(ModelError, match=r"at least 1 channel|must be wider than the stem"),

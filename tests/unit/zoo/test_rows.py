@@ -10,7 +10,7 @@ import pytest
 from gossamer.errors import BudgetError, GossamerError, ModelError
 from gossamer.types import Budget
 from gossamer.zoo import rows as zoo
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.counted import counted
 
 ROWS = zoo.rows()
@@ -18,12 +18,12 @@ BY_NAME = {row.name: row for row in ROWS}
 
 
 def test_every_network_has_a_row_in_the_order_of_the_catalogue():
-    assert [row.name for row in ROWS] == list(CATALOGUE)
+    assert [row.name for row in ROWS] == list(CLASSIFIERS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_row_holds_the_count_beside_the_published_figures(row):
-    entry = CATALOGUE[row.name]
+    entry = CLASSIFIERS[row.name]
     assert (row.own.input, row.own.published) == (entry.input, entry.published)
     assert {at.input: at.published for at in row.resolutions} == entry.grid
     assert all(large.input > small.input for large, small in pairwise(row.resolutions))
@@ -84,7 +84,7 @@ def test_within_keeps_what_keeps_every_limit():
     found = _names("macs<=300M, params<=5M, accuracy>=70%")
     expected = {
         name
-        for name, entry in CATALOGUE.items()
+        for name, entry in CLASSIFIERS.items()
         if (count := counted(name, entry.input)).macs <= 300e6
         and count.params <= 5e6
         and entry.num_classes == 1000
@@ -140,13 +140,13 @@ def test_why_none_counts_what_keeps_each_limit():
 def test_a_family_is_found_in_any_case():
     found = zoo.of_family(ROWS, "mobileNETv3")
     assert {row.entry.family for row in found} == {"MobileNetV3"}
-    assert len(found) == sum(entry.family == "MobileNetV3" for entry in CATALOGUE.values())
+    assert len(found) == sum(entry.family == "MobileNetV3" for entry in CLASSIFIERS.values())
 
 
 def test_families_part_the_catalogue():
-    families = {entry.family for entry in CATALOGUE.values()}
+    families = {entry.family for entry in CLASSIFIERS.values()}
     assert len({family.lower() for family in families}) == len(families)
-    assert sum(len(zoo.of_family(ROWS, family)) for family in families) == len(CATALOGUE)
+    assert sum(len(zoo.of_family(ROWS, family)) for family in families) == len(CLASSIFIERS)
 
 
 def test_an_unknown_family_names_the_three_nearest():
@@ -162,13 +162,13 @@ def test_sorted_with_the_unknown_last(key, descending):
     found = zoo.sort(ROWS, key, descending=descending)
     values = [zoo.SORT_KEYS[key](row) for row in found]
     known = [value for value in values if value is not None]
-    assert sorted(row.name for row in found) == sorted(CATALOGUE)
+    assert sorted(row.name for row in found) == sorted(CLASSIFIERS)
     assert values == sorted(known, reverse=descending) + [None] * (len(values) - len(known))
-    assert (None in values) == (key == "top1")
+    assert (None in values) == (key in ("top1", "ap"))
 
 
 def test_an_unknown_key_is_refused():
-    with pytest.raises(GossamerError, match="sorted by name, params, macs, top1, got 'latency'; write"):
+    with pytest.raises(GossamerError, match="sorted by name, params, macs, top1, ap, got 'latency'; write"):
         zoo.sort(ROWS, "latency")
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from gossamer.errors import MissingExtraError, ModelError
 from gossamer.zoo import weights as weights_module
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.counted import counted
 from gossamer.zoo.mapping import load_in_order
 from gossamer.zoo.weights import available_sources, load_weights
@@ -41,20 +41,20 @@ def _theirs(source, identifier):
 
 PUBLISHED = [
     (name, source)
-    for name, entry in CATALOGUE.items()
+    for name, entry in CLASSIFIERS.items()
     for source in entry.weights
     if source != "wheel" and counted(name, 96).params < 40e6
 ]
 """Every network of the catalogue that others publish weights for, but for the heaviest."""
 SMALLEST = {
-    (CATALOGUE[name].family, source): (name, source)
+    (CLASSIFIERS[name].family, source): (name, source)
     for name, source in sorted(PUBLISHED, key=lambda p: counted(p[0], 96), reverse=True)
 }
 
 
 def _copied(name, source):
     """(theirs, ours with their weights through our mapping)."""
-    entry = CATALOGUE[name]
+    entry = CLASSIFIERS[name]
     theirs = _theirs(source, entry.weights[source].identifier)
     ours = build(name, seed=2, **entry.weights[source].arguments).eval()
     load_in_order(ours, theirs.state_dict(), name, family=entry.family)
@@ -73,7 +73,7 @@ def test_the_same_weights_give_the_same_scores(name, source):
 
 
 def test_more_than_twenty_families_are_compared():
-    assert len({CATALOGUE[name].family for name, _ in PUBLISHED}) >= 20
+    assert len({CLASSIFIERS[name].family for name, _ in PUBLISHED}) >= 20
 
 
 def _their_features(source, theirs, x):

@@ -14,7 +14,7 @@ from gossamer.errors import ModelError
 from gossamer.nn.blocks.reparameterised import RepConv
 from gossamer.nn.edits.quantize import quantized_layers
 from gossamer.nn.layers import MixedConv2d, SamePadConv2d
-from gossamer.nn.network import Network
+from gossamer.nn.network import Architecture
 
 __all__ = ["Layer", "LayerSize", "Layers", "find_quantizable"]
 
@@ -77,7 +77,7 @@ def find_quantizable(network: nn.Module, shape: Sequence[int]) -> Layers:
     depthwise = frozenset(
         n for n, m in found.items() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1
     )
-    first = network.image_layers() if isinstance(network, Network) else [next(iter(found))]
+    first = network.image_layers() if isinstance(network, Architecture) else [next(iter(found))]
     return Layers(sizes, reasons, depthwise, frozenset([*first, list(found)[-1]]))
 
 

@@ -18,7 +18,7 @@ from gossamer._text import whole_number
 from gossamer.compress.prune.scores import Batches
 from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.modes import in_eval, taken_off
-from gossamer.nn.network import Network, last_layer
+from gossamer.nn.network import Architecture, last_layer
 
 __all__ = ["LayerZeros", "SparsePlan", "parse_pattern", "plan_zeros", "weight_scores", "zero_mask"]
 
@@ -204,7 +204,7 @@ def _layers(
     }
     if not found:
         return {}, {}
-    first = network.image_layers() if isinstance(network, Network) else [next(iter(found))]
+    first = network.image_layers() if isinstance(network, Architecture) else [next(iter(found))]
     left: dict[str, str] = {}
     for name, layer in found.items():
         inputs = layer.weight.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gossamer.nn.blocks.csp import CSPLayer, PyramidPooling
 from gossamer.nn.blocks.dense import DenseLayer, DenseTransition
 from gossamer.nn.blocks.esp import EESP, ESP, EESPDownsampler
 from gossamer.nn.blocks.fire import Fire
@@ -20,6 +21,7 @@ __all__ = [
     "ESP",
     "BasicBlock",
     "Bottleneck",
+    "CSPLayer",
     "DenseLayer",
     "DenseTransition",
     "DepthwiseSeparable",
@@ -31,6 +33,7 @@ __all__ = [
     "InvertedResidual",
     "LongRangeGate",
     "PaddedShortcut",
+    "PyramidPooling",
     "RepConv",
     "Sandglass",
     "ShuffleUnitV1",

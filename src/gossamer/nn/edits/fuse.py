@@ -12,13 +12,14 @@ from gossamer.errors import ModelError
 from gossamer.nn.blocks.reparameterised import RepConv, fold_norm
 from gossamer.nn.edits.edit import Edit
 from gossamer.nn.layers import MixedConv2d
-from gossamer.nn.network import Network
+from gossamer.nn.network import Architecture
 
 __all__ = ["EDIT", "fuse"]
 
 
 def fuse(network: nn.Module) -> nn.Module:
-    """The deploy form: batch norms folded into the convolutions before them, multi-branch blocks into one convolution.
+    """The deploy form: batch norms folded into the convolutions before them, multi-branch blocks into one convolution, what
+    only training runs taken off.
 
     A new module in eval mode that gives the same outputs (to rounding, 1e-5); the network is left as it is. Works
     on the zoo's networks and on any network whose data flow torch.fx can follow; a network of the zoo keeps its
@@ -28,7 +29,8 @@ def fuse(network: nn.Module) -> nn.Module:
         ModelError: the data flow of a foreign network cannot be followed.
     """
     fused = copy.deepcopy(network).eval()
-    if isinstance(network, Network):
+    if isinstance(fused, Architecture):
+        fused.drop_training_parts()
         fused = _fuse_ours(fused)
     else:
         _fuse_foreign(fused)

@@ -44,6 +44,10 @@ class Detect(Task):
     criteria = (Criterion("ap", "AP"), Criterion("ap50", "AP50"))
     noun, nouns = "class", "classes"
     resize = "letterbox"
+    shape = "boxes and scores (B, A, 4 + K)"
+
+    def width(self, shape: tuple[int, ...]) -> int | None:
+        return shape[2] - 4 if len(shape) == 3 and shape[2] > 4 else None
 
     # data
 
@@ -111,7 +115,7 @@ class Detect(Task):
 
     # answers
 
-    def shape(self, labels: Sequence[str]) -> tuple[int | None, ...]:
+    def row_shape(self, labels: Sequence[str]) -> tuple[int | None, ...]:
         return None, 4 + len(labels)
 
     def condensed(self, outputs: Outputs) -> Outputs:

@@ -17,14 +17,16 @@ from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import last_layer
 from gossamer.testing.networks import enliven, noise, scores, tiny_networks
 from gossamer.zoo.build import build
-from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.counted import counted
 from gossamer.zoo.spec import ModelSpec
 
 CHEAPEST = sorted(
     {
-        builder: min((n for n, e in CATALOGUE.items() if e.builder == builder), key=lambda n: counted(n, 64))
-        for builder in {entry.builder for entry in CATALOGUE.values()}
+        builder: min(
+            (n for n, e in CLASSIFIERS.items() if e.builder == builder), key=lambda n: counted(n, 64)
+        )
+        for builder in {entry.builder for entry in CLASSIFIERS.values()}
     }.values()
 )
 UNFOLDABLE = {"densenet121": 62, "starnet_s1": 1, "espnet_v2_0.5": 17}
@@ -95,7 +97,7 @@ def test_no_norm_is_left_that_could_fold(name):
 
 @pytest.mark.parametrize(
     ("trained", "deployed"),
-    [(n, f"{n}_deploy") for n in CATALOGUE if f"{n}_deploy" in CATALOGUE],
+    [(n, f"{n}_deploy") for n in CLASSIFIERS if f"{n}_deploy" in CLASSIFIERS],
 )
 def test_a_fused_network_is_the_deploy_entry(trained, deployed):
     with torch.device("meta"):

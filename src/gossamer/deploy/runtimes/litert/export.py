@@ -14,7 +14,7 @@ from gossamer._quiet import quiet
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import MissingExtraError, ModelError
 from gossamer.nn.edits.fuse import fuse
-from gossamer.nn.network import Network
+from gossamer.nn.network import Architecture
 from gossamer.nn.plain_pools import WithPlainPools
 
 __all__ = ["export"]
@@ -31,7 +31,7 @@ def export(
         ModelError: the network cannot be converted.
         MissingExtraError: the converter is not installed.
     """
-    network = fuse(network) if isinstance(network, Network) else copy.deepcopy(network)
+    network = fuse(network) if isinstance(network, Architecture) else copy.deepcopy(network)
     example = torch.zeros(contract.shape)
     with quiet():
         converter = _converter()

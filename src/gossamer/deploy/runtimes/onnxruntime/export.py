@@ -17,7 +17,7 @@ from gossamer.errors import ModelError
 from gossamer.files.onnx import compact, fold_constants, fold_pads
 from gossamer.files.onnx_bodies import inline_branches
 from gossamer.nn.edits.fuse import fuse
-from gossamer.nn.network import Network
+from gossamer.nn.network import Architecture
 from gossamer.nn.plain_pools import PlainPools
 
 __all__ = ["export"]
@@ -43,7 +43,7 @@ def export(
     Raises:
         ModelError: the network cannot be traced.
     """
-    if isinstance(network, Network):
+    if isinstance(network, Architecture):
         network = fuse(network)
     buffer = io.BytesIO()
     example = torch.zeros(contract.shape, device=_device(network))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+import inspect
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +29,7 @@ class Criterion:
     """
 
     assigner: str = "tal"
-    assigner_of: Mapping[str, Any] | None = None
+    assigner_of: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the assigner."""
     box: str = "giou"
     """iou2, giou, ciou, siou of boxes; smooth_l1, huber of encoded numbers."""
@@ -38,7 +39,7 @@ class Criterion:
     classes: str = "qfl"
     """bce, focal, qfl, vfl of logits a class; softmax, nll of a choice among all."""
     class_weight: float = 1.0
-    class_of: Mapping[str, Any] | None = None
+    class_of: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the loss of classes."""
     soft: bool = True
     """Whether the class that is wanted is wanted by its quality, and not wholly."""
@@ -66,15 +67,34 @@ class Criterion:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Criterion:
-        """The criterion of a row.
+        """The criterion of a row: its keys are the fields, and the arguments of the assigner and of the loss of classes.
 
         Raises:
-            ModelError: a key that is none of the fields, or a part that the tables do not hold.
+            ModelError: a key that is none of these, or a part that the tables do not hold.
         """
-        known = [field.name for field in fields(cls)]
-        for name in row:
-            _check("key", name, known)
-        return cls(**row)
+        values = {_WORDS.get(name, name): value for name, value in row.items()}
+        assigner, losses = values.get("assigner", cls.assigner), values.get("classes", cls.classes)
+        _check("assigner", assigner, ASSIGNERS)
+        own = [field.name for field in fields(cls)]
+        of_assigner = _arguments(ASSIGNERS[assigner])
+        of_classes = _arguments(CLASS_LOSSES[losses]) if losses in CLASS_LOSSES else []
+        for name in values:
+            _check("key", name, [*own, *of_assigner, *of_classes])
+        return cls(
+            **{name: value for name, value in values.items() if name in own},
+            assigner_of={name: values[name] for name in of_assigner if name in values},
+            class_of={name: values[name] for name in of_classes if name in values},
+        )
+
+
+_WORDS = {"class": "classes"}
+"""Keys of a row that are no names in Python."""
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    """What may be given to it by name alone."""
+    signature = inspect.signature(function)
+    return [each.name for each in signature.parameters.values() if each.kind is each.KEYWORD_ONLY]
 
 
 def _check(what: str, name: str, known: Any) -> None:
@@ -121,7 +141,7 @@ def assign(predictions: Predictions, rows: Rows, criterion: Criterion, targets: 
     with torch.no_grad():
         boxes, scores = predictions.decoded(rows)
         boxes, scores = boxes.float(), scores.float()
-        assigner, arguments = ASSIGNERS[criterion.assigner], dict(criterion.assigner_of or {})
+        assigner, arguments = ASSIGNERS[criterion.assigner], criterion.assigner_of
         truths, qualities, wanted, labels = [], [], [], []
         for picture, target in enumerate(targets):
             target = target[target[:, 0] >= 0]
@@ -185,7 +205,7 @@ def _classes(rows: Rows, criterion: Criterion, learned: Learned, learning: Tenso
     pictures, priors = positive.nonzero(as_tuple=True)
     wanted[pictures, priors, learned.labels] = learned.quality[positive] if criterion.soft else 1.0
     counted = learning if criterion.everywhere else positive
-    lost = CLASS_LOSSES[criterion.classes](logits, wanted, **dict(criterion.class_of or {})).sum(2)
+    lost = CLASS_LOSSES[criterion.classes](logits, wanted, **criterion.class_of).sum(2)
     return criterion.class_weight * (lost * counted).sum(1)
 
 

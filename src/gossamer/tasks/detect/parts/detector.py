@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from gossamer.nn.network import Architecture
+
 __all__ = ["Coder", "Detector", "LevelMaps", "Predictions", "Priors", "Rows", "Scoring"]
 
 
@@ -48,10 +50,15 @@ class Priors(NamedTuple):
 class Coder(Protocol):
     """From raw numbers to boxes and back."""
 
-    priors_a_cell: int
-    """P."""
-    numbers: int
-    """R, of one box."""
+    @property
+    def priors_a_cell(self) -> int:
+        """P."""
+        ...
+
+    @property
+    def numbers(self) -> int:
+        """R, of one box."""
+        ...
 
     def priors(self, shapes: Sequence[tuple[int, int]], size: tuple[int, int], like: Tensor) -> Priors:
         """Of levels of these heights and widths, on the device of `like`."""
@@ -69,8 +76,10 @@ class Coder(Protocol):
 class Scoring(Protocol):
     """From logits to what each prior's box is worth as each class."""
 
-    background: bool
-    """Whether the last number of the C is for no class: then there are C - 1."""
+    @property
+    def background(self) -> bool:
+        """Whether the last number of the C is for no class: then there are C - 1."""
+        ...
 
     def __call__(self, rows: Rows) -> Tensor:
         """(B, A, K) of 0 to 1 for K classes."""
@@ -95,13 +104,16 @@ class Predictions:
         return self.coder.decode(rows.boxes, self.priors), self.scoring(rows)
 
 
-class Detector(nn.Module):
+class Detector(Architecture):
     """Pictures (B, bands, H, W) -> (B, A, 4 + K) in eval mode, a box xyxy in pixels of the input and the scores of K classes
     for each of A priors; `Predictions` in training mode.
 
     `backbone` gives a pyramid by `features`, `neck` takes it and gives the levels that `head` looks at. An `auxiliary`
-    branch, (pyramid, levels) -> maps as the head's, is there for training alone.
+    branch, (pyramid, levels) -> maps as the head's, is there for training alone. With `detached` the head learns from levels
+    that it does not move, as a one-to-one head does beside a one-to-many one.
     """
+
+    training_only = ("auxiliary",)
 
     def __init__(
         self,
@@ -113,16 +125,29 @@ class Detector(nn.Module):
         *,
         criterion: Mapping[str, Any],
         auxiliary: nn.Module | None = None,
+        detached: bool = False,
     ) -> None:
         super().__init__()
         self.backbone, self.neck, self.head = backbone, neck, head
         self.coder, self.scoring, self.criterion = coder, scoring, criterion
-        self.auxiliary = auxiliary
+        self.auxiliary, self.detached = auxiliary, detached
+
+    @property
+    def min_input(self) -> int:
+        """Height and width of an input are at least this."""
+        return int(self.backbone.min_input)  # type: ignore[arg-type]
+
+    def replace_classes(self, num_classes: int) -> None:
+        """Draw all that tells classes anew, for so many; what tells boxes stays: in place."""
+        for part in (self.head, self.auxiliary):
+            if part is not None:
+                part.replace_classes(num_classes + self.scoring.background)  # type: ignore[operator]
 
     def forward(self, x: Tensor) -> Tensor | Predictions:
         pyramid = self.backbone.features(x)  # type: ignore[operator]
         levels = self.neck(pyramid)
-        maps: list[LevelMaps] = self.head(levels)
+        still = self.training and self.detached
+        maps: list[LevelMaps] = self.head([level.detach() for level in levels] if still else levels)
         shapes = [(int(each.boxes.shape[2]), int(each.boxes.shape[3])) for each in maps]
         priors = self.coder.priors(shapes, (int(x.shape[2]), int(x.shape[3])), x)
         rows = self._rows(maps)
