@@ -99,6 +99,8 @@ READERS = Table(
     {
         "table": "gossamer.data.readers.table",
         "imagefolder": "gossamer.data.readers.imagefolder",
+        "coco": "gossamer.data.readers.coco",
+        "voc": "gossamer.data.readers.voc",
         "folder": "gossamer.data.readers.folder",
     },
     error=DataError,
