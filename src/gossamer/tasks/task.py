@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gossamer.types import Size
+
 __all__ = ["Answer", "Criterion", "Mistake", "Outputs", "Remark", "Score", "Targets", "Task"]
 
 Outputs = tuple[NDArray[np.float32], ...]
@@ -156,8 +158,14 @@ class Task(ABC):
         """How well the headline figure is known from so many pictures, for a sentence that begins with it."""
         return "is known roughly"
 
-    def remarks(self, targets: Sequence[Any], labels: Sequence[str]) -> list[Remark]:
-        """What would hurt in the targets; nothing by itself."""
+    def remarks(
+        self,
+        targets: Sequence[Any],
+        labels: Sequence[str],
+        sizes: Sequence[Size | None] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[Remark]:
+        """What would hurt in the targets; nothing by itself. `sizes` are of the pictures as they are shown, `names` their files."""
         return []
 
     def edits(self, targets: Targets, labels: Sequence[str]) -> tuple[dict[str, Any], ...]:
