@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gossamer.errors import RunFolderError
+from gossamer.errors import DataError, RunFolderError
 
 __all__ = [
     "atomic_folder",
     "atomic_path",
     "cache_folder",
+    "new_folder",
     "sha256",
     "write_bytes",
     "write_json",
@@ -75,6 +76,35 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` to write into; on a clean exit it becomes `path`, whole. Several processes may do so at once.
+
+    Raises:
+        DataError: `path` holds something already.
+        RunFolderError: the place is read-only or the disk is full.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise DataError(
+            f"made-up pictures go into a new or empty folder, got {path}; name another one or delete it"
+        )
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        yield temporary
+        temporary.chmod(0o755)
+        if path.exists():
+            path.rmdir()
+        temporary.rename(path)
+        temporary = None
+    except OSError as error:
+        raise folder_error(error, path) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def folder_error(error: OSError, path: Path) -> RunFolderError:

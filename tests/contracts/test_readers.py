@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 from PIL import Image
 
 from gossamer.data.dataset import READERS
-from gossamer.testing.readers import ReaderContract
+from gossamer.testing.readers import BoxReaderContract, ReaderContract
 
 
 class TestFolder(ReaderContract):
@@ -57,7 +58,64 @@ class TestImagefolder(ReaderContract):
         return wanted
 
 
+NAMES = ("river boat", "forêt dense", 'a "quoted" one', "river boat")
+LEFT, TOP, RIGHT, BOTTOM = BoxReaderContract.PLACE
+
+
+def _pictures(root, *paths):
+    """Pictures of 8x8 pixels below a root, each with a name of a class: path -> name."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(root / path)
+    return dict(zip(paths, NAMES, strict=True))
+
+
+class TestCoco(BoxReaderContract):
+    name = "coco"
+
+    def write(self, root):
+        wanted = _pictures(root, *(f"images/train2017/{i}.jpg" for i in range(4)))
+        names = sorted(set(NAMES), reverse=True)
+        document = {
+            "images": [{"id": 7 + i, "file_name": f"{i}.jpg", "height": 8, "width": 8} for i in range(4)],
+            "annotations": [
+                {
+                    "id": i,
+                    "image_id": 7 + i,
+                    "category_id": 10 * names.index(name),
+                    "bbox": [LEFT, TOP, RIGHT - LEFT, BOTTOM - TOP],
+                    "iscrowd": 0,
+                }
+                for i, name in enumerate(NAMES)
+            ],
+            "categories": [{"id": 10 * i, "name": name} for i, name in enumerate(names)],
+        }
+        (root / "annotations").mkdir()
+        (root / "annotations/instances_train2017.json").write_text(json.dumps(document))
+        return wanted
+
+
+class TestVoc(BoxReaderContract):
+    name = "voc"
+
+    def write(self, root):
+        wanted = _pictures(root, *(f"JPEGImages/{i}.jpg" for i in range(4)))
+        (root / "Annotations").mkdir()
+        for path, name in wanted.items():
+            stem = Path(path).stem
+            (root / f"Annotations/{stem}.xml").write_text(
+                f"<annotation><filename>{stem}.jpg</filename><size><width>8</width><height>8</height></size><object><name>"
+                f"{name}</name><bndbox><xmin>{LEFT + 1}</xmin><ymin>{TOP + 1}</ymin><xmax>{RIGHT}</xmax><ymax>{BOTTOM}</ymax>"
+                "</bndbox></object></annotation>",
+                encoding="utf-8",
+            )
+        return wanted
+
+
+def _below(contract):
+    """The contracts below one, at any depth."""
+    return [each for sub in contract.__subclasses__() for each in (sub, *_below(sub))]
+
+
 def test_every_reader_is_held_to_the_contract():
-    assert sorted(c.name for c in ReaderContract.__subclasses__() if c.__module__ == __name__) == sorted(
-        READERS
-    )
+    assert sorted(c.name for c in _below(ReaderContract) if c.__module__ == __name__) == sorted(READERS)

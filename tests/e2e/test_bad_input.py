@@ -82,7 +82,7 @@ class TestData:
         refused("data is a folder of class folders or a CSV table, a.zip is a file", verb, "a.zip", *extra)
 
     def test_an_unknown_demo(self, refused, verb, extra):
-        refused("demo data are demo or demo:scenes, got 'demo:cats'", verb, "demo:cats", *extra)
+        refused("demo data are demo, demo:scenes or demo:boxes, got 'demo:cats'", verb, "demo:cats", *extra)
 
     def test_a_word_that_is_none(self, refused, verb, extra, pictures):
         refused(

@@ -47,6 +47,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "data": (
         "data._scene_parts",
         "data.alike",
+        "data.box_scenes",
         "data.check",
         "data.dataset",
         "data.findings",

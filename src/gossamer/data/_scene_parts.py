@@ -9,7 +9,7 @@ plane of the fine grid, (K,) for one number a stamped thing, (K, 3) for its colo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -85,6 +85,12 @@ class Scene:
     paved: Colour
     sun: float
     slope: float
+    wet: Plane
+    """Coverage of water (N, N)."""
+    roads: list[tuple[Plane, Plane]] = field(default_factory=list)
+    """Coverage and distance across of every road, (N, N)."""
+    bare: bool = False
+    """Whether cars and tanks are left out, for whoever puts things of its own on the land."""
 
     @property
     def scale(self) -> float:
@@ -92,7 +98,7 @@ class Scene:
         return self.grid / UNITS
 
 
-def new_scene(rng: np.random.Generator, size: int) -> Scene:
+def new_scene(rng: np.random.Generator, size: int, *, bare: bool = False) -> Scene:
     """Bare ground of a random season under a random sun; the grid is twice the picture's size."""
     grid = 2 * size
     line = ((np.arange(grid) + 0.5) * (UNITS / grid) - HALF).astype(np.float32)
@@ -112,7 +118,7 @@ def new_scene(rng: np.random.Generator, size: int) -> Scene:
         rng=rng, grid=grid, x=x, y=y, albedo=np.zeros((3, grid, grid), np.float32),
         height=np.zeros((grid, grid), np.float32), grain=rng.standard_normal((grid, grid), dtype=np.float32),
         palette=palette, paved=(tone + warm, tone, tone - warm), sun=float(rng.uniform(0, 2 * math.pi)),
-        slope=float(rng.uniform(0.55, 1.6)),
+        slope=float(rng.uniform(0.55, 1.6)), wet=np.zeros((grid, grid), np.float32), bare=bare,
     )  # fmt: skip
     grass(scene)
     return scene
@@ -199,6 +205,7 @@ def road(scene: Scene, across: Plane, width: float, along: Plane | None = None, 
     cover = band(scene, across, width)
     verge = band(scene, across, width * 1.5) * np.float32(0.5)
     flatten(scene, np.maximum(cover, verge))
+    scene.roads.append((cover, across))
     paint(scene, verge, scene.palette.soil, 0.06 * scene.grain)
     if dirt:
         ruts = np.cos(np.abs(across) * np.float32(4 * math.pi / width))
@@ -216,6 +223,7 @@ def water(scene: Scene, distance: Plane, clear: float = 0.5) -> Plane:
     rng = scene.rng
     cover = mask(scene, distance)
     flatten(scene, cover)
+    scene.wet = np.maximum(scene.wet, cover)
     colour = _jitter(rng, _WATERS[int(rng.integers(len(_WATERS)))])
     u, v = frame(scene, float(rng.uniform(0, math.pi)))
     swell = np.sin(v * np.float32(rng.uniform(1.0, 2.4)) + 5 * noise(scene, 7, 2)) * noise(scene, 4, 2)
@@ -386,7 +394,7 @@ def roofs(scene: Scene, x: Points, y: Points, angle: Points, sides: tuple[Points
 
 def tanks(scene: Scene, x: Points, y: Points, radius: Points) -> None:
     """Round storage tanks with a rim and a slightly domed lid."""
-    if len(x) == 0:
+    if len(x) == 0 or scene.bare:
         return
     rng = scene.rng
     stamps = _stamps(scene, x, y, radius)
@@ -398,6 +406,8 @@ def tanks(scene: Scene, x: Points, y: Points, radius: Points) -> None:
 
 def cars(scene: Scene, x: Points, y: Points, angle: Points, length: float) -> None:
     """Cars with a dark windscreen and rear window."""
+    if scene.bare:
+        return
     rng, count = scene.rng, len(x)
     half = 0.5 * length * rng.uniform(0.88, 1.06, count)
     low = np.full(count, 0.17 * length)

@@ -142,7 +142,7 @@ def check(
     dataset = _settled(dataset, skipped)
     span = value_range(scans)
     findings = [*dataset.findings, *bad, *odd_labels(dataset), *odd_files(dataset, scans, span)]
-    findings += odd_targets(dataset) + odd_sizes(dataset, scans) + odd_pixels(dataset, scans, span)
+    findings += odd_targets(dataset, scans) + odd_sizes(dataset, scans) + odd_pixels(dataset, scans, span)
     upright = _uprightness(scans)
     same = duplicates(dataset, scans, turned=is_aerial(upright))
     findings += same.findings

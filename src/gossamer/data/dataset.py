@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -99,24 +100,34 @@ READERS = Table(
     {
         "table": "gossamer.data.readers.table",
         "imagefolder": "gossamer.data.readers.imagefolder",
+        "coco": "gossamer.data.readers.coco",
+        "voc": "gossamer.data.readers.voc",
         "folder": "gossamer.data.readers.folder",
     },
     error=DataError,
 )
 """Layout -> module, tried in this order."""
-_DEMOS = ("demo", "demo:scenes")
+_DEMOS: Mapping[str, tuple[str, str, str]] = {
+    "demo": ("demo-scenes", "demo-scenes-1", "gossamer.data.scenes"),
+    "demo:scenes": ("demo-scenes", "demo-scenes-1", "gossamer.data.scenes"),
+    "demo:boxes": ("demo-boxes", "demo-boxes-1", "gossamer.data.box_scenes"),
+}
+"""What is made in code: its name, its folder in the cache, and the module that writes it."""
 
 
 def open_dataset(data: str | Path) -> Dataset:
-    """Read a folder or a table, or `demo:scenes`: pictures made in code, kept in the user's cache folder.
+    """Read a folder or a table, or `demo:scenes` or `demo:boxes`: pictures made in code, kept in the user's cache folder.
 
     Raises:
         DataError: no such path, no layout that is known, no picture in it.
     """
     if str(data) in _DEMOS:
-        return replace(open_dataset(_demo_folder()), name="demo-scenes")
+        name, folder, module = _DEMOS[str(data)]
+        return replace(open_dataset(_demo_folder(folder, module)), name=name)
     if str(data).startswith("demo"):
-        raise DataError(f"demo data are demo or demo:scenes, got {str(data)!r}; choose one or give a folder")
+        raise DataError(
+            f"demo data are demo, demo:scenes or demo:boxes, got {str(data)!r}; choose one or give a folder"
+        )
     path = Path(data).expanduser()
     try:
         str(path).encode()
@@ -142,10 +153,8 @@ def open_dataset(data: str | Path) -> Dataset:
     )
 
 
-def _demo_folder() -> Path:
-    from gossamer.data import scenes
-
-    folder = cache_folder() / "demo-scenes-1"
+def _demo_folder(name: str, module: str) -> Path:
+    folder = cache_folder() / name
     if not folder.exists():
-        scenes.write(folder)
+        importlib.import_module(module).write(folder)
     return folder

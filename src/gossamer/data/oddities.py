@@ -100,9 +100,11 @@ def _ignored(dataset: Dataset) -> list[Finding]:
     return [Finding("note", "ignored", message, files)]
 
 
-def odd_targets(dataset: Dataset) -> list[Finding]:
-    """What the task says of its targets."""
-    remarks = get_task(dataset.task).remarks(dataset.targets, dataset.labels)
+def odd_targets(dataset: Dataset, scans: Sequence[Scan]) -> list[Finding]:
+    """What the task says of its targets, in pictures of these sizes."""
+    sizes = [scan.shown for scan in scans]
+    names = names_of(dataset, range(len(dataset.samples)))
+    remarks = get_task(dataset.task).remarks(dataset.targets, dataset.labels, sizes, names)
     return [Finding(remark.severity, remark.code, remark.message) for remark in remarks]
 
 

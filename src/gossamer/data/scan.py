@@ -59,6 +59,8 @@ class Scan:
     """Share of pixels that are not wholly opaque."""
     levels: Levels | None = None
     """Where its values lie that has more than 8 bits a band."""
+    shown: Size | None = None
+    """As it is shown: turned as its EXIF data say, which the header's size is not."""
 
 
 def scan_files(
@@ -96,10 +98,13 @@ def _scan(path: Path, bands: tuple[str, ...] | None) -> Scan:
     except OSError as error:
         problem = f"{path} cannot be opened ({error.strerror or error}); replace or remove it"
         return Scan(path, digest, problem, None, *_look(Image.new("RGB", (1, 1))))
+    shown = Size(image.height, image.width)
     if picture is None:
-        header = Probe(Size(image.height, image.width), image.mode, 1, path.suffix[1:].upper())
-        return Scan(path, digest, None, header, *_look(image), empty)
-    return Scan(path, digest, None, picture.header, *_look(image), empty, picture.hidden, picture.levels)
+        header = Probe(shown, image.mode, 1, path.suffix[1:].upper())
+        return Scan(path, digest, None, header, *_look(image), empty, shown=shown)
+    return Scan(
+        path, digest, None, picture.header, *_look(image), empty, picture.hidden, picture.levels, shown
+    )
 
 
 def _digest() -> hashlib.blake2b:

@@ -7,8 +7,6 @@ they are told apart by structure: colour alone, or a linear classifier on pixels
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from gossamer._files import folder_error
+from gossamer._files import new_folder
 from gossamer.data import _scene_parts as parts
 from gossamer.data._scene_parts import HALF, Plane, Points, Scene
 from gossamer.errors import DataError, nearest
 
-__all__ = ["CLASSES", "render", "write"]
+__all__ = ["CLASSES", "lay", "render", "write"]
 
 _SMALLEST = 16
 _QUALITY = 90
@@ -41,6 +39,11 @@ def render(label: str, seed: int, size: int = 96) -> NDArray[np.uint8]:
     return _render(label, [seed, CLASSES.index(label)], size)
 
 
+def lay(label: str, scene: Scene) -> None:
+    """Put the land of a class of CLASSES on a scene."""
+    _BUILDERS[label](scene)
+
+
 def write(folder: Path, per_class: int = 120, size: int = 96, seed: int = 0) -> int:
     """Write JPEG files, a sub-folder a class, and return their number; it appears whole or not at all.
 
@@ -51,25 +54,8 @@ def write(folder: Path, per_class: int = 120, size: int = 96, seed: int = 0) -> 
     if per_class < 1:
         raise DataError(f"a made-up set needs at least 1 picture a class, got {per_class}; raise per_class")
     _check_size(size)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DataError(
-            f"made-up pictures go into a new or empty folder, got {folder}; name another one or delete it"
-        )
-    temporary: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    with new_folder(folder) as temporary:
         _write_classes(temporary, per_class, size, seed)
-        temporary.chmod(0o755)
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-        temporary = None
-    except OSError as error:
-        raise folder_error(error, folder) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return per_class * len(CLASSES)
 
 
@@ -88,7 +74,7 @@ def _check_size(size: int) -> None:
 
 def _render(label: str, key: list[int], size: int) -> NDArray[np.uint8]:
     scene = parts.new_scene(np.random.default_rng(key), size)
-    _BUILDERS[label](scene)
+    lay(label, scene)
     return parts.expose(scene)
 
 
@@ -374,6 +360,8 @@ def _tank_farm(scene: Scene, centre: tuple[float, float], angle: float, half_u: 
 
 def _store(scene: Scene, centre: tuple[float, float], angle: float, half_u: float, half_v: float) -> None:
     """Rows of containers and trailers in a yard."""
+    if scene.bare:
+        return
     rng = scene.rng
     u, v = (
         axis.ravel() for axis in np.meshgrid(np.arange(-half_u, half_u, 4.6), np.arange(-half_v, half_v, 2.1))

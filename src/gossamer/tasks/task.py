@@ -181,8 +181,14 @@ class Task(ABC):
         """How well the headline figure is known from so many pictures, for a sentence that begins with it."""
         return "is known roughly"
 
-    def remarks(self, targets: Sequence[Any], labels: Sequence[str]) -> list[Remark]:
-        """What would hurt in the targets; nothing by itself."""
+    def remarks(
+        self,
+        targets: Sequence[Any],
+        labels: Sequence[str],
+        sizes: Sequence[Size | None] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[Remark]:
+        """What would hurt in the targets; nothing by itself. `sizes` are of the pictures as they are shown, `names` their files."""
         return []
 
     def edits(self, targets: Targets, labels: Sequence[str]) -> tuple[dict[str, Any], ...]:

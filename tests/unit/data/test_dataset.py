@@ -10,7 +10,7 @@ from gossamer.errors import DataError
 
 
 def test_every_reader_of_the_table_has_both_functions():
-    assert list(READERS) == ["table", "imagefolder", "folder"]
+    assert list(READERS) == ["table", "imagefolder", "coco", "voc", "folder"]
     for name in READERS:
         reader = READERS.load(name)
         assert callable(reader.recognises)
@@ -70,7 +70,8 @@ def test_a_path_that_is_no_utf_8_is_refused(tmp_path):
 
 def test_an_unknown_demo():
     with pytest.raises(
-        DataError, match=r"demo data are demo or demo:scenes, got 'demo:cats'; choose one or give a folder"
+        DataError,
+        match=r"demo data are demo, demo:scenes or demo:boxes, got 'demo:cats'; choose one or give a folder",
     ):
         open_dataset("demo:cats")
 

@@ -16,6 +16,7 @@ from gossamer.tasks.classify.confusion import accuracy, class_figures, confusion
 from gossamer.tasks.intervals import wilson_interval
 from gossamer.tasks.precision import average_precision
 from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Score, Targets, Task
+from gossamer.types import Size
 
 __all__ = ["TASK", "UNSURE", "ClassScore", "Classify", "count_remarks"]
 
@@ -102,7 +103,13 @@ class Classify(Task):
     def a_picture(self, count: int) -> str:
         return f"moves by {100 / count:.1f} points a picture"
 
-    def remarks(self, targets: Sequence[Any], labels: Sequence[str]) -> list[Remark]:
+    def remarks(
+        self,
+        targets: Sequence[Any],
+        labels: Sequence[str],
+        sizes: Sequence[Size | None] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[Remark]:
         return count_remarks(Counter(labels[int(target)] for target in targets), self.noun)
 
     def answers(self, outputs: Outputs) -> Targets:

@@ -124,12 +124,12 @@ class DetectObjective(TrainingObjective):
                 f"{tuple(teacher.shape[1:])}; take a teacher of the same strides at the same size"
             )
         wanted, said = teacher[..., 4:].float(), student[..., 4:].float()
-        classes = (wanted - said).abs().square() * _cross(said, wanted)
+        classes: Tensor = (wanted - said).abs().square() * _cross(said, wanted)
         weight = wanted.amax(2)
         apart = 1 - giou(student[..., :4].reshape(-1, 4), teacher[..., :4].reshape(-1, 4)).view(weight.shape)
         total = classes.sum((1, 2)) + _PLACES * (weight.square() * apart).sum(1)
-        share: Tensor = how.logits / weight.sum(1).mean().clamp_min(1.0)
-        return total * share
+        followed: Tensor = total * how.logits / weight.sum(1).mean().clamp_min(1.0)
+        return followed
 
     def together(self, outputs: Sequence[Tensor]) -> Tensor:
         """The mean of networks with the same priors.

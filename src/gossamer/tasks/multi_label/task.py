@@ -18,6 +18,7 @@ from gossamer.tasks.classify.task import count_remarks
 from gossamer.tasks.kept import KeptScore
 from gossamer.tasks.precision import average_precision
 from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Targets, Task
+from gossamer.types import Size
 
 __all__ = ["TASK", "LabelScore", "MultiLabel"]
 
@@ -105,7 +106,13 @@ class MultiLabel(Task):
         moved = [tuple(index[i] for i in target) for target in targets]
         return moved, tuple(labels[i] for i in present)
 
-    def remarks(self, targets: Sequence[Any], labels: Sequence[str]) -> list[Remark]:
+    def remarks(
+        self,
+        targets: Sequence[Any],
+        labels: Sequence[str],
+        sizes: Sequence[Size | None] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[Remark]:
         return count_remarks(Counter(labels[i] for target in targets for i in target), self.noun)
 
     def answers(self, outputs: Outputs) -> Targets:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gossamer.errors import DataError
 from gossamer.tasks.kept import KeptScore
 from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Targets, Task
+from gossamer.types import Size
 
 __all__ = ["TASK", "Regress", "ValueScore"]
 
@@ -99,7 +100,13 @@ class Regress(Task):
             )
         return list(targets), tuple(labels)
 
-    def remarks(self, targets: Sequence[Any], labels: Sequence[str]) -> list[Remark]:
+    def remarks(
+        self,
+        targets: Sequence[Any],
+        labels: Sequence[str],
+        sizes: Sequence[Size | None] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[Remark]:
         values = self.array(targets, labels)
         low, high = np.percentile(values, (25, 75), axis=0)
         far = (values < low - _FAR * (high - low)) | (values > high + _FAR * (high - low))
