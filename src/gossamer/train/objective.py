@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ class TrainingObjective(Objective):
     `encode` turns targets as a task's `array` gives them into rows (B, D) that can be mixed, and those are what
     `losses` takes.
     """
+
+    probes: ClassVar[bool] = True
+    """Whether a last layer can be fitted to features of whole pictures in closed form: where there is one row a picture."""
 
     @abstractmethod
     def encode(self, targets: Tensor, width: int, smoothing: float = 0.0) -> Tensor:

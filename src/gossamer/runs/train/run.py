@@ -272,6 +272,8 @@ class _Run:
     def _probe(self, start: Start, pictures: Pictures, report: CheckReport) -> _Probed:
         if not start.pretrained:
             return _Probed(score=None, note="no linear probe: the network starts without trained weights")
+        if not objective_of(start.task.name).probes:
+            return _Probed(score=None, note=f"no linear probe: {start.task.name} has no one answer a picture")
         found = linear_probe(
             start.network,
             start.contract,

@@ -37,6 +37,8 @@ _TINY = 1e-6
 class DetectObjective(TrainingObjective):
     """Losses of boxes; outputs are (B, A, 4 + K), or `Predictions` of a detector in training mode."""
 
+    probes = False
+
     def encode(self, targets: Tensor, width: int, smoothing: float = 0.0) -> Tensor:
         """The rows (B, M, 7) themselves."""
         return targets.float()

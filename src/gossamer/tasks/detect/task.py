@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from gossamer.data.geometry import Transform
 from gossamer.errors import DataError
 from gossamer.tasks.detect.boxes import Boxes, clipped, usable
+from gossamer.tasks.detect.faults import faults, repaired
 from gossamer.tasks.detect.score import SAID, SCORED, DetectionScore, found_in, paired_drops, real_rows
 from gossamer.tasks.detect.suppress import Detections, Suppression, detections
-from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Targets, Task
+from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Targets, Task
 from gossamer.types import Size
 
 __all__ = ["TASK", "Detect", "Placed"]
@@ -112,6 +113,17 @@ class Detect(Task):
         places[present] = np.arange(len(present))
         moved = [target._replace(labels=places[target.labels]) for target in targets]
         return moved, tuple(labels[i] for i in present)
+
+    def remarks(
+        self,
+        targets: Sequence[Any],
+        labels: Sequence[str],
+        sizes: Sequence[Size | None] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[Remark]:
+        return faults(
+            targets, labels, sizes or [None] * len(targets), names or [str(i) for i in range(len(targets))]
+        )
 
     # answers
 
@@ -229,12 +241,12 @@ def _labels_of(target: Boxes | Placed) -> NDArray[np.int64]:
 
 def _rows(target: Boxes, picture: Size | None) -> NDArray[np.float64]:
     """(M, 7) of a reader's boxes that can be learned from, in pixels of the picture where its size is known."""
-    places = target.xyxy if picture is None else clipped(target.in_pixels(picture), picture)
-    kept = usable(places) & (target.labels >= 0)
-    rows = np.zeros((int(kept.sum()), _COLUMNS))
-    rows[:, 0], rows[:, 1:5] = target.labels[kept], places[kept]
-    rows[:, 5], rows[:, 6] = _areas(places[kept]), target.crowd[kept]
-    return rows
+    if picture is not None:
+        places, labels, crowd = repaired(target, picture)
+    else:
+        there = target.only(usable(target.xyxy) & (target.labels >= 0))
+        places, labels, crowd = there.xyxy, there.labels, there.crowd
+    return np.column_stack([labels, places, _areas(places), crowd]).astype(np.float64)
 
 
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
