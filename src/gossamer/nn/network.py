@@ -85,6 +85,10 @@ class Architecture(nn.Module):
         """Make the layers that give class scores anew, for so many classes: in place."""
         _replace_last(self, num_classes)
 
+    def new_parts(self) -> list[nn.Module]:
+        """What is not pretrained where the rest is, and so learns at the whole rate: what gives the answers."""
+        return [last_layer(self)[1]]
+
     def drop_training_parts(self) -> None:
         """Take off what only training runs: in place."""
         for name in self.training_only:
@@ -100,6 +104,8 @@ def shipped_params(network: nn.Module) -> list[nn.Parameter]:
 class Network(Architecture):
     """Stem, stages, head: (B, in, H, W) -> (B, K) for a classifier of K classes.
 
+    Stem and the first `held` stages, where there are any, are run forwards alone: nothing in them is trained.
+
     `features(x)` gives the pyramid, one map a reduction (the last stage that has it); `channels` and `reductions`
     describe it. H and W are at least `min_input`, the reduction of the last stage unless the builder says more.
     """
@@ -108,6 +114,7 @@ class Network(Architecture):
         self, stem: nn.Module, stages: Sequence[Stage], head: nn.Module, *, min_input: int | None = None
     ) -> None:
         super().__init__()
+        self.held = 0
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.head = head
@@ -130,6 +137,29 @@ class Network(Architecture):
         """Input pixels per pixel of each map of the pyramid."""
         return tuple(self._stages()[level].reduction for level in self._levels())
 
+    def hold(self, reduction: int) -> None:
+        """Train nothing that reduces the picture by so much or less; 0 trains all."""
+        for part in self._held_parts():
+            part.requires_grad_(True)
+        self.held = sum(stage.reduction <= reduction for stage in self._stages())
+        for part in self._held_parts():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def _held_parts(self) -> list[nn.Module]:
+        return [self.stem, *list(self.stages)[: self.held]] if self.held else []
+
+    def train(self, mode: bool = True) -> Network:
+        """As torch's; what is held stays in eval mode."""
+        super().train(mode)
+        for part in self._held_parts():
+            part.eval()
+        return self
+
+    def _trained(self, index: int) -> torch.autograd.grad_mode.set_grad_enabled:
+        """Gradients as they are asked for, none in the stem (-1) and the stages that are held."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and (not self.held or index >= self.held))
+
     def run_stage(self, stage: nn.Module, x: Tensor, image: Tensor) -> Tensor:
         """One stage on the map before it; `image` is the network's input, for networks that look at it again."""
         result: Tensor = stage(x)
@@ -149,19 +179,25 @@ class Network(Architecture):
         """
         self._check_size(x)
         levels = set(self._levels())
-        image, x = x, self.stem(x)
+        image = x
+        with self._trained(-1):
+            x = self.stem(x)
         maps: list[Tensor] = []
         for index, stage in enumerate(self.stages):
-            x = self.run_stage(stage, x, image)
+            with self._trained(index):
+                x = self.run_stage(stage, x, image)
             if index in levels:
                 maps.append(x)
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
         self._check_size(x)
-        image, x = x, self.stem(x)
-        for stage in self.stages:
-            x = self.run_stage(stage, x, image)
+        image = x
+        with self._trained(-1):
+            x = self.stem(x)
+        for index, stage in enumerate(self.stages):
+            with self._trained(index):
+                x = self.run_stage(stage, x, image)
         logits: Tensor = self.head(x)
         return logits
 

@@ -16,6 +16,7 @@ from gossamer.data.batches import Batch
 from gossamer.data.draws import Draws
 from gossamer.data.geometry import GREY
 from gossamer.deploy.contract import InputContract
+from gossamer.nn.network import Network
 from gossamer.nn.shaping import Shaping
 from gossamer.tasks import Score, Task
 from gossamer.train.mixing import mix
@@ -62,6 +63,9 @@ class TrainingModule(L.LightningModule):
         self.prepared = prepared
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.network = network.to(memory_format=layout)
+        for part in network.modules():
+            if isinstance(part, Network):
+                part.hold(recipe.hold)
         self._layout = layout
         for part in self.network.modules():
             if isinstance(part, _NORMS) and part.momentum is not None:

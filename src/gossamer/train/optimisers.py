@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gossamer.nn.network import Network, last_layer
+from gossamer.nn.network import Architecture, Network, last_layer
 from gossamer.train.recipe import Recipe
 
 __all__ = ["Lamb", "make_optimiser", "set_rates"]
@@ -108,16 +108,17 @@ def set_rates(optimiser: torch.optim.Optimizer, recipe: Recipe, progress: float,
 
 
 def _depths(network: nn.Module) -> dict[str, int]:
-    """Name of every parameter -> 0 for the last layer, then 1 for the rest of the head, and so on to the stem."""
-    last = {id(p) for p in last_layer(network)[1].parameters()}
+    """Name of every parameter -> 0 for the new parts, then 1 for the rest of the head, and so on to the stem."""
+    parts = network.new_parts() if isinstance(network, Architecture) else [last_layer(network)[1]]
+    last = {id(p) for part in parts for p in part.parameters()}
     stages = len(network.stages) if isinstance(network, Network) else 0
 
     def depth(name: str, parameter: nn.Parameter) -> int:
         if id(parameter) in last:
             return 0
-        parts = name.split(".")
-        if parts[0] == "stages" and stages:
-            return 1 + stages - int(parts[1])
-        return 2 + stages if parts[0] == "stem" and stages else 1
+        path = name.split(".")
+        if path[0] == "stages" and stages:
+            return 1 + stages - int(path[1])
+        return 2 + stages if path[0] == "stem" and stages else 1
 
     return {name: depth(name, parameter) for name, parameter in network.named_parameters()}

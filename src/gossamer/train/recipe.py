@@ -97,6 +97,9 @@ class Recipe:
     (0.01), longer than a short run is."""
     freeze_norm: bool = False
     """Keep the pretrained statistics and scales of batch norm."""
+    hold: int = 0
+    """Stages that reduce the picture by so much or less are not trained, nor run backwards: what many have learnt there serves
+    few pictures well, at half of the time."""
     unfreeze: float = 0.0
     """Share of the run over which the stages thaw, from the last to the first; 0 trains all from the start."""
     label_smoothing: float = 0.1

@@ -143,6 +143,10 @@ class Detector(Architecture):
             if part is not None:
                 part.replace_classes(num_classes + self.scoring.background)  # type: ignore[operator]
 
+    def new_parts(self) -> list[nn.Module]:
+        """Neck, head and what only training has: pretrained backbones have none."""
+        return [part for part in (self.neck, self.head, self.auxiliary) if part is not None]
+
     def forward(self, x: Tensor) -> Tensor | Predictions:
         pyramid = self.backbone.features(x)  # type: ignore[operator]
         levels = self.neck(pyramid)
