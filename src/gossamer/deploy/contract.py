@@ -277,5 +277,7 @@ PREPROCESSING: Mapping[str, InputContract] = {
     "inception": InputContract(Size(224, 224), scale=1 / 255, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     "caffe": InputContract(Size(224, 224), mean=(123.0, 117.0, 104.0)),
     "lite": InputContract(Size(224, 224), mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0)),
+    "unit": InputContract(Size(224, 224), scale=1 / 255),
+    "bytes": InputContract(Size(224, 224)),
 }
 """Named preprocessing of published weights, for pictures of 0 to 255."""

@@ -36,6 +36,8 @@ class WeightSource:
     """Builder arguments these weights were trained with, where they differ from the entry's."""
     bgr: bool = False
     """Trained on blue, green, red: the first convolution is turned round when they are loaded."""
+    resize: str = ""
+    """A rule of `gossamer.types.RESIZE_RULES` by which pictures came to their size in training, where it is known."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design.
 
 Ma et al., ECCV 2018, arXiv 1807.11164. Stages and widths: table 5. The authors' code and torchvision's differ in the
-units of stride 2 (see `ShuffleUnitV2`) and in the classifier's bias; `form` picks one. At widths that the table
+units of stride 2 (see `ShuffleUnitV2`) and in the classifier's bias; `form` picks one. The authors' own weights want
+their channels `dealt` out, which is another order of the same. At widths that the table
 does not hold, stage channels scale from the 1.0 column, rounded to multiples of 8.
 """
 
@@ -35,6 +36,7 @@ def shufflenet_v2(
     width: float = 1.0,
     form: Literal["paper", "torchvision"] = "paper",
     slope: float = 0.0,
+    dealt: bool = False,
     dropout: float = 0.0,
 ) -> Network:
     """ShuffleNetV2 at a width: (B, in_channels, H, W) -> (B, num_classes). Activations have a `slope` below 0.
@@ -55,10 +57,10 @@ def shufflenet_v2(
     stages = StageList(24, reduction=4)
     for out, repeats in zip(column, REPEATS, strict=False):
         shortcut = stages.channels if form == "paper" else None
-        down = ShuffleUnitV2(stages.channels, out, stride=2, shortcut_channels=shortcut, act=act)
+        down = ShuffleUnitV2(stages.channels, out, stride=2, shortcut_channels=shortcut, dealt=dealt, act=act)
         stages.add(down, channels=out, stride=2)
         for _ in range(repeats - 1):
-            stages.add(ShuffleUnitV2(out, out, act=act))
+            stages.add(ShuffleUnitV2(out, out, dealt=dealt, act=act))
         stages.end_stage()
     head = classifier(
         stages.channels,

@@ -58,7 +58,8 @@ class ShuffleUnitV2(nn.Module):
     """Channel split, three convolutions on one half, concatenate, shuffle (ShuffleNetV2, 1807.11164, figure 3).
 
     (B, in, H, W) -> (B, out, H / stride, W / stride). At stride 2 nothing is split: a projection branch of
-    `shortcut_channels` (the paper's code keeps `in`, torchvision takes half of `out`) joins the main branch.
+    `shortcut_channels` (the paper's code keeps `in`, torchvision takes half of `out`) joins the main branch. With `dealt`
+    channels are dealt out to the two halves one by one, and nothing is shuffled behind (the paper's code).
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class ShuffleUnitV2(nn.Module):
         stride: int = 1,
         kernel: int = 3,
         shortcut_channels: int | None = None,
+        dealt: bool = False,
         norm: Norm = nn.BatchNorm2d,
         act: Act = nn.ReLU,
     ) -> None:
@@ -77,7 +79,7 @@ class ShuffleUnitV2(nn.Module):
             raise ModelError(
                 f"a unit has an even number of channels and keeps it at stride 1, got {in_channels} to {out_channels}"
             )
-        self.stride = stride
+        self.stride, self.dealt = stride, dealt
         self.kept_channels = half = out_channels // 2
         kept = half if stride == 1 or shortcut_channels is None else shortcut_channels
         branch_in = in_channels if stride > 1 else in_channels - half
@@ -99,5 +101,7 @@ class ShuffleUnitV2(nn.Module):
         if self.stride > 1:
             kept, worked = self.shortcut(x), x
         else:
+            x = channel_shuffle(x, self.kept_channels) if self.dealt else x
             kept, worked = x.split(self.kept_channels, 1)
-        return channel_shuffle(torch.cat([kept, self.branch(worked)], 1), 2)
+        y = torch.cat([kept, self.branch(worked)], 1)
+        return y if self.dealt else channel_shuffle(y, 2)

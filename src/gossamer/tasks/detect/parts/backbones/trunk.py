@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
-from gossamer.nn.network import Network
+from gossamer.nn.blocks import InvertedResidual
+from gossamer.nn.network import Network, Stage
 
-__all__ = ["Trunk"]
+__all__ = ["Trunk", "widen_before"]
 
 
 class Trunk(nn.Module):
@@ -50,3 +51,24 @@ class Trunk(nn.Module):
         """
         maps = self.network.features(x)
         return [maps[self.network.reductions.index(reduction)] for reduction in self.reductions]
+
+
+def widen_before(network: Network, reduction: int) -> None:
+    """Let the stage before the first of this reduction end inside the block that reduces, where it is wide: in place.
+
+    The block's expansion becomes the last of the stage before (MnasFPN and SSDLite look there).
+
+    Raises:
+        ModelError: the block that reduces has no expansion.
+    """
+    stages = [stage for stage in network.stages if isinstance(stage, Stage)]
+    index = next(index for index, stage in enumerate(stages) if stage.reduction == reduction)
+    block = stages[index][0]
+    if not isinstance(block, InvertedResidual):
+        raise ModelError(
+            f"a level inside a block is the expansion of an inverted residual, got {type(block).__name__}"
+        )
+    before, conv = stages[index - 1], block.expand[0]  # type: ignore[index]
+    before.append(block.expand)
+    before.channels = int(conv.out_channels)  # type: ignore[arg-type]
+    block.expand = nn.Identity()

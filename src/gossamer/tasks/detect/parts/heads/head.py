@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -48,11 +48,11 @@ class Head(nn.Module):
             assert isinstance(conv, nn.Conv2d)
             if conv.weight.is_meta:
                 continue
+            classes = slice(layout.before, layout.before + self.num_classes)
             with torch.no_grad():
-                kernels, biases = _by_prior(conv, layout)
-                end = layout.before + self.num_classes
-                nn.init.normal_(kernels[:, layout.before : end], 0.0, _STD)
-                biases[:, layout.before : end] = self._first_bias()
+                nn.init.normal_(_by_prior(conv.weight, layout)[:, classes], 0.0, _STD)
+                if conv.bias is not None:
+                    _by_prior(conv.bias, layout)[:, classes] = self._first_bias()
 
     def replace_classes(self, num_classes: int) -> None:
         """Give it so many class logits, drawn anew; what tells boxes stays: in place."""
@@ -68,27 +68,28 @@ class Head(nn.Module):
         return 0.0 if self.softmax else -math.log((1 - _FIRST_BELIEF) / _FIRST_BELIEF)
 
 
-def _by_prior(conv: nn.Conv2d, layout: Layout) -> tuple[Tensor, Tensor]:
-    """Views of the weight (P, D, in, k, k) and the bias (P, D)."""
-    bias: Any = conv.bias
-    per = conv.out_channels // layout.priors
-    return conv.weight.view(layout.priors, per, *conv.weight.shape[1:]), bias.view(layout.priors, per)
+def _by_prior(values: Tensor, layout: Layout) -> Tensor:
+    """A view (P, D, ...) of a weight or bias (P * D, ...)."""
+    return values.view(layout.priors, values.shape[0] // layout.priors, *values.shape[1:])
 
 
 def _resized(conv: nn.Conv2d, layout: Layout, old: int, new: int) -> nn.Conv2d:
     """A convolution for other classes with the kernels of all that is no class."""
-    out = layout.priors * (layout.before + new + layout.after)
     other = nn.Conv2d(
         conv.in_channels,
-        out,
+        layout.priors * (layout.before + new + layout.after),
         conv.kernel_size,  # type: ignore[arg-type]
         conv.stride,  # type: ignore[arg-type]
         conv.padding,  # type: ignore[arg-type]
+        bias=conv.bias is not None,
         device=conv.weight.device,
         dtype=conv.weight.dtype,
     )
+    pairs = [(other.weight, conv.weight)]
+    if other.bias is not None and conv.bias is not None:
+        pairs.append((other.bias, conv.bias))
     with torch.no_grad():
-        for mine, theirs in zip(_by_prior(other, layout), _by_prior(conv, layout), strict=True):
+        for mine, theirs in ((_by_prior(a, layout), _by_prior(b, layout)) for a, b in pairs):
             mine[:, : layout.before] = theirs[:, : layout.before]
             if layout.after:
                 mine[:, layout.before + new :] = theirs[:, layout.before + old :]

@@ -1,0 +1,80 @@
+"""YOLO-Fastest 1.0 and 1.1: https://github.com/dog-qiuqiu/Yolo-Fastest, 2020 and 2021, public domain; there is no paper.
+
+Inverted residuals, two levels with three anchors each, depthwise 5x5 towers. 1.1 has spatial pyramid pooling and no 1x1
+on its finer level; 1.0 takes that level from inside a block, where it is wide. Input: red, green, blue over 255.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+from torch import nn
+
+from gossamer.errors import ModelError
+from gossamer.nn.layers import ConvNormAct
+from gossamer.tasks.detect.parts.backbones.darknet_mbconv import SLOPE, darknet_mbconv
+from gossamer.tasks.detect.parts.backbones.trunk import Trunk, widen_before
+from gossamer.tasks.detect.parts.coders import TightAnchorCoder
+from gossamer.tasks.detect.parts.detector import Detector
+from gossamer.tasks.detect.parts.heads.coupled import CoupledHead
+from gossamer.tasks.detect.parts.necks.top_down import TopDown
+from gossamer.tasks.detect.parts.scorings import ObjectnessScoring
+
+__all__ = ["ANCHORS", "CRITERION", "yolo_fastest"]
+
+ANCHORS = (
+    ((12.0, 18.0), (37.0, 49.0), (52.0, 132.0)),
+    ((115.0, 73.0), (119.0, 199.0), (242.0, 238.0)),
+)
+"""Of the cfg, in pixels at 320."""
+CRITERION: dict[str, Any] = {
+    "assigner": "max_iou",
+    "positive": 0.213,
+    "negative": 0.5,
+    "best_anchor": True,
+    "box": "ciou",
+    "box_weight": 0.07,
+    "class": "bce",
+    "class_weight": 1.0,
+    "objectness": "bce",
+    "objectness_weight": 1.0,
+}
+"""The cfg's; a prior of more than `negative` IoU that is nobody's is not told that it holds nothing."""
+_ACT = partial(nn.LeakyReLU, SLOPE)
+
+
+def _tower(channels: int) -> nn.Sequential:
+    """Twice depthwise 5x5 and a linear 1x1."""
+    parts: list[nn.Module] = []
+    for _ in range(2):
+        parts.append(ConvNormAct(channels, channels, 5, groups=channels, act=_ACT))
+        parts.append(ConvNormAct(channels, channels, act=None))
+    return nn.Sequential(*parts)
+
+
+def yolo_fastest(
+    *,
+    num_classes: int = 80,
+    in_channels: int = 3,
+    width: float = 1.0,
+    version: Literal["1.0", "1.1"] = "1.1",
+) -> Detector:
+    """YOLO-Fastest of a width of its backbone: (B, in_channels, H, W) -> (B, A, 4 + num_classes).
+
+    Raises:
+        ModelError: there is no such version.
+    """
+    if version not in ("1.0", "1.1"):
+        raise ModelError(f"YOLO-Fastest is of version 1.0 or 1.1, got {version!r}; leave it out for 1.1")
+    network = darknet_mbconv(in_channels=in_channels, width=width)
+    if version == "1.1":
+        backbone = Trunk(network, (16, 32))
+        neck = TopDown(backbone.channels, channels=96, pools=(9, 5, 3), act=_ACT)
+    else:
+        widen_before(network, 32)
+        backbone = Trunk(network, (16, 32))
+        neck = TopDown(backbone.channels, channels=128, fine=96, act=_ACT)
+    head = CoupledHead([_tower(each) for each in neck.channels], neck.channels, num_classes)
+    coder = TightAnchorCoder(ANCHORS, neck.strides)
+    return Detector(backbone, neck, head, coder, ObjectnessScoring(), criterion=CRITERION)
