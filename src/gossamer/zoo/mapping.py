@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gossamer.errors import ModelError
 
-__all__ = ["RULES", "Drop", "Join", "Last", "in_order", "load_in_order"]
+__all__ = ["RULES", "Drop", "Join", "Last", "Spread", "in_order", "load_in_order"]
 
 
 class Drop(NamedTuple):
@@ -40,13 +40,23 @@ class Join(NamedTuple):
     """Its first group is the name without the number."""
 
 
-Rule = Drop | Last | Join
+class Spread(NamedTuple):
+    """The first convolution looks at the pixels of 2 x 2 laid side by side as channels; ours has a kernel of twice the side."""
+
+    places: tuple[tuple[int, int], ...]
+    """Row and column of each of the four, in their order."""
+
+
+Rule = Drop | Last | Join | Spread
 RULES: Mapping[str, tuple[Rule, ...]] = {
     # torchvision lists the projection before the convolutions beside it
     "RegNet": (Last(r"trunk_output\.block\d\.block\d-\d+\.", r"proj\."),),
     # timm has a convolution a group, we have grouped convolutions
     "MixNet": (Join(r"(.*\.conv_pwl?)\.\d+\.weight"),),
     "GoogLeNet": (Drop(r"aux[12]\..*"),),
+    "YOLOX": (Spread(((0, 0), (1, 0), (0, 1), (1, 1))),),
+    # theirs has the projection behind the branch beside it
+    "FastestDet": (Last(r"backbone\.stage\d\.0\.", r"branch_main\."),),
 }
 """Family -> what differs in the checkpoints people have of it; rules that match nothing do nothing."""
 
@@ -90,10 +100,15 @@ Named = list[tuple[str, Tensor]]
 
 
 def in_order(network: nn.Module, state: Mapping[str, Tensor], *, family: str = "") -> tuple[Named, Named]:
-    """Our tensors and theirs after the family's rules, without counts of batches: position by position they are each other's."""
+    """Our tensors and theirs after the family's rules, without counts of batches: position by position they are each other's.
+
+    Where theirs have their norms folded in, ours get norms that change nothing but for their biases.
+    """
     theirs = [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
     for rule in RULES.get(family, ()):
         theirs = _apply(rule, theirs)
+    if not any(key.endswith("running_mean") for key, _ in theirs):
+        theirs = _beside_norms(network, theirs)
     return [(k, v) for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")], theirs
 
 
@@ -103,7 +118,43 @@ def _fits(tensor: Tensor, wanted: Tensor) -> bool:
     return wanted.dim() == 2 and tensor.dim() == 4 and tensor.flatten(1).shape == wanted.shape
 
 
+def _beside_norms(network: nn.Module, theirs: Named) -> Named:
+    """Biases of convolutions that have a norm here as those of norms of mean 0 and variance 1."""
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]
+    rest, spread = list(theirs), []
+    for layer, after in zip(layers, [*layers[1:], None], strict=True):
+        if isinstance(layer, nn.BatchNorm2d) or not rest:
+            continue
+        spread.append(rest.pop(0))
+        if not rest or not rest[0][0].endswith("bias"):
+            continue
+        key, bias = rest.pop(0)
+        if not isinstance(after, nn.BatchNorm2d) or layer.bias is not None:
+            spread.append((key, bias))
+            continue
+        stem = f"{key.removesuffix('bias')}norm."
+        scale = torch.full_like(bias, (1 + after.eps) ** 0.5)
+        values = {"weight": scale, "bias": bias, "running_mean": torch.zeros_like(bias)}
+        values["running_var"] = torch.ones_like(bias)
+        spread += [(f"{stem}{leaf}", value) for leaf, value in values.items()]
+    return spread + rest
+
+
+def _laid_out(rule: Spread, weight: Tensor) -> Tensor:
+    """(out, 4 * bands, k, k) -> (out, bands, 2k, 2k)."""
+    parts = len(rule.places)
+    out, channels, height, width = weight.shape
+    whole = weight.new_zeros(out, channels // parts, 2 * height, 2 * width)
+    for part, (row, column) in zip(weight.chunk(parts, 1), rule.places, strict=True):
+        whole[:, :, row::2, column::2] = part
+    return whole
+
+
 def _apply(rule: Rule, tensors: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+    if isinstance(rule, Spread):
+        (key, first), *rest = tensors
+        whole = first.dim() == 4 and first.shape[1] % len(rule.places) == 0
+        return [(key, _laid_out(rule, first) if whole else first), *rest]
     if isinstance(rule, Drop):
         return [(key, tensor) for key, tensor in tensors if not re.fullmatch(rule.pattern, key)]
     if isinstance(rule, Last):

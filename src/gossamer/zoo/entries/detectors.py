@@ -78,19 +78,62 @@ _plus = _Family(
     "authors' README; FLOPs of 2 x macs, halved; params with norms folded",
     note="published params are those with norms folded into convolutions",
 )
+_nanodet = _Family(
+    "NanoDet",
+    "nanodet:nanodet",
+    "github.com/RangiLyu/nanodet",
+    "authors' README; FLOPs of 2 x macs, halved",
+    note="the README's FLOPs count more than convolutions",
+)
+_fastest = _Family(
+    "YOLO-Fastest",
+    "yolo_fastest:yolo_fastest",
+    "github.com/dog-qiuqiu/Yolo-Fastest",
+    "author's README; BFlops of 2 x macs, halved; params with statistics of norms",
+    note="published params count running statistics of norms too",
+)
+_fastestdet = _Family(
+    "FastestDet", "fastestdet:fastestdet", "github.com/dog-qiuqiu/FastestDet", "author's README", input=352
+)
 
 _NANO = {"width": 0.25, "depth": 0.33, "depthwise": True}
 _TINY = {"width": 0.375, "depth": 0.33}
+_RAW = WeightSource("", "bytes", bgr=True, resize="letterbox")
+_NANODET = WeightSource("", "imagenet", bgr=True, resize="letterbox")
+_PLUS = WeightSource("", "imagenet", bgr=True, resize="squash")
+_DARKNET = WeightSource("", "unit", resize="squash")
 
 ENTRIES: dict[str, Entry] = {
     "yolox_nano": _yolox(
-        _NANO, (0.91, 1.08, 25.8), note="convolutions alone are 1.045 G of the README's 1.08"
+        _NANO,
+        (0.91, 1.08, 25.8),
+        note="convolutions alone are 1.045 G of the README's 1.08",
+        formats={"ncnn": _RAW},
     ),
-    "yolox_tiny": _yolox(_TINY, (5.06, 6.45, 32.8)),
+    "yolox_tiny": _yolox(_TINY, (5.06, 6.45, 32.8), formats={"ncnn": _RAW}),
     "yolox_nano_nms_free": _yolox({**_NANO, "one_to_one": True}, note=_OURS),
-    "nanodet_plus_m_320": _plus({"width": 1.0, "channels": 96}, (1.17, 0.90, 27.0)),
-    "nanodet_plus_m_416": _plus({"width": 1.0, "channels": 96}, (1.17, 1.52, 30.4), input=416),
+    "nanodet_m_320": _nanodet({"width": 1.0, "channels": 96}, (0.95, 0.72, 20.6), formats={"ncnn": _NANODET}),
+    "nanodet_m_416": _nanodet(
+        {"width": 1.0, "channels": 96}, (0.95, 1.2, 23.5), input=416, formats={"ncnn": _NANODET}
+    ),
+    "nanodet_m_1.5x_320": _nanodet({"width": 1.5, "channels": 128}, (2.08, 1.44, 23.5)),
+    "nanodet_m_1.5x_416": _nanodet({"width": 1.5, "channels": 128}, (2.08, 2.42, 26.8), input=416),
+    "nanodet_m_0.5x_320": _nanodet({"width": 0.5, "channels": 96}, (0.28, 0.3, 13.5)),
+    "nanodet_plus_m_320": _plus({"width": 1.0, "channels": 96}, (1.17, 0.90, 27.0), formats={"ncnn": _PLUS}),
+    "nanodet_plus_m_416": _plus(
+        {"width": 1.0, "channels": 96}, (1.17, 1.52, 30.4), input=416, formats={"ncnn": _PLUS}
+    ),
     "nanodet_plus_m_1.5x_320": _plus({"width": 1.5, "channels": 128}, (2.44, 1.75, 29.9)),
     "nanodet_plus_m_1.5x_416": _plus({"width": 1.5, "channels": 128}, (2.44, 2.97, 34.1), input=416),
     "nanodet_plus_m_320_nms_free": _plus({"width": 1.0, "channels": 96, "one_to_one": True}, note=_OURS),
+    "fastestdet": _fastestdet(
+        {},
+        (0.24, None, 13.0),
+        formats={"torch": WeightSource("", "unit", bgr=True, resize="squash")},
+    ),
+    "yolo_fastest_1.0": _fastest(
+        {"version": "1.0"}, (None, 0.25, None), note="the README rounds its BFlops to two digits"
+    ),
+    "yolo_fastest_1.1": _fastest({}, (0.35, 0.252, None), formats={"darknet": _DARKNET}),
+    "yolo_fastest_1.1_xl": _fastest({"width": 2.0}, (0.925, 0.725, None), formats={"darknet": _DARKNET}),
 }

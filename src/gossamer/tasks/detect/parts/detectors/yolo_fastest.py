@@ -44,13 +44,14 @@ CRITERION: dict[str, Any] = {
 _ACT = partial(nn.LeakyReLU, SLOPE)
 
 
-def _tower(channels: int) -> nn.Sequential:
-    """Twice depthwise 5x5 and a linear 1x1."""
-    parts: list[nn.Module] = []
-    for _ in range(2):
-        parts.append(ConvNormAct(channels, channels, 5, groups=channels, act=_ACT))
-        parts.append(ConvNormAct(channels, channels, act=None))
-    return nn.Sequential(*parts)
+def _tower(channels: int, out: int) -> nn.Sequential:
+    """Twice depthwise 5x5 and a linear 1x1, from the first on `out` channels."""
+    return nn.Sequential(
+        ConvNormAct(channels, channels, 5, groups=channels, act=_ACT),
+        ConvNormAct(channels, out, act=None),
+        ConvNormAct(out, out, 5, groups=out, act=_ACT),
+        ConvNormAct(out, out, act=None),
+    )
 
 
 def yolo_fastest(
@@ -68,13 +69,16 @@ def yolo_fastest(
     if version not in ("1.0", "1.1"):
         raise ModelError(f"YOLO-Fastest is of version 1.0 or 1.1, got {version!r}; leave it out for 1.1")
     network = darknet_mbconv(in_channels=in_channels, width=width)
-    if version == "1.1":
-        backbone = Trunk(network, (16, 32))
-        neck = TopDown(backbone.channels, channels=96, pools=(9, 5, 3), act=_ACT)
-    else:
+    if version == "1.0":
         widen_before(network, 32)
-        backbone = Trunk(network, (16, 32))
-        neck = TopDown(backbone.channels, channels=128, fine=96, act=_ACT)
-    head = CoupledHead([_tower(each) for each in neck.channels], neck.channels, num_classes)
+    backbone = Trunk(network, (16, 32))
+    if version == "1.0":
+        neck = TopDown(backbone.channels, channels=96, fine=96, act=_ACT)
+        widths: tuple[int, ...] = (96, 128)
+    else:
+        neck = TopDown(backbone.channels, channels=96, pools=(9, 5, 3), act=_ACT)
+        widths = neck.channels
+    towers = [_tower(channels, out) for channels, out in zip(neck.channels, widths, strict=True)]
+    head = CoupledHead(towers, widths, num_classes)
     coder = TightAnchorCoder(ANCHORS, neck.strides)
     return Detector(backbone, neck, head, coder, ObjectnessScoring(), criterion=CRITERION)
