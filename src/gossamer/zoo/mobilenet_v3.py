@@ -78,14 +78,22 @@ def mobilenet_v3_large(
     in_channels: int = 3,
     width: float = 1.0,
     minimalistic: bool = False,
+    reduced_tail: bool = False,
     same: bool = False,
     norm_eps: float = 1e-3,
     dropout: float = 0.2,
 ) -> Network:
-    """MobileNetV3-Large at a width: (B, in_channels, H, W) -> (B, num_classes)."""
+    """MobileNetV3-Large at a width: (B, in_channels, H, W) -> (B, num_classes).
+
+    `reduced_tail` halves what comes out of the last three blocks and all behind (section 6.3).
+    """
     rows = _minimalistic(TABLE_1_LARGE) if minimalistic else TABLE_1_LARGE
     act: Act = nn.ReLU if minimalistic else nn.Hardswish
-    return _mobilenet_v3(rows, 1280, act, num_classes, in_channels, width, same, norm_eps, dropout)
+    if reduced_tail:
+        first, *rest = rows[-3:]
+        tail = [row._replace(exp=row.exp // 2, out=row.out // 2) for row in rest]
+        rows = [*rows[:-3], first._replace(out=first.out // 2), *tail]
+    return _mobilenet_v3(rows, 1280 // (2 if reduced_tail else 1), act, num_classes, in_channels, width, same, norm_eps, dropout)
 
 
 def mobilenet_v3_small(

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from gossamer.errors import ModelError
 from gossamer.nn.blocks import InvertedResidual
+from gossamer.nn.layers import ConvNormAct
 from gossamer.nn.network import Network, Stage
 
-__all__ = ["Trunk", "widen_before"]
+__all__ = ["Trunk", "keep_last_conv", "widen_before"]
 
 
 class Trunk(nn.Module):
@@ -72,3 +73,17 @@ def widen_before(network: Network, reduction: int) -> None:
     before.append(block.expand)
     before.channels = int(conv.out_channels)  # type: ignore[arg-type]
     block.expand = nn.Identity()
+
+
+def keep_last_conv(network: Network) -> None:
+    """Let the last stage end with the 1x1 convolution that the classifier begins with: in place.
+
+    Raises:
+        ModelError: it begins with none.
+    """
+    last = network.stages[-1]
+    conv = network.head[0] if isinstance(network.head, nn.Sequential) and len(network.head) else None
+    if not isinstance(conv, ConvNormAct) or not isinstance(last, Stage):
+        raise ModelError(f"the classifier of {type(network).__name__} begins with no 1x1 convolution; keep its last stage")
+    last.append(conv)
+    last.channels = int(conv[0].out_channels)  # type: ignore[arg-type]

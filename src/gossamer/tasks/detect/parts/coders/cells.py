@@ -24,19 +24,24 @@ def cell_priors(
     *,
     anchors: Sequence[Sequence[Anchor]] | None = None,
     offset: float = 0.5,
+    norm: bool = False,
 ) -> Priors:
     """Priors of levels of these heights and widths: levels finest first, rows of cells, cells, anchors of a cell.
 
     `anchors` are those of each level, one square of a cell without; a prior stands `offset` of a cell right of and
-    below its cell's corner.
+    below its cell's corner. With `norm` anchors are shares of the input, over which the cells are spread whatever the
+    strides.
     """
     kind: Any = {"dtype": torch.float32, "device": like.device}
     boxes, reductions = [], []
     for level, ((height, width), stride) in enumerate(zip(shapes, strides, strict=True)):
+        down, right = (size[0] / height, size[1] / width) if norm else (stride, stride)
         sides = torch.tensor([(stride, stride)] if anchors is None else list(anchors[level]), **kind)
+        if norm:
+            sides = sides * torch.tensor([size[1], size[0]], **kind)
         grid = (height, width, len(sides))
-        ys = (torch.arange(height, **kind) + offset) * stride
-        xs = (torch.arange(width, **kind) + offset) * stride
+        ys = (torch.arange(height, **kind) + offset) * down
+        xs = (torch.arange(width, **kind) + offset) * right
         parts = [xs.view(1, -1, 1).expand(grid), ys.view(-1, 1, 1).expand(grid)]
         parts += [sides[:, 0].expand(grid), sides[:, 1].expand(grid)]
         boxes.append(torch.stack(parts, 3).reshape(-1, 4))

@@ -38,10 +38,12 @@ class DeltaCoder:
     EfficientDet's and those of region proposals 1."""
 
     anchors: tuple[tuple[Anchor, ...], ...]
-    """Of each level, in pixels of the input."""
+    """Of each level, in pixels of the input, or in shares of it."""
     strides: tuple[int, ...]
     weights: tuple[float, float] = (1.0, 1.0)
     """For centres and for sides."""
+    norm: bool = False
+    """Whether anchors are shares of the input, with cells spread over it."""
     numbers: int = 4
 
     @property
@@ -51,7 +53,7 @@ class DeltaCoder:
 
     def priors(self, shapes: Sequence[tuple[int, int]], size: tuple[int, int], like: Tensor) -> Priors:
         """Anchors in the middle of every cell."""
-        return cell_priors(shapes, self.strides, size, like, anchors=self.anchors)
+        return cell_priors(shapes, self.strides, size, like, anchors=self.anchors, norm=self.norm)
 
     def decode(self, boxes: Tensor, priors: Priors) -> Tensor:
         """(B, A, 4) raw -> (B, A, 4) xyxy in pixels."""

@@ -31,6 +31,9 @@ class CoupledHead(Head):
             for tower, width in zip(towers[::-1], widths[::-1], strict=True)
         )
         self.start_classes()
+        for level in self.levels:
+            bias = level[1].bias.data.view(priors, -1)  # type: ignore[index, operator, union-attr]
+            bias[:, _BOX] = self._first_bias()
 
     def class_layers(self) -> Mapping[str, Layout]:
         """The last layer of every level."""
