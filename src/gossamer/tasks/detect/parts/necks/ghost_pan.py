@@ -1,25 +1,20 @@
-"""Ghost-PAN: NanoDet-Plus' neck, a path down and up made of ghost bottlenecks, with a coarser level below."""
+"""Ghost-PAN: NanoDet-Plus' neck, whose merges are ghost bottlenecks (1911.11907)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from gossamer.nn.blocks import DepthwiseSeparable, GhostBottleneck
-from gossamer.nn.layers import Act, ConvNormAct, Norm
-from gossamer.tasks.detect.parts.necks.neck import Neck, upsampled
+from gossamer.nn.blocks import GhostBottleneck
+from gossamer.nn.layers import Act, Norm
+from gossamer.tasks.detect.parts.necks.reduced_pan import ReducedPAN
 
 __all__ = ["GhostPAN"]
 
 
-class GhostPAN(Neck):
-    """Three maps of reductions 8, 16, 32 -> levels of `channels` each, of 64 too with `extra`.
-
-    1x1 to `channels`; down, bilinear x2 and the next map side by side through a ghost bottleneck; up, a depthwise
-    separable convolution of stride 2 and the next level side by side through another.
-    """
+class GhostPAN(ReducedPAN):
+    """Three maps of reductions 8, 16, 32 -> levels of `channels` each, of 64 too with `extra`; bilinear on the way down."""
 
     def __init__(
         self,
@@ -31,34 +26,16 @@ class GhostPAN(Neck):
         norm: Norm = nn.BatchNorm2d,
         act: Act = nn.ReLU,
     ) -> None:
-        super().__init__()
-        count = len(in_channels)
-        self.strides = tuple(8 << i for i in range(count + extra))
-        self.channels = (channels,) * len(self.strides)
-
         def merge() -> nn.Module:
             return GhostBottleneck(2 * channels, channels, channels, kernel=kernel, norm=norm, act=act)
 
-        def down() -> nn.Module:
-            return DepthwiseSeparable(channels, channels, kernel=kernel, stride=2, norm=norm, act=act)
-
-        self.reduce = nn.ModuleList(ConvNormAct(each, channels, norm=norm, act=act) for each in in_channels)
-        self.top_down = nn.ModuleList(merge() for _ in range(count - 1))
-        self.bottom_up = nn.ModuleList(
-            nn.ModuleDict({"down": down(), "merge": merge()}) for _ in range(count - 1)
+        super().__init__(
+            in_channels,
+            merge,
+            channels=channels,
+            kernel=kernel,
+            extra=extra,
+            mode="bilinear",
+            norm=norm,
+            act=act,
         )
-        self.extra = nn.ModuleList(down() for _ in range(2 * extra))
-
-    def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
-        maps = [reduce(each) for reduce, each in zip(self.reduce, pyramid, strict=True)]
-        levels = [maps[-1]]
-        for merge, finer in zip(self.top_down, maps[-2::-1], strict=True):
-            up = upsampled(levels[0], finer, mode="bilinear")
-            levels.insert(0, merge(torch.cat([up, finer], 1)))
-        outputs = [levels[0]]
-        for step, coarser in zip(self.bottom_up, levels[1:], strict=True):
-            assert isinstance(step, nn.ModuleDict)
-            outputs.append(step["merge"](torch.cat([step["down"](outputs[-1]), coarser], 1)))
-        if len(self.extra):
-            outputs.append(self.extra[0](maps[-1]) + self.extra[1](outputs[-1]))
-        return outputs
