@@ -27,6 +27,7 @@ class _Family:
     input: int = 320
     halved: bool = True
     """Whether the source counts two operations a multiply-accumulate."""
+    num_classes: int = 80
 
     def __call__(
         self,
@@ -50,7 +51,7 @@ class _Family:
             self.note if note is None else note,
             {},
             {} if formats is None else formats,
-            80,
+            self.num_classes,
             task="detect",
         )
 
@@ -95,6 +96,42 @@ _fastest = _Family(
 _fastestdet = _Family(
     "FastestDet", "fastestdet:fastestdet", "github.com/dog-qiuqiu/FastestDet", "author's README", input=352
 )
+_picodet = _Family(
+    "PicoDet", "picodet:picodet", "arXiv 2111.00902", "PaddleDetection README of 2021; FLOPs of 2 x macs, halved"
+)
+_nano = _Family("YOLO Nano", "yolo_nano:yolo_nano", "arXiv 1910.01271", "paper, table 1; of 20 classes", input=416)
+_micro = _Family("Micro-YOLO", "micro_yolo:micro_yolo", "arXiv 1804.02767", "", input=416)
+_v5 = _Family(
+    "v5 style",
+    "v5_style:v5_style",
+    "no paper",
+    "YOLOv5 README; FLOPs of 2 x macs, halved; params with norms folded",
+    input=640,
+)
+_efficient = _Family(
+    "EfficientDet",
+    "efficientdet:efficientdet",
+    "arXiv 1911.09070",
+    "paper, table 2",
+    input=512,
+    halved=False,
+)
+_lite = _Family(
+    "EfficientDet",
+    "efficientdet:efficientdet",
+    "arXiv 1911.09070",
+    "automl README; no macs",
+    halved=False,
+)
+_ssd = _Family(
+    "SSDLite",
+    "ssdlite:ssdlite",
+    "arXiv 1801.04381",
+    "",
+    note="the lowest level has 6 anchors a cell as torchvision's, the papers' 3",
+    halved=False,
+    num_classes=90,
+)
 
 _NANO = {"width": 0.25, "depth": 0.33, "depthwise": True}
 _TINY = {"width": 0.375, "depth": 0.33}
@@ -136,4 +173,42 @@ ENTRIES: dict[str, Entry] = {
     ),
     "yolo_fastest_1.1": _fastest({}, (0.35, 0.252, None), formats={"darknet": _DARKNET}),
     "yolo_fastest_1.1_xl": _fastest({"width": 2.0}, (0.925, 0.725, None), formats={"darknet": _DARKNET}),
+    "yolo_nano": _nano(
+        {}, (None, 4.57, None), note="published for VOC, 2 x macs; the paper's 4.0 MB are not these layers in fp32"
+    ),
+    "yolov3_tiny": _micro(
+        {"parted": False}, (None, 5.56, None), source="darknet's page; BFlops of 2 x macs, halved; AP50 33.1"
+    ),
+    "micro_yolo_style": _micro(
+        {}, note="before pruning; which layer has which block is ours, the paper's network has no public code"
+    ),
+    "v5_style_n": _v5({"width": 0.25}, (1.9, 4.5, 28.0)),
+    "v5_style_s": _v5({"width": 0.5}, (7.2, 16.5, 37.4)),
+    "picodet_s_320": _picodet({}, (0.99, 0.73, 27.1)),
+    "picodet_s_320_nms_free": _picodet({"one_to_one": True}, note=_OURS),
+    "efficientdet_d0": _efficient({}, (3.9, 2.5, 34.3)),
+    "efficientdet_lite0": _lite({"lite": True, "anchor_scale": 3.0}, (3.2, None, 26.4)),
+    "efficientdet_lite1": _lite(
+        {"lite": True, "anchor_scale": 3.0, "depth": 1.1, "channels": 88, "cells": 4},
+        (4.2, None, 31.5),
+        input=384,
+    ),
+    "efficientdet_lite2": _lite(
+        {"lite": True, "anchor_scale": 3.0, "width": 1.1, "depth": 1.2, "channels": 112, "cells": 5},
+        (5.3, None, 35.1),
+        input=448,
+    ),
+    "ssdlite_mobilenet_v1": _ssd(
+        {"backbone": "mobilenet_v1"}, (5.1, 1.3, 22.2), source="MobileNetV2 paper, table 6"
+    ),
+    "ssdlite_mobilenet_v2": _ssd(
+        {"backbone": "mobilenet_v2"}, (4.3, 0.8, 22.1), source="MobileNetV2 paper, table 6"
+    ),
+    "ssdlite_mobilenet_v3_large": _ssd(
+        {"backbone": "mobilenet_v3_large_reduced"}, (3.44, 0.583, 21.3), source="torchvision", note=""
+    ),
+    "ssdlite_mobilenet_v3_small": _ssd(
+        {"backbone": "mobilenet_v3_small"}, (2.49, 0.21, 16.0), source="MobileNetV3 paper, table 6"
+    ),
+    "ssdlite_ghostnet": _ssd({"backbone": "ghostnet"}, note="a backbone of ours, no published figure"),
 }

@@ -36,5 +36,5 @@ def assembled(
 
 def _shared(criterion: Mapping[str, Any]) -> dict[str, Any]:
     """Losses and weights without what chooses targets."""
-    chooses = ("assigner", "topk", "radius", "candidates")
+    chooses = ("assigner", "topk", "radius", "iou_weight", "side")
     return {key: value for key, value in criterion.items() if key not in chooses}

@@ -26,18 +26,18 @@ class RelativeCoder:
     numbers: int = 4
 
     def priors(self, shapes: Sequence[tuple[int, int]], size: tuple[int, int], like: Tensor) -> Priors:
-        """Squares of one cell around every cell's corner."""
-        return cell_priors(shapes, self.strides, size, like, offset=0.0)
+        """Squares of one cell."""
+        return cell_priors(shapes, self.strides, size, like)
 
     def decode(self, boxes: Tensor, priors: Priors) -> Tensor:
         """(B, A, 4) raw -> (B, A, 4) xyxy in pixels."""
-        middle = boxes[..., :2].tanh() * priors.strides[:, None] + priors.boxes_cxcywh[:, :2]
+        middle = (boxes[..., :2].tanh() - 0.5) * priors.strides[:, None] + priors.boxes_cxcywh[:, :2]
         return corners(middle, boxes[..., 2:].sigmoid() * _sides_of(priors, boxes))
 
     def encode(self, boxes_xyxy: Tensor, priors: Priors) -> Tensor:
         """(A, 4) xyxy -> (A, 4), what `decode` takes; what lies beyond its reach is brought to the border of it."""
         middle, sides = middles(boxes_xyxy)
-        share = (middle - priors.boxes_cxcywh[:, :2]) / priors.strides[:, None]
+        share = (middle - priors.boxes_cxcywh[:, :2]) / priors.strides[:, None] + 0.5
         place = share.clamp(_EDGE - 1, 1 - _EDGE).atanh()
         return torch.cat([place, (sides / _sides_of(priors, sides)).logit(_EDGE)], -1)
 

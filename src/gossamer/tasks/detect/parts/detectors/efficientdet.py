@@ -32,8 +32,9 @@ CRITERION: dict[str, Any] = {
     "class_weight": 1.0,
     "alpha": 0.25,
     "gamma": 1.5,
+    "soft": False,
     "box": "huber",
-    "delta": 0.1,
+    "box_scale": 0.1,
     "box_weight": 50.0,
 }
 RATIOS = ((1.0, 1.0), (1.4, 0.7), (0.7, 1.4))

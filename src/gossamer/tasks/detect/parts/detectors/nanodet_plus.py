@@ -68,7 +68,7 @@ def nanodet_plus(
         head,
         DistanceCoder(neck.strides, offset=0.0),
         SigmoidScoring(),
-        CRITERION,
+        CRITERION if guide is None else {**CRITERION, "guided": True},
         one_to_one=one_to_one,
         auxiliary=guide,
     )

@@ -22,7 +22,7 @@ __all__ = ["CRITERION", "picodet"]
 
 CRITERION: dict[str, Any] = {
     "assigner": "simota",
-    "radius": 2.5,
+    "radius": 1.5,
     "topk": 10,
     "iou_weight": 6.0,
     "class": "vfl",

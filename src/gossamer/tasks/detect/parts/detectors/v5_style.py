@@ -28,16 +28,17 @@ ANCHORS = (
 """YOLOv3's (1804.02767, section 2.3), in pixels."""
 CRITERION: dict[str, Any] = {
     "assigner": "ratio",
-    "ratio": 4.0,
+    "threshold": 4.0,
     "box": "ciou",
-    "box_weight": 0.05,
+    "box_weight": 5.0,
     "class": "bce",
-    "class_weight": 0.5,
+    "class_weight": 1.0,
+    "soft": False,
+    "everywhere": False,
     "objectness": "bce",
     "objectness_weight": 1.0,
-    "balance": [4.0, 1.0, 0.4],
 }
-"""`balance`: of objectness by level."""
+"""Weighed as YOLOX weighs them when all are divided by the count of positive priors."""
 
 
 def v5_style(

@@ -30,17 +30,20 @@ ANCHORS = (
 """Of the cfg, in pixels at 320."""
 CRITERION: dict[str, Any] = {
     "assigner": "max_iou",
-    "positive": 0.213,
+    "positive": 0.5,
     "negative": 0.5,
     "best_anchor": True,
     "box": "ciou",
-    "box_weight": 0.07,
+    "box_weight": 5.0,
     "class": "bce",
     "class_weight": 1.0,
+    "soft": False,
+    "everywhere": False,
     "objectness": "bce",
     "objectness_weight": 1.0,
 }
-"""The cfg's; a prior of more than `negative` IoU that is nobody's is not told that it holds nothing."""
+"""The cfg's losses, weighed as YOLOX weighs them when all are divided by the count of positive priors. Where darknet takes
+all anchors of one cell above a low IoU of shapes, anchors of the cells about it are taken above 0.5."""
 _ACT = partial(nn.LeakyReLU, SLOPE)
 
 

@@ -31,11 +31,12 @@ CRITERION: dict[str, Any] = {
     "box_weight": 5.0,
     "class": "bce",
     "class_weight": 1.0,
+    "everywhere": False,
     "objectness": "bce",
     "objectness_weight": 1.0,
-    "l1": True,
+    "l1": 1.0,
 }
-"""Section 2.1 and the authors' code; `l1` is for the last epochs, without mosaic."""
+"""Section 2.1 and the authors' code, which takes `l1` in the last epochs alone."""
 
 
 def yolox(
