@@ -47,11 +47,11 @@ _POINTWISE = (
         "add sub rsub mul div neg pow sqrt rsqrt reciprocal exp log clamp clamp_min clamp_max maximum minimum where abs "
         "sign round floor ceil erf sin cos eq ne gt ge lt le logical_and logical_or logical_not bitwise_and bitwise_or "
         "bitwise_not native_layer_norm native_group_norm _softmax _log_softmax prelu _prelu_kernel native_dropout "
-        "upsample_nearest2d upsample_bilinear2d"
+        "upsample_nearest2d upsample_bilinear2d grid_sampler_2d"
     )
 )
 """One operation for every number of the result."""
-_REDUCTIONS = words("mean sum amax amin max min var std argmax prod linalg_vector_norm")
+_REDUCTIONS = words("mean sum amax amin max min var std argmax prod linalg_vector_norm topk")
 """One operation for every number read."""
 _POOLS = frozenset({"max_pool2d_with_indices", "avg_pool2d"})
 """One operation for every number of every window."""

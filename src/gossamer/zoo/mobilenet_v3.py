@@ -93,7 +93,17 @@ def mobilenet_v3_large(
         first, *rest = rows[-3:]
         tail = [row._replace(exp=row.exp // 2, out=row.out // 2) for row in rest]
         rows = [*rows[:-3], first._replace(out=first.out // 2), *tail]
-    return _mobilenet_v3(rows, 1280 // (2 if reduced_tail else 1), act, num_classes, in_channels, width, same, norm_eps, dropout)
+    return _mobilenet_v3(
+        rows,
+        1280 // (2 if reduced_tail else 1),
+        act,
+        num_classes,
+        in_channels,
+        width,
+        same,
+        norm_eps,
+        dropout,
+    )
 
 
 def mobilenet_v3_small(

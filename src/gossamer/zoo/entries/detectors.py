@@ -14,6 +14,9 @@ from gossamer.zoo.entry import Entry, Published, WeightSource
 __all__ = ["ENTRIES"]
 
 
+_COCO = 80
+
+
 @dataclass(frozen=True)
 class _Family:
     """What detectors of a family share; calling it makes an entry."""
@@ -27,7 +30,7 @@ class _Family:
     input: int = 320
     halved: bool = True
     """Whether the source counts two operations a multiply-accumulate."""
-    num_classes: int = 80
+    num_classes: int = _COCO
 
     def __call__(
         self,
@@ -40,6 +43,8 @@ class _Family:
         formats: Mapping[str, WeightSource] | None = None,
     ) -> Entry:
         """`figures` are millions of params, G of operations as the source counts them, AP in percent."""
+        if self.num_classes != _COCO:
+            arguments = {**arguments, "num_classes": self.num_classes}
         return Entry(
             self.name,
             f"gossamer.tasks.detect.parts.detectors.{self.builder}",
@@ -97,9 +102,14 @@ _fastestdet = _Family(
     "FastestDet", "fastestdet:fastestdet", "github.com/dog-qiuqiu/FastestDet", "author's README", input=352
 )
 _picodet = _Family(
-    "PicoDet", "picodet:picodet", "arXiv 2111.00902", "PaddleDetection README of 2021; FLOPs of 2 x macs, halved"
+    "PicoDet",
+    "picodet:picodet",
+    "arXiv 2111.00902",
+    "PaddleDetection README of 2021; FLOPs of 2 x macs, halved",
 )
-_nano = _Family("YOLO Nano", "yolo_nano:yolo_nano", "arXiv 1910.01271", "paper, table 1; of 20 classes", input=416)
+_nano = _Family(
+    "YOLO Nano", "yolo_nano:yolo_nano", "arXiv 1910.01271", "paper, table 1; of 20 classes", input=416
+)
 _micro = _Family("Micro-YOLO", "micro_yolo:micro_yolo", "arXiv 1804.02767", "", input=416)
 _v5 = _Family(
     "v5 style",
@@ -132,6 +142,7 @@ _ssd = _Family(
     halved=False,
     num_classes=90,
 )
+_thunder = _Family("ThunderNet", "thundernet:thundernet", "arXiv 1903.11752", "paper, table 5", halved=False)
 
 _NANO = {"width": 0.25, "depth": 0.33, "depthwise": True}
 _TINY = {"width": 0.375, "depth": 0.33}
@@ -155,7 +166,11 @@ ENTRIES: dict[str, Entry] = {
     ),
     "nanodet_m_1.5x_320": _nanodet({"width": 1.5, "channels": 128}, (2.08, 1.44, 23.5)),
     "nanodet_m_1.5x_416": _nanodet({"width": 1.5, "channels": 128}, (2.08, 2.42, 26.8), input=416),
-    "nanodet_m_0.5x_320": _nanodet({"width": 0.5, "channels": 96}, (0.28, 0.3, 13.5)),
+    "nanodet_m_0.5x_320": _nanodet(
+        {"width": 0.5, "channels": 96},
+        (0.28, 0.3, 13.5),
+        note="published with one digit of FLOPs, which count more than convolutions",
+    ),
     "nanodet_plus_m_320": _plus({"width": 1.0, "channels": 96}, (1.17, 0.90, 27.0), formats={"ncnn": _PLUS}),
     "nanodet_plus_m_416": _plus(
         {"width": 1.0, "channels": 96}, (1.17, 1.52, 30.4), input=416, formats={"ncnn": _PLUS}
@@ -174,7 +189,9 @@ ENTRIES: dict[str, Entry] = {
     "yolo_fastest_1.1": _fastest({}, (0.35, 0.252, None), formats={"darknet": _DARKNET}),
     "yolo_fastest_1.1_xl": _fastest({"width": 2.0}, (0.925, 0.725, None), formats={"darknet": _DARKNET}),
     "yolo_nano": _nano(
-        {}, (None, 4.57, None), note="published for VOC, 2 x macs; the paper's 4.0 MB are not these layers in fp32"
+        {},
+        (None, 4.57, None),
+        note="published for VOC, 2 x macs; the paper's 4.0 MB are not these layers in fp32",
     ),
     "yolov3_tiny": _micro(
         {"parted": False}, (None, 5.56, None), source="darknet's page; BFlops of 2 x macs, halved; AP50 33.1"
@@ -184,7 +201,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "v5_style_n": _v5({"width": 0.25}, (1.9, 4.5, 28.0)),
     "v5_style_s": _v5({"width": 0.5}, (7.2, 16.5, 37.4)),
-    "picodet_s_320": _picodet({}, (0.99, 0.73, 27.1)),
+    "picodet_s_320": _picodet({}, (0.99, 0.73, 27.1), note="the README's FLOPs count more than convolutions"),
     "picodet_s_320_nms_free": _picodet({"one_to_one": True}, note=_OURS),
     "efficientdet_d0": _efficient({}, (3.9, 2.5, 34.3)),
     "efficientdet_lite0": _lite({"lite": True, "anchor_scale": 3.0}, (3.2, None, 26.4)),
@@ -211,4 +228,11 @@ ENTRIES: dict[str, Entry] = {
         {"backbone": "mobilenet_v3_small"}, (2.49, 0.21, 16.0), source="MobileNetV3 paper, table 6"
     ),
     "ssdlite_ghostnet": _ssd({"backbone": "ghostnet"}, note="a backbone of ours, no published figure"),
+    "thundernet_snet49": _thunder({"size": "49"}, (None, 0.262, 19.2)),
+    "thundernet_snet146": _thunder(
+        {"size": "146"},
+        (None, 0.473, 23.7),
+        note="written from the paper: what SNet146 saves beside SNet49 and SNet535, which agree, it does not say",
+    ),
+    "thundernet_snet535": _thunder({"size": "535"}, (None, 1.30, 28.1)),
 }

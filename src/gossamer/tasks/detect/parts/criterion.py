@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -126,6 +126,10 @@ def losses_of(predictions: Predictions, targets: Tensor) -> Tensor:
     They are divided by what is positive in the whole batch, so that a crowded picture counts for more: their mean is the
     batch's loss.
     """
+    if predictions.first is not None:
+        first, second = predictions.first, replace(predictions, first=None)
+        anything = torch.cat([targets[:, :, :1].clamp(max=0), targets[:, :, 1:]], 2)
+        return losses_of(first, anything) + losses_of(second, targets)
     criterion = Criterion.of(predictions.criterion)
     rows, auxiliary = predictions.rows, predictions.auxiliary
     if auxiliary is None:
@@ -148,7 +152,11 @@ def assign(predictions: Predictions, rows: Rows, criterion: Criterion, targets: 
             crowd = target[:, 6] > 0
             real, hard = target[~crowd], target[crowd]
             scene = Scene(
-                boxes[picture], scores[picture], predictions.priors, real[:, 1:5], real[:, 0].long()
+                boxes[picture],
+                scores[picture],
+                predictions.priors.of(picture),
+                real[:, 1:5],
+                real[:, 0].long(),
             )
             assignment = assigner(scene, **arguments) if len(real) else _none(scene)
             truth = _without_crowd(assignment.truth, scene, hard[:, 1:5])
@@ -273,7 +281,5 @@ def _places(predictions: Predictions, rows: Rows, criterion: Criterion, learned:
 
 def _encoded(predictions: Predictions, learned: Learned) -> Tensor:
     """(P, R'): what the raw numbers of the positive priors should be."""
-    positive, priors = learned.positive, predictions.priors
-    places = positive.nonzero()[:, 1]
-    own = priors._replace(boxes_cxcywh=priors.boxes_cxcywh[places], strides=priors.strides[places])
+    own = predictions.priors.at(*learned.positive.nonzero(as_tuple=True))
     return torch.nan_to_num(predictions.coder.encode(learned.boxes, own))

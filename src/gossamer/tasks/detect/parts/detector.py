@@ -46,6 +46,18 @@ class Priors(NamedTuple):
     size: tuple[int, int]
     """Height and width of the input."""
 
+    def of(self, picture: int) -> Priors:
+        """Those of one picture of a batch: of a second stage each has its own, (B, A, 4)."""
+        return (
+            self if self.boxes_cxcywh.dim() == 2 else self._replace(boxes_cxcywh=self.boxes_cxcywh[picture])
+        )
+
+    def at(self, pictures: Tensor, places: Tensor) -> Priors:
+        """Those at places (P,) of pictures (P,) of a batch."""
+        whole = self.boxes_cxcywh.dim() == 2
+        boxes = self.boxes_cxcywh[places] if whole else self.boxes_cxcywh[pictures, places]
+        return self._replace(boxes_cxcywh=boxes, strides=self.strides[places])
+
 
 class Coder(Protocol):
     """From raw numbers to boxes and back."""
@@ -98,6 +110,8 @@ class Predictions:
     scoring: Scoring
     criterion: Mapping[str, Any]
     """What it is trained by, as its row of the table says."""
+    first: Predictions | None = None
+    """Of a first stage, with one class for whatever there is; it is trained beside."""
 
     def decoded(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Boxes (B, A, 4) xyxy and scores (B, A, K)."""
@@ -154,14 +168,15 @@ class Detector(Architecture):
         maps: list[LevelMaps] = self.head([level.detach() for level in levels] if still else levels)
         shapes = [(int(each.boxes.shape[2]), int(each.boxes.shape[3])) for each in maps]
         priors = self.coder.priors(shapes, (int(x.shape[2]), int(x.shape[3])), x)
-        rows = self._rows(maps)
+        count = self.coder.priors_a_cell
+        rows = self._rows(maps, count)
         if self.training:
-            extra = None if self.auxiliary is None else self._rows(self.auxiliary(pyramid, levels))
+            extra = None if self.auxiliary is None else self._rows(self.auxiliary(pyramid, levels), count)
             return Predictions(rows, extra, priors, self.coder, self.scoring, self.criterion)
         return torch.cat([self.coder.decode(rows.boxes, priors), self.scoring(rows)], 2)
 
-    def _rows(self, maps: Sequence[LevelMaps]) -> Rows:
-        count = self.coder.priors_a_cell
+    def _rows(self, maps: Sequence[LevelMaps], count: int) -> Rows:
+        """The maps of levels of `count` priors a cell."""
         objectness = [each.objectness for each in maps]
         return Rows(
             torch.cat([_flat(each.boxes, count) for each in maps], 1),

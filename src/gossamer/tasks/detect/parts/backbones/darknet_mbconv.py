@@ -67,8 +67,6 @@ def darknet_mbconv(*, in_channels: int = 3, width: float = 1.0, drop_path: float
                 act=act,
             )
             stages.add(block, channels=out, stride=stride)
-    network = Network(
-        ConvNormAct(in_channels, stem_channels, 3, 2, act=act), stages.stages(), nn.Identity()
-    )
+    network = Network(ConvNormAct(in_channels, stem_channels, 3, 2, act=act), stages.stages(), nn.Identity())
     init_convolutional(network)
     return network

@@ -39,14 +39,14 @@ class _Unit(nn.Module):
 
     def __init__(self, channels: int, hidden: int, *, act: Act) -> None:
         super().__init__()
-        self.half, inner = channels // 2, hidden // 2
-        self.reduce = ConvNormAct(self.half, inner, act=act)
+        self.kept_channels, inner = channels // 2, hidden // 2
+        self.reduce = ConvNormAct(self.kept_channels, inner, act=act)
         self.ghost = ConvNormAct(inner, inner, 3, groups=inner, act=None)
         self.excite = _excite(2 * inner)
-        self.project = ConvNormAct(2 * inner, channels - self.half, act=act)
+        self.project = ConvNormAct(2 * inner, channels - self.kept_channels, act=act)
 
     def forward(self, x: Tensor) -> Tensor:
-        kept, worked = x.split([self.half, x.shape[1] - self.half], 1)
+        kept, worked = x.split([self.kept_channels, x.shape[1] - self.kept_channels], 1)
         y = self.reduce(worked)
         y = self.project(self.excite(torch.cat([y, self.ghost(y)], 1)))
         return channel_shuffle(torch.cat([kept, y], 1), 2)

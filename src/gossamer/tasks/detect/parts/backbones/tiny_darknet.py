@@ -46,7 +46,7 @@ def tiny_darknet(*, in_channels: int = 3, width: float = 1.0, parted: bool = Fal
         stages.end_stage()
     last = make_divisible(LAST * width)
     if not parted:  # the cfg's maximum of stride 1 looks right and down
-        stages.add(nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.MaxPool2d(2, 1)))
+        stages.add(nn.Sequential(nn.ReplicationPad2d((0, 1, 0, 1)), nn.MaxPool2d(2, 1)))
     stages.add(layer(stages.channels, last), channels=last)
     network = Network(ConvNormAct(in_channels, first, 3, act=act), stages.stages(), nn.Identity())
     init_convolutional(network)

@@ -69,7 +69,7 @@ def widen_before(network: Network, reduction: int) -> None:
         raise ModelError(
             f"a level inside a block is the expansion of an inverted residual, got {type(block).__name__}"
         )
-    before, conv = stages[index - 1], block.expand[0]  # type: ignore[index]
+    before, conv = stages[index - 1], block.expand[0]
     before.append(block.expand)
     before.channels = int(conv.out_channels)  # type: ignore[arg-type]
     block.expand = nn.Identity()
@@ -84,6 +84,8 @@ def keep_last_conv(network: Network) -> None:
     last = network.stages[-1]
     conv = network.head[0] if isinstance(network.head, nn.Sequential) and len(network.head) else None
     if not isinstance(conv, ConvNormAct) or not isinstance(last, Stage):
-        raise ModelError(f"the classifier of {type(network).__name__} begins with no 1x1 convolution; keep its last stage")
+        raise ModelError(
+            f"the classifier of {type(network).__name__} begins with no 1x1 convolution; keep its last stage"
+        )
     last.append(conv)
     last.channels = int(conv[0].out_channels)  # type: ignore[arg-type]

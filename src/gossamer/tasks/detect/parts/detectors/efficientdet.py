@@ -46,7 +46,10 @@ def _anchors(strides: tuple[int, ...], scale: float) -> tuple[tuple[Anchor, ...]
     """Of each level: `scale` strides wide, in three steps up to twice that, in three shapes each."""
     return tuple(
         tuple(
-            (stride * scale * 2 ** (octave / OCTAVES) * width, stride * scale * 2 ** (octave / OCTAVES) * height)
+            (
+                stride * scale * 2 ** (octave / OCTAVES) * width,
+                stride * scale * 2 ** (octave / OCTAVES) * height,
+            )
             for octave in range(OCTAVES)
             for width, height in RATIOS
         )
@@ -74,11 +77,7 @@ def efficientdet(
     else:
         network = efficientnet(in_channels=in_channels, width=width, depth=depth, same=True)
     backbone = Trunk(network)
-    neck = BiFPN(
-        backbone.channels, channels=channels, cells=cells, weighted=not lite, norm=norm, act=act
-    )
-    head = RetinaHead(
-        channels, num_classes, levels=len(neck.strides), depth=head_depth, norm=norm, act=act
-    )
+    neck = BiFPN(backbone.channels, channels=channels, cells=cells, weighted=not lite, norm=norm, act=act)
+    head = RetinaHead(channels, num_classes, levels=len(neck.strides), depth=head_depth, norm=norm, act=act)
     coder = DeltaCoder(_anchors(neck.strides, anchor_scale), neck.strides)
     return Detector(backbone, neck, head, coder, SigmoidScoring(), criterion=CRITERION)

@@ -42,9 +42,7 @@ def micro_yolo(
     widths = (channels, 2 * channels)
 
     def tower(before: int, out: int) -> nn.Module:
-        return (
-            DepthwiseSeparable(before, out, act=act) if parted else ConvNormAct(before, out, 3, act=act)
-        )
+        return DepthwiseSeparable(before, out, act=act) if parted else ConvNormAct(before, out, 3, act=act)
 
     towers = [tower(before, out) for before, out in zip(neck.channels, widths, strict=True)]
     head = CoupledHead(towers, widths, num_classes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -60,7 +61,7 @@ def ssd_anchors(levels: int, *, low: float = 0.2, high: float = 0.95) -> tuple[t
     """
     scales = [low + (high - low) * level / (levels - 1) for level in range(levels)] + [1.0]
     anchors = []
-    for scale, following in zip(scales[:-1], scales[1:], strict=True):
+    for scale, following in pairwise(scales):
         between = (scale * following) ** 0.5
         sides = [(scale, scale), (between, between)]
         for ratio in (2.0, 3.0):

@@ -49,9 +49,7 @@ def v5_style(
         in_channels=in_channels, width=width, depth=depth, repeats=(3, 6, 9, 3), pool_last=True
     )
     backbone = Trunk(network)
-    neck = CSPPAN(
-        backbone.channels, channels=backbone.channels, depth=max(1, round(3 * depth)), norm=NORM
-    )
+    neck = CSPPAN(backbone.channels, channels=backbone.channels, depth=max(1, round(3 * depth)), norm=NORM)
     towers = [nn.Identity() for _ in neck.channels]
     head = CoupledHead(towers, neck.channels, num_classes)
     coder = LooseAnchorCoder(ANCHORS, neck.strides)

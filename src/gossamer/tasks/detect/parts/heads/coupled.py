@@ -32,7 +32,7 @@ class CoupledHead(Head):
         )
         self.start_classes()
         for level in self.levels:
-            bias = level[1].bias.data.view(priors, -1)  # type: ignore[index, operator, union-attr]
+            bias = level[1].bias.data.view(priors, -1)  # type: ignore[index]
             bias[:, _BOX] = self._first_bias()
 
     def class_layers(self) -> Mapping[str, Layout]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -34,14 +35,13 @@ class _Tower(nn.Module):
     ) -> None:
         super().__init__()
         self.convs = nn.ModuleList(_Parted(channels, channels) for _ in range(depth))
-        self.norms = nn.ModuleList(
-            nn.ModuleList(norm(channels) for _ in range(depth)) for _ in range(levels)
-        )
+        self.norms = nn.ModuleList(nn.ModuleList(norm(channels) for _ in range(depth)) for _ in range(levels))
         self.act = act()
         self.predict = _Parted(channels, out_channels)
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        for conv, norm in zip(self.convs, self.norms[level], strict=True):  # type: ignore[arg-type]
+        norms: Any = self.norms[level]
+        for conv, norm in zip(self.convs, norms, strict=True):
             x = self.act(norm(conv(x)))
         y: Tensor = self.predict(x)
         return y
@@ -63,9 +63,7 @@ class RetinaHead(Head):
     ) -> None:
         super().__init__()
         self.num_classes, self.priors = num_classes, priors
-        self.classes = _Tower(
-            channels, priors * num_classes, levels=levels, depth=depth, norm=norm, act=act
-        )
+        self.classes = _Tower(channels, priors * num_classes, levels=levels, depth=depth, norm=norm, act=act)
         self.boxes = _Tower(channels, priors * 4, levels=levels, depth=depth, norm=norm, act=act)
         self.start_classes()
 

@@ -64,9 +64,10 @@ class ThreeTowersHead(Head):
         """Give it so many class logits and a norm for them: in place."""
         super().replace_classes(num_classes)
         for level in self.levels:
-            last = level.classes[1]  # type: ignore[index, union-attr]
-            if len(last) > 1:  # type: ignore[arg-type]
-                last[1] = self.norm(num_classes).to(last[0].weight)  # type: ignore[index, operator, union-attr]
+            assert isinstance(level, _Level)
+            last = level.classes[1]
+            if isinstance(last, nn.Sequential) and len(last) > 1:
+                last[1] = self.norm(num_classes).to(next(last.parameters()).device)
 
     def forward(self, levels: list[Tensor]) -> list[LevelMaps]:
         return [predict(level) for predict, level in zip(self.levels, levels, strict=True)]
