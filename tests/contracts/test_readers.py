@@ -146,7 +146,6 @@ class TestGeoboxes(BoxReaderContract):
 
     def write(self, root):
         rasterio = pytest.importorskip("rasterio")
-        from rasterio.transform import from_origin
 
         wanted = dict(zip((f"{i}.tif" for i in range(4)), NAMES, strict=True))
         for number, (path, name) in enumerate(wanted.items()):
@@ -159,7 +158,9 @@ class TestGeoboxes(BoxReaderContract):
                 "dtype": "uint8",
                 "crs": "EPSG:32633",
             }
-            with rasterio.open(root / path, "w", **profile, transform=from_origin(west, north, 2, 2)) as file:
+            with rasterio.open(
+                root / path, "w", **profile, transform=rasterio.Affine(2, 0, west, 0, -2, north)
+            ) as file:
                 file.write(np.zeros((3, 8, 8), np.uint8))
             xs, ys = ([west + 2 * x for x in (LEFT, RIGHT)], [north - 2 * y for y in (TOP, BOTTOM)])
             ring = [[xs[i], ys[j]] for i, j in ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))]

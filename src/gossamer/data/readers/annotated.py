@@ -6,6 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,17 +150,22 @@ class Shelf:
     def _nearest(
         self, places: Iterable[str], parts: Sequence[str], near: str, split: SplitName | None
     ) -> Path | None:
-        def far(place: str) -> tuple[int, bool, bool, int, str]:
+        folder = near.split("/") if near else []
+
+        def far(place: str) -> tuple[int, bool, int, int, str]:
             own = place.split("/")
-            same = next(
-                (i for i, (a, b) in enumerate(zip(reversed(own), reversed(parts), strict=False)) if a != b),
-                min(len(own), len(parts)),
-            )
             other_split = split is not None and split not in map(split_named, own[:-1])
-            return -same, other_split, not place.startswith(near), len(own), place
+            alike = _shared(own[::-1], parts[::-1])
+            return -alike, other_split, -_shared(own[:-1], folder), len(own), place
 
         best = min(places, key=far, default=None)
         return None if best is None else self.pictures[best]
+
+
+def _shared(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    """How many items two lists begin with alike."""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False))
+    return sum(1 for _ in pairs)
 
 
 def bytes_of(path: Path, most: int) -> bytes:

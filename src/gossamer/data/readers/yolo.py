@@ -239,11 +239,9 @@ def _label_file(inner: str, shelf: Shelf) -> tuple[str | None, bool]:
     parts = inner.split("/")
     stem = parts[-1].rpartition(".")[0] + ".txt"
     beside = "/".join([*parts[:-1], stem])
-    for at in range(len(parts) - 2, -1, -1):
-        if parts[at].casefold() in ("images", "jpegimages", "imgs"):
-            label = "/".join([*parts[:at], "labels", *parts[at + 1 : -1], stem])
-            return (label if label in shelf.others else beside if beside in shelf.others else None), True
-    return (beside if beside in shelf.others else None), False
+    inside = [at for at in range(len(parts) - 1) if parts[at].casefold() in ("images", "jpegimages", "imgs")]
+    places = ["/".join([*parts[:at], "labels", *parts[at + 1 : -1], stem]) for at in reversed(inside)]
+    return next((place for place in [*places, beside] if place in shelf.others), None), bool(inside)
 
 
 def _text(file: Path, odd: Odd, where: str) -> str:
