@@ -212,7 +212,7 @@ def _afloat(picture: _Picture, spot: _Spot, inside: NDArray[np.bool_]) -> bool:
 
 
 def _draw_ship(picture: _Picture, thing: _Thing, spot: _Spot) -> None:
-    scene, rng = picture.scene, picture.scene.rng
+    rng = picture.scene.rng
     if rng.random() < 0.55:
         _wake(picture, thing)
     u, v = spot.u, np.abs(spot.v)
@@ -295,7 +295,7 @@ def _yard(picture: _Picture, tanks: list[_Thing], step: float) -> None:
 
 
 def _draw_tank(picture: _Picture, thing: _Thing, spot: _Spot) -> None:
-    scene, rng = picture.scene, picture.scene.rng
+    rng = picture.scene.rng
     share = np.hypot(spot.u, spot.v)
     inside = share < 1
     lid = parts.pick(rng, _LIDS, 1)[0]

@@ -86,6 +86,10 @@ class Odd:
         if len(self._places[code]) < 4:
             self._places[code][f"{file} ({_short(detail)})" if detail else file] = None
 
+    def refuse(self, file: str, path: Path, error: Exception) -> None:
+        """One more file that cannot be used, by the error that says so."""
+        self.add("bad-annotation", file, str(error).replace(str(path), "it"))
+
     def say(self, severity: Severity, code: str, message: str, files: Sequence[str] = ()) -> None:
         """A finding of its own words."""
         self._more.append(Finding(severity, code, message, tuple(files)))
@@ -105,7 +109,7 @@ class Odd:
 
 def _short(text: str) -> str:
     plain = " ".join(text.split())
-    return plain if len(plain) <= 100 else plain[:97] + "..."
+    return plain if len(plain) <= 160 else plain[:157] + "..."
 
 
 class Shelf:
@@ -252,17 +256,18 @@ def dataset_of_boxes(
     findings = odd.findings()
     if not labels:
         first = f" ({findings[0].message})" if findings else ""
-        what = f"{len(entries):,} pictures and no box of a class" if entries else "no annotated picture"
+        what = (
+            f"{many(entries, 'picture', 'pictures')} and no box of a class"
+            if entries
+            else "no annotated picture"
+        )
         raise DataError(
             f"detection needs boxes to learn from, {shelf.root} has {what}{first}; check the annotations"
         )
     bare = sorted(set(classes) - set(labels) - {""})
     if bare:
-        odd.say(
-            "note",
-            "no-boxes",
-            f"{many(bare, 'class has', 'classes have')} no box and are left out: {some(bare)}",
-        )
+        left_out = many(bare, "class has no box and is left out", "classes have no box and are left out")
+        odd.say("note", "bare-class", f"{left_out}: {some(bare)}")
     index = {label: i for i, label in enumerate(labels)}
     splits = {picture.split for picture in entries}
     split_as_written = "train" in splits

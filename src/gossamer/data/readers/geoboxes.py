@@ -69,7 +69,7 @@ def read(path: Path) -> Dataset:
         except DataError as error:
             if len(files) == 1:
                 raise
-            odd.add("bad-annotation", where, str(error))
+            odd.refuse(where, file, error)
             continue
         for layer in layers:
             _place(layer, own or rasters, bool(own), pictures, odd, where)

@@ -248,7 +248,7 @@ def _text(file: Path, odd: Odd, where: str) -> str:
     try:
         return bytes_of(file, _MOST_BYTES).decode("utf-8-sig")
     except (DataError, UnicodeDecodeError) as error:
-        odd.add("bad-annotation", where, str(error))
+        odd.refuse(where, file, error)
         return ""
 
 
