@@ -89,9 +89,10 @@ def _crs_of(document: Mapping[str, Any]) -> str:
 
 def _outline(geometry: Any) -> Points | None:
     """All corners of an area (P, 2); None where it is none."""
-    if not isinstance(geometry, Mapping) or geometry.get("type") not in _AREAS:
+    kind = geometry.get("type") if isinstance(geometry, Mapping) else None
+    if not isinstance(kind, str) or kind not in _AREAS:
         return None
-    parts = geometry.get("geometries") if geometry["type"] == "GeometryCollection" else [geometry]
+    parts = geometry.get("geometries") if kind == "GeometryCollection" else [geometry]
     pairs: list[tuple[float, float]] = []
     for part in parts if isinstance(parts, list) else []:
         coordinates = part.get("coordinates") if isinstance(part, Mapping) else None

@@ -24,6 +24,8 @@ from gossamer.errors import DataError
 __all__ = ["read", "recognises"]
 
 _MOST_BYTES = 16_000_000
+_MOST_SETTINGS_BYTES = 200_000
+"""YAML is read slowly; a thousand classes are a tenth of it."""
 _NAME_FILES = (
     "classes.txt",
     "obj.names",
@@ -119,18 +121,19 @@ def _looks_so(file: Path) -> bool:
     return len(values) >= 5 and values[0].is_integer()
 
 
-def _yaml_of(root: Path) -> Path | None:
-    """The settings of a folder: `data.yaml` first."""
+def _yaml_of(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
+    """The settings of a folder, and their file: `data.yaml` first."""
     files = sorted(
         [*root.glob("*.yaml"), *root.glob("*.yml")], key=lambda file: (file.stem != "data", file.name)
     )
-    return next((file for file in files if _document(file) is not None), None)
+    pairs = ((file, _document(file)) for file in files[:_PEEKED])
+    return next(((file, document) for file, document in pairs if document is not None), None)
 
 
 def _document(file: Path) -> Mapping[str, Any] | None:
     """Settings with names of classes; None for any other file."""
     try:
-        document = parse_yaml(bytes_of(file, _MOST_BYTES).decode("utf-8-sig"))
+        document = parse_yaml(bytes_of(file, _MOST_SETTINGS_BYTES).decode("utf-8-sig"))
     except (DataError, ValueError):
         return None
     return (
@@ -141,9 +144,9 @@ def _document(file: Path) -> Mapping[str, Any] | None:
 
 
 def _settings(path: Path, shelf: Shelf, odd: Odd) -> _Settings:
-    file = path if path.is_file() else _yaml_of(path)
-    if file is not None:
-        document, where = _document(file) or {}, shelf.relative(file)
+    source = (path, _document(path) or {}) if path.is_file() else _yaml_of(path)
+    if source is not None:
+        document, where = source[1], shelf.relative(source[0])
         names = _numbered(document.get("names"), odd, where)
         places = {split: _places(document, split, shelf, odd, where) for split in _SPLITS}
         return _Settings(names, places, (where,), "kpt_shape" in document)
