@@ -167,7 +167,7 @@ def _yolo(root, rng):
     ]  # fmt: skip
     settings[rng.randrange(4)] = rng.choice(
         ("names: {0: car, -1: x, a: 3}\n", "names: &a [1]\nb: *a\n", "a: " + "[" * 900, "names: 3\n", "? [1]\n: 2\n", "path: 7\n", "train: [1, {}]\n",
-         "names: [!!python/name:os.system x]\n", "\x07", "names: [" + "a, " * 5000 + "]\n", ""),
+         "names: [!!python/name:os.system x]\n", "\x07", "names: [" + "a, " * 1500 + "]\n", ""),
     )  # fmt: skip
     (root / "data.yaml").write_bytes(_bytes("".join(settings), rng))
     return root
