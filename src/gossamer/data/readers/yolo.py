@@ -149,7 +149,8 @@ def _settings(path: Path, shelf: Shelf, odd: Odd) -> _Settings:
         document, where = source[1], shelf.relative(source[0])
         names = _numbered(document.get("names"), odd, where)
         places = {split: _places(document, split, shelf, odd, where) for split in _SPLITS}
-        return _Settings(names, places, (where,), "kpt_shape" in document)
+        lists = [place for inside in places.values() for place in inside if place in shelf.others]
+        return _Settings(names, places, (where, *lists), "kpt_shape" in document)
     for name in _NAME_FILES:
         for inner in (name, f"labels/{name}"):
             if inner in shelf.others:
