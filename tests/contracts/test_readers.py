@@ -6,6 +6,8 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
 from PIL import Image
 
 from gossamer.data.dataset import READERS
@@ -109,6 +111,71 @@ class TestVoc(BoxReaderContract):
                 "</bndbox></object></annotation>",
                 encoding="utf-8",
             )
+        return wanted
+
+
+class TestYolo(BoxReaderContract):
+    name = "yolo"
+
+    def write(self, root):
+        wanted = _pictures(root, *(f"images/{split}/{i}.jpg" for split in ("train", "val") for i in range(2)))
+        names = sorted(set(NAMES), reverse=True)
+        text = "train: images/train\nval: images/val\nnames: " + json.dumps(names, ensure_ascii=False)
+        (root / "data.yaml").write_text(text, encoding="utf-8")
+        place = ((LEFT + RIGHT) / 16, (TOP + BOTTOM) / 16, (RIGHT - LEFT) / 8, (BOTTOM - TOP) / 8)
+        for path, name in wanted.items():
+            label = root / Path(path.replace("images", "labels")).with_suffix(".txt")
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text(" ".join(map(str, (names.index(name), *place))) + "\n")
+        return wanted
+
+
+class TestBoxtable(BoxReaderContract):
+    name = "boxtable"
+
+    def write(self, root):
+        wanted = _pictures(root, *(f"in/{i}.jpg" for i in range(4)))
+        rows = [[path, *self.PLACE, name] for path, name in wanted.items()]
+        with (root / "boxes.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["file", "xmin", "ymin", "xmax", "ymax", "label"], *rows])
+        return wanted
+
+
+class TestGeoboxes(BoxReaderContract):
+    name = "geoboxes"
+
+    def write(self, root):
+        rasterio = pytest.importorskip("rasterio")
+
+        wanted = dict(zip((f"{i}.tif" for i in range(4)), NAMES, strict=True))
+        for number, (path, name) in enumerate(wanted.items()):
+            west, north = 500_000 + 100 * number, 4_000_000
+            profile = {
+                "driver": "GTiff",
+                "height": 8,
+                "width": 8,
+                "count": 3,
+                "dtype": "uint8",
+                "crs": "EPSG:32633",
+            }
+            with rasterio.open(
+                root / path, "w", **profile, transform=rasterio.Affine(2, 0, west, 0, -2, north)
+            ) as file:
+                file.write(np.zeros((3, 8, 8), np.uint8))
+            xs, ys = ([west + 2 * x for x in (LEFT, RIGHT)], [north - 2 * y for y in (TOP, BOTTOM)])
+            ring = [[xs[i], ys[j]] for i, j in ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))]
+            document = {
+                "type": "FeatureCollection",
+                "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}},
+                "features": [
+                    {
+                        "type": "Feature",
+                        "properties": {"label": name},
+                        "geometry": {"type": "Polygon", "coordinates": [ring]},
+                    }
+                ],
+            }
+            (root / path).with_suffix(".geojson").write_text(json.dumps(document))
         return wanted
 
 

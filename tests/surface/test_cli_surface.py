@@ -31,7 +31,10 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "-o",
         ],
     ),
-    "check": (["data"], ["--bands", "--debug", "--groups", "--json", "--on-bad", "--split-seed"]),
+    "check": (
+        ["data"],
+        ["--bands", "--convert", "--debug", "--groups", "--json", "--on-bad", "--out", "--split-seed"],
+    ),
     "compress": (
         ["model"],
         [

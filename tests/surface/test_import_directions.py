@@ -49,6 +49,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "data.alike",
         "data.box_scenes",
         "data.check",
+        "data.convert",
         "data.dataset",
         "data.findings",
         "data.leakage",
@@ -57,6 +58,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "data.scan",
         "data.scenes",
         "data.split",
+        "data.writers",
     ),
     "files": ("files",),
     "tables": (

@@ -11,7 +11,6 @@ SOURCE = Path(gossamer.__file__).parent
 MOST_LINES = 400
 LONGER = {
     "data/_scene_parts.py": "drawings: one short function a thing that is drawn",
-    "data/box_scenes.py": "drawings: one function a kind of thing",
     "data/scenes.py": "drawings: one function a class of scene",
 }
 MOST_BRANCHES, SHARE = 10, 0.04

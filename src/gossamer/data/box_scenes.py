@@ -12,16 +12,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gossamer._files import new_folder, write_json
+from gossamer._files import new_folder
 from gossamer.data import _scene_parts as parts
 from gossamer.data import scenes
 from gossamer.data._scene_parts import HALF, Colour, Plane, Scene
+from gossamer.data.writers import coco
+from gossamer.data.writers.written import Box, Entry
 from gossamer.errors import DataError
 from gossamer.tasks.detect.boxes import Boxes
 from gossamer.types import Size
@@ -125,33 +127,16 @@ def write(folder: Path, count: int = 360, size: int = 256, seed: int = 0) -> int
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             every = list(pool.map(one, range(count)))
-        write_json(temporary / "annotations" / "instances.json", _document(every))
+        coco.write(temporary, [_entry(number, boxes) for number, boxes in enumerate(every)], CLASSES)
     return count
 
 
-def _document(every: list[Boxes]) -> dict[str, Any]:
-    """The boxes of all pictures as COCO has them."""
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, boxes in enumerate(every):
-        size = boxes.size or Size(0, 0)
-        images.append(
-            {"id": number + 1, "file_name": f"{number:04d}.jpg", "height": size.height, "width": size.width}
-        )
-        for (left, top, right, bottom), label in zip(boxes.xyxy.tolist(), boxes.labels.tolist(), strict=True):
-            width, height = right - left, bottom - top
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number + 1,
-                    "category_id": label + 1,
-                    "bbox": [left, top, width, height],
-                    "area": width * height,
-                    "iscrowd": 0,
-                }
-            )
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
-    return {"images": images, "annotations": annotations, "categories": categories}
+def _entry(number: int, boxes: Boxes) -> Entry:
+    rows = zip(boxes.xyxy.tolist(), boxes.labels.tolist(), strict=True)
+    size = boxes.size or Size(0, 0)
+    return Entry(
+        f"{number:04d}.jpg", size, tuple(Box(tuple(place), label, False) for place, label in rows), None
+    )
 
 
 def _boxes(picture: _Picture) -> Boxes:
@@ -216,7 +201,7 @@ def _ships(picture: _Picture) -> None:
             )  # fmt: skip
             spot = _free(picture, thing, 1.15, _afloat)
             if spot is not None:
-                _draw_ship(picture, thing)
+                _draw_ship(picture, thing, spot)
                 break
 
 
@@ -226,22 +211,15 @@ def _afloat(picture: _Picture, spot: _Spot, inside: NDArray[np.bool_]) -> bool:
     return bool(wet[near].mean() > 0.98 and height[near].max() < 0.2)
 
 
-def _draw_ship(picture: _Picture, thing: _Thing) -> None:
-    scene, rng = picture.scene, picture.scene.rng
+def _draw_ship(picture: _Picture, thing: _Thing, spot: _Spot) -> None:
+    rng = picture.scene.rng
     if rng.random() < 0.55:
         _wake(picture, thing)
-    spot = _spot(scene, thing)
-    if spot is None:
-        return
     u, v = spot.u, np.abs(spot.v)
     fore = np.clip((u - 0.25) / 0.75, 0, 1)
     beam = (1 - fore**2) * np.where(u < -0.85, 0.85, 1.0)
     inside = (np.abs(u) < 1) & (v < beam)
-    hull, deck, house = (
-        np.asarray(colour)[0] for colour in (
-            parts.pick(rng, _HULLS, 1), parts.pick(rng, _DECKS, 1), parts.pick(rng, ((0.90, 0.90, 0.89),), 1)
-        )
-    )  # fmt: skip
+    hull, deck, house = (parts.pick(rng, table, 1)[0] for table in (_HULLS, _DECKS, ((0.90, 0.90, 0.89),)))
     rim = v > beam - np.float32(0.22)
     colours = np.where(rim, hull[:, None, None], deck[:, None, None])
     top = np.full_like(u, 0.7)
@@ -284,25 +262,22 @@ def _tanks(picture: _Picture) -> None:
     along, across = int(rng.integers(1, 4)), int(rng.integers(1, 3))
     for _ in range(_TRIES):
         x, y = rng.uniform(-HALF + radius, HALF - radius, 2)
-        spots = []
+        places = []
         for i in range(along):
             for j in range(across):
                 u, v = (i - (along - 1) / 2) * step, (j - (across - 1) / 2) * step
                 at_x = float(x + math.cos(angle) * u - math.sin(angle) * v)
                 at_y = float(y + math.sin(angle) * u + math.cos(angle) * v)
                 thing = _Thing("tank", at_x, at_y, angle, radius, radius)
-                if _free(picture, thing, 1.2, _dry) is not None:
-                    spots.append(thing)
-        if len(spots) >= (along * across + 1) // 2:
-            _yard(picture, spots, step)
-            for thing in spots:
+                spot = _free(picture, thing, 1.2, lambda p, s, _: bool(p.scene.wet[s.place].max() < 0.05))
+                if spot is not None:
+                    places.append((thing, spot))
+        if len(places) >= (along * across + 1) // 2:
+            _yard(picture, [thing for thing, _ in places], step)
+            for thing, spot in places:
                 if rng.random() < 0.93:
-                    _draw_tank(picture, thing)
+                    _draw_tank(picture, thing, spot)
             return
-
-
-def _dry(picture: _Picture, spot: _Spot, inside: NDArray[np.bool_]) -> bool:
-    return bool(picture.scene.wet[spot.place].max() < 0.05)
 
 
 def _yard(picture: _Picture, tanks: list[_Thing], step: float) -> None:
@@ -319,11 +294,8 @@ def _yard(picture: _Picture, tanks: list[_Thing], step: float) -> None:
     parts.paint(scene, parts.band(scene, near + np.float32(0.4), 0.5) * cover, (tone * 0.75,) * 3)
 
 
-def _draw_tank(picture: _Picture, thing: _Thing) -> None:
-    scene, rng = picture.scene, picture.scene.rng
-    spot = _spot(scene, thing)
-    if spot is None:
-        return
+def _draw_tank(picture: _Picture, thing: _Thing, spot: _Spot) -> None:
+    rng = picture.scene.rng
     share = np.hypot(spot.u, spot.v)
     inside = share < 1
     lid = parts.pick(rng, _LIDS, 1)[0]
@@ -355,7 +327,7 @@ def _vehicles(picture: _Picture) -> None:
             thing = _Thing("vehicle", x, y, angle, half_u, half_v)
             spot = _free(picture, thing, 1.12, _level)
             if spot is not None:
-                _draw_vehicle(picture, thing, lorry)
+                _draw_vehicle(picture, thing, spot, lorry)
                 break
 
 
@@ -382,11 +354,8 @@ def _level(picture: _Picture, spot: _Spot, inside: NDArray[np.bool_]) -> bool:
     return bool(dry and (scene.height[spot.place][inside] < 0.15).mean() > 0.97)
 
 
-def _draw_vehicle(picture: _Picture, thing: _Thing, lorry: bool) -> None:
+def _draw_vehicle(picture: _Picture, thing: _Thing, spot: _Spot, lorry: bool) -> None:
     scene, rng = picture.scene, picture.scene.rng
-    spot = _spot(scene, thing)
-    if spot is None:
-        return
     u, v = spot.u, np.abs(spot.v)
     inside = (np.abs(u) < 1) & (v < 1) & ((np.abs(u) < 0.92) | (v < 0.8))
     ground = float(np.mean([scene.albedo[c][spot.place][inside].mean() for c in range(3)]))

@@ -98,10 +98,13 @@ class Reader(Protocol):
 READERS = Table(
     "layout",
     {
+        "boxtable": "gossamer.data.readers.boxtable",
         "table": "gossamer.data.readers.table",
         "imagefolder": "gossamer.data.readers.imagefolder",
         "coco": "gossamer.data.readers.coco",
         "voc": "gossamer.data.readers.voc",
+        "yolo": "gossamer.data.readers.yolo",
+        "geoboxes": "gossamer.data.readers.geoboxes",
         "folder": "gossamer.data.readers.folder",
     },
     error=DataError,

@@ -29,6 +29,7 @@ __all__ = [
     "probe",
     "read_picture",
     "rgb_of",
+    "shown_size",
 ]
 
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
@@ -66,6 +67,8 @@ _LOW_BYTES = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "litt
 _PAPER = (255, 255, 255)
 _STRIP_PIXELS = 1 << 20
 _SAMPLED_PIXELS = 1 << 22
+_ORIENTATION = 0x0112
+"""EXIF tag; 5 to 8 are turned by a quarter."""
 
 
 class Probe(NamedTuple):
@@ -127,6 +130,17 @@ def probe(path: Path) -> Probe:
     """
     with _opened(path) as image:
         return _probe(image, path)
+
+
+def shown_size(path: Path) -> Size:
+    """The size of a picture as it is shown, turned as its EXIF data say, from the header alone.
+
+    Raises:
+        DataError: as `probe`.
+    """
+    with _opened(path) as image:
+        size = _probe(image, path).size
+        return Size(size.width, size.height) if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else size
 
 
 def open_rgb(path: Path, span: ValueRange | None = None) -> Image.Image:

@@ -10,7 +10,16 @@ from gossamer.errors import DataError
 
 
 def test_every_reader_of_the_table_has_both_functions():
-    assert list(READERS) == ["table", "imagefolder", "coco", "voc", "folder"]
+    assert list(READERS) == [
+        "boxtable",
+        "table",
+        "imagefolder",
+        "coco",
+        "voc",
+        "yolo",
+        "geoboxes",
+        "folder",
+    ]
     for name in READERS:
         reader = READERS.load(name)
         assert callable(reader.recognises)

@@ -6,6 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,6 +86,10 @@ class Odd:
         if len(self._places[code]) < 4:
             self._places[code][f"{file} ({_short(detail)})" if detail else file] = None
 
+    def refuse(self, file: str, path: Path, error: Exception) -> None:
+        """One more file that cannot be used, by the error that says so."""
+        self.add("bad-annotation", file, str(error).replace(str(path), "it"))
+
     def say(self, severity: Severity, code: str, message: str, files: Sequence[str] = ()) -> None:
         """A finding of its own words."""
         self._more.append(Finding(severity, code, message, tuple(files)))
@@ -104,7 +109,7 @@ class Odd:
 
 def _short(text: str) -> str:
     plain = " ".join(text.split())
-    return plain if len(plain) <= 100 else plain[:97] + "..."
+    return plain if len(plain) <= 160 else plain[:157] + "..."
 
 
 class Shelf:
@@ -149,17 +154,22 @@ class Shelf:
     def _nearest(
         self, places: Iterable[str], parts: Sequence[str], near: str, split: SplitName | None
     ) -> Path | None:
-        def far(place: str) -> tuple[int, bool, bool, int, str]:
+        folder = near.split("/") if near else []
+
+        def far(place: str) -> tuple[int, bool, int, int, str]:
             own = place.split("/")
-            same = next(
-                (i for i, (a, b) in enumerate(zip(reversed(own), reversed(parts), strict=False)) if a != b),
-                min(len(own), len(parts)),
-            )
             other_split = split is not None and split not in map(split_named, own[:-1])
-            return -same, other_split, not place.startswith(near), len(own), place
+            alike = _shared(own[::-1], parts[::-1])
+            return -alike, other_split, -_shared(own[:-1], folder), len(own), place
 
         best = min(places, key=far, default=None)
         return None if best is None else self.pictures[best]
+
+
+def _shared(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    """How many items two lists begin with alike."""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False))
+    return sum(1 for _ in pairs)
 
 
 def bytes_of(path: Path, most: int) -> bytes:
@@ -246,17 +256,18 @@ def dataset_of_boxes(
     findings = odd.findings()
     if not labels:
         first = f" ({findings[0].message})" if findings else ""
-        what = f"{len(entries):,} pictures and no box of a class" if entries else "no annotated picture"
+        what = (
+            f"{many(entries, 'picture', 'pictures')} and no box of a class"
+            if entries
+            else "no annotated picture"
+        )
         raise DataError(
             f"detection needs boxes to learn from, {shelf.root} has {what}{first}; check the annotations"
         )
     bare = sorted(set(classes) - set(labels) - {""})
     if bare:
-        odd.say(
-            "note",
-            "no-boxes",
-            f"{many(bare, 'class has', 'classes have')} no box and are left out: {some(bare)}",
-        )
+        left_out = many(bare, "class has no box and is left out", "classes have no box and are left out")
+        odd.say("note", "bare-class", f"{left_out}: {some(bare)}")
     index = {label: i for i, label in enumerate(labels)}
     splits = {picture.split for picture in entries}
     split_as_written = "train" in splits

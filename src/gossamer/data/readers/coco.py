@@ -60,7 +60,7 @@ def read(path: Path) -> Dataset:
         except DataError as error:
             if len(documents) == 1:
                 raise
-            odd.add("bad-annotation", shelf.relative(document), str(error))
+            odd.refuse(shelf.relative(document), document, error)
             continue
         split = _split_of(document) if len(documents) > 1 else None
         reading = _Reading(shelf, odd, shelf.relative(document), split)

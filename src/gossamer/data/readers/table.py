@@ -51,7 +51,7 @@ def read(path: Path) -> Dataset:
     if "file" not in header or not columns:
         raise DataError(
             f"a table of pictures has the column file and one of label, labels, value or value:NAME, {table} has "
-            f"{', '.join(header) or 'none'}; name its columns so"
+            f"{_shown(header)}; name its columns so"
         )
     rows = rows_of(table, _cells(table, lines), "file")
     dataset = dataset_of(_name(path, root), root, rows, columns)
@@ -76,8 +76,14 @@ def _read(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read the table {table}: {error}; write it as CSV in UTF-8") from error
     if len(set(header)) < len(header):
-        raise DataError(f"columns have names of their own, {table} has {', '.join(header)}; rename one")
+        raise DataError(f"columns have names of their own, {table} has {_shown(header)}; rename one")
     return header, lines
+
+
+def _shown(header: Sequence[str]) -> str:
+    """Names of columns on one line of bounded length."""
+    names = " ".join(", ".join(header).split())
+    return (names if len(names) < 300 else f"{names[:300]}...") or "none"
 
 
 def _cells(table: Path, lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -65,6 +65,7 @@ def read(path: Path) -> Dataset:
     pictures: dict[Path, Annotated] = {}
     used: list[str] = []
     for part in _parts(path):
+        used += [shelf.relative(_list(part.base, name)) for name, _ in _LISTS]
         lists = _lists(part.base, odd, shelf)
         for file in part.files:
             used.append(shelf.relative(file))
@@ -115,25 +116,31 @@ def _looks_so(file: Path) -> bool:
 
 
 def _lists(base: Path, odd: Odd, shelf: Shelf) -> dict[str, SplitName]:
-    """Stem -> split, as the lists beside the annotations have it; of a split called twice the one that is held back."""
+    """Stem -> split, as the lists beside the annotations have it; of a stem in two the one that is held back."""
     splits: dict[str, SplitName] = {}
+    surely: dict[str, SplitName] = {}
     for name, split in _LISTS:
-        file = base / "ImageSets" / "Main" / f"{name}.txt"
-        if not file.is_file():
-            continue
-        for line in _lines(file, odd, shelf):
-            stem = line.split()[0]
-            if splits.get(stem, split) not in (split, "train"):
+        file = _list(base, name)
+        stems = {line.split()[0] for line in _lines(file, odd, shelf)} if file.is_file() else set()
+        for stem in stems:
+            earlier = surely if split == "val" else splits  # trainval names the pictures of val too
+            if earlier.get(stem, split) != split:
                 odd.add("split-twice", stem)
             splits[stem] = split
+            if name != "trainval":
+                surely[stem] = split
     return splits
+
+
+def _list(base: Path, name: str) -> Path:
+    return base / "ImageSets" / "Main" / f"{name}.txt"
 
 
 def _lines(file: Path, odd: Odd, shelf: Shelf) -> Iterator[str]:
     try:
         text = bytes_of(file, _MOST_LIST_BYTES).decode("utf-8-sig")
     except (DataError, UnicodeDecodeError) as error:
-        odd.add("bad-annotation", shelf.relative(file), str(error))
+        odd.refuse(shelf.relative(file), file, error)
         return
     yield from (line for line in text.splitlines() if line.strip())
 
@@ -144,7 +151,7 @@ def _picture(file: Path, part: _Part, shelf: Shelf, odd: Odd, split: SplitName |
     try:
         root = tree_of(file)
     except DataError as error:
-        odd.add("bad-annotation", where, str(error))
+        odd.refuse(where, file, error)
         return None
     if root.tag != "annotation":
         odd.add("bad-annotation", where, f"it is of {label_of(root.tag)}")

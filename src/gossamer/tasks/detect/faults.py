@@ -49,6 +49,7 @@ class Repaired(NamedTuple):
     """(N,)"""
 
 
+@np.errstate(all="ignore")
 def repaired(target: Boxes, picture: Size) -> Repaired:
     """The boxes that can be learned from, in pixels of the picture as it is shown.
 
@@ -103,8 +104,7 @@ def _in_picture(target: Boxes, picture: Size) -> Places:
         left, top, right, bottom = places.T
         return np.stack([target.size.height - bottom, left, target.size.height - top, right], 1)
     scale = np.array([picture.width / target.size.width, picture.height / target.size.height] * 2)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(places * scale, np.float64)
+    return np.asarray(places * scale, np.float64)
 
 
 class _All(NamedTuple):
@@ -150,6 +150,7 @@ class _All(NamedTuple):
         return "(" + ", ".join(f"{value:.6g}" for value in self.places[np.flatnonzero(mask)[0]]) + ")"
 
 
+@np.errstate(all="ignore")
 def faults(
     targets: Sequence[Boxes],
     labels: Sequence[str],
@@ -169,8 +170,7 @@ def faults(
     boxes = _All.of(targets, real, files)
     sound: Mask = np.asarray(np.isfinite(boxes.places).all(1))
     ordered = _ordered(boxes.places)
-    with np.errstate(invalid="ignore", over="ignore"):
-        spans = ordered[:, 2:] - ordered[:, :2]
+    spans = ordered[:, 2:] - ordered[:, :2]
     remarks = _of_frames(targets, real, files)
     remarks += _of_numbers(boxes, sound, spans) + _of_borders(boxes, sound, spans, ordered)
     remarks += _of_labels(boxes, labels) + _of_pairs(boxes, sound, ordered)
@@ -289,8 +289,7 @@ def _of_pairs(boxes: _All, sound: Mask, ordered: Places) -> list[Remark]:
             first = np.unique(keys, axis=0, return_index=True)[1]
             again[np.delete(mine, first)] = True
             continue
-        with np.errstate(over="ignore", invalid="ignore"):
-            same = pairwise_iou(ordered[mine], ordered[mine]) > _SAME
+        same = pairwise_iou(ordered[mine], ordered[mine]) > _SAME
         same &= boxes.labels[mine][:, None] == boxes.labels[mine][None]
         again[mine] = np.tril(same, -1).any(1)
     if not again.any():
@@ -323,8 +322,7 @@ def _of_sizes(boxes: _All, whole: Mask, spans: Places, side: int) -> list[Remark
             )
             message = f"{share:.0%} of your boxes are under {CELL} px at {side} px, less than the finest cell of most detectors: {way}"
             remarks.append(Remark("warning" if share > 0.3 else "note", "small-boxes", message))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        long = whole & (spans.max(1) > _LONG * spans.min(1))
+    long = whole & (spans.max(1) > _LONG * spans.min(1))
     if long.any():
         message = f"{boxes.where(long)} over {_LONG:g} times as long as wide {boxes.box(long)}: hard to place; see that they are meant so"
         remarks.append(Remark("note", "long-box", message))
