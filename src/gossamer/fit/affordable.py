@@ -28,8 +28,20 @@ def affordable_passes(latency_ms: float, pictures: int, minutes: float) -> float
     return max(0.0, left) / (_STEP * (1 + _ALL) * each)
 
 
-def worth_within(candidate: Candidate, latency_ms: float, pictures: int, minutes: float) -> float:
-    """The promise, less what too few passes cost where it starts from weights; other candidates are judged by training."""
+_SLOW_STEP, _SLOW_PASSES, _SLOW_HALVED = 8.0, 30.0, 0.1
+"""Of tasks whose figures are slow to rise, all stages behind the held ones trained: processor time of a step in latencies, passes
+that are wanted, and what half of them cost (docs/results.md, boxes made in code)."""
+
+
+def worth_within(
+    candidate: Candidate, latency_ms: float, pictures: int, minutes: float, *, slow: bool = False
+) -> float:
+    """The promise, less what too few passes cost where it starts from weights, or the task is `slow`; other candidates are
+    judged by training."""
+    if slow:
+        each = latency_ms / 1e3 * max(1, pictures) / (os.cpu_count() or 1)
+        afforded = max(0.1, 60 * _TRAINING * minutes / (_SLOW_STEP * each))
+        return candidate.promise - _SLOW_HALVED * max(0.0, math.log2(_SLOW_PASSES / afforded))
     if candidate.weights is None:
         return candidate.promise
     passes = max(affordable_passes(latency_ms, pictures, minutes), 0.1)

@@ -127,6 +127,7 @@ class _Fit:
                 bands=report.bands,
                 value_range=report.value_range,
                 fitting=task.edits(targets, dataset.labels),
+                task=dataset.task,
             ),
         )
         if not short.chosen:

@@ -19,10 +19,12 @@ from gossamer.nn.modes import taken_off
 from gossamer.nn.network import Network
 from gossamer.runs.resolutions import resolutions_for
 from gossamer.runs.trained import NetworkValue, key_of
+from gossamer.tasks import get_task, offers_of
 from gossamer.types import Budget, Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CLASSIFIERS
 from gossamer.zoo.counted import counted
+from gossamer.zoo.offer import Offer
 from gossamer.zoo.spec import ModelSpec, parse_model
 from gossamer.zoo.weights import available_sources
 
@@ -53,6 +55,8 @@ class Candidate(BaseModel):
     """Input contract where it is not that of `preprocessing`."""
     value_range: ValueRange | None = None
     """Black and white of pictures of more than 8 bits."""
+    resize: str | None = None
+    """The resize rule, where it is not the contract's own."""
     params: int
     macs: int
     variant: str = ""
@@ -112,8 +116,10 @@ class Candidate(BaseModel):
     def input_contract(self) -> InputContract:
         """What the network is given."""
         if self.contract is not None:
-            return InputContract.from_json(self.contract)
-        return replace(InputContract.of(self.preprocessing, self.size), value_range=self.value_range)
+            contract = InputContract.from_json(self.contract)
+        else:
+            contract = replace(InputContract.of(self.preprocessing, self.size), value_range=self.value_range)
+        return contract if self.resize is None else replace(contract, resize=self.resize)
 
 
 class _Line(NamedTuple):
@@ -131,8 +137,20 @@ def candidates(
     online: bool,
     families: Collection[str] | None = None,
     sizes: Sequence[int] | None = None,
+    task: str = "classify",
 ) -> list[Candidate]:
     """Every candidate, most promising first; of some `families` and at some `sizes` where these are given."""
+    if (offers := offers_of(task)) is not None:
+        offered = offers(
+            short_side=short_side,
+            width=width,
+            pictures=pictures,
+            online=online,
+            families=families,
+            sizes=sizes,
+        )
+        rule = get_task(task).resize
+        return sorted((_offered(offer, rule) for offer in offered), key=lambda c: (-c.promise, c.key))
     line = _published_line()
     found: list[Candidate] = []
     for name, entry in CLASSIFIERS.items():
@@ -162,6 +180,21 @@ def candidates(
                 )
             )
     return sorted(found, key=lambda c: (-c.promise, c.key))
+
+
+def _offered(offer: Offer, rule: str) -> Candidate:
+    """What a task thinks worth trying."""
+    return Candidate(
+        name=offer.name,
+        size=offer.size.height,
+        weights=offer.weights,
+        preprocessing=offer.preprocessing,
+        arguments=dict(offer.arguments),
+        resize=rule,
+        params=offer.params,
+        macs=offer.macs,
+        promise=offer.promise,
+    )
 
 
 class _Costs(NamedTuple):

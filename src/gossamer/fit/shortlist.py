@@ -33,6 +33,7 @@ from gossamer.nn.network import Network
 from gossamer.report.document import Origin
 from gossamer.runs.reporter import Reporter
 from gossamer.runs.resolutions import resolutions_for
+from gossamer.tasks import get_task
 from gossamer.timing.latency import measure_latency
 from gossamer.timing.memory import measure_memory
 from gossamer.timing.table.latency_table import LatencyTable
@@ -49,6 +50,8 @@ _TIME_SHARE = 0.12
 _MAX_SECONDS = 120.0
 _ENOUGH = 12
 _AT_LEAST = 2
+_SLOW_MINUTES = 40.0
+"""Below them one network is trained where a few passes tell nothing."""
 _MAX_PER_NETWORK = 3
 _PROBES = 4
 _RATE_MARGIN, _FAR_RATE_MARGIN = 4.0, 40.0
@@ -109,6 +112,7 @@ def make_shortlist(
     value_range: ValueRange | None = None,
     fitting: Sequence[dict[str, Any]] = (),
     table: LatencyTable | None = None,
+    task: str = "classify",
 ) -> Shortlist:
     """Measure candidates, networks that give `width` numbers, in the order of their promise until enough fit, or two do and the stage's time is used.
 
@@ -116,6 +120,7 @@ def make_shortlist(
     calibrated `table` of blocks (the user's own by default) tells to be too slow is not measured. `fitting` are the task's edits of the last layer.
     """
     start = time.monotonic()
+    slow_task = get_task(task).slow
     predicted = _predictions(config, table, reporter)
     budget = config.budget
     pool = candidates(
@@ -125,6 +130,7 @@ def make_shortlist(
         online=config.online,
         families=config.chosen_families,
         sizes=config.chosen_sizes,
+        task=task,
     )
     pool = [candidate.with_bands(bands).with_range(value_range).fitted(fitting) for candidate in pool]
     refused, worth = _static(pool, budget)
@@ -153,7 +159,7 @@ def make_shortlist(
                     Refusal(candidate=c, reason="not measured: enough better ones fit") for c in worth
                 ]
                 break
-            candidate = _next(worth, measured, pictures, config.minutes)
+            candidate = _next(worth, measured, pictures, config.minutes, slow=slow_task)
             worth.remove(candidate)
             bar.update(min(limit_seconds, time.monotonic() - start), text=candidate.key)
             over = _too_slow_already(candidate, measured, budget)
@@ -167,8 +173,10 @@ def make_shortlist(
             measured.append(measure_candidate(candidate, config, width, Path(folder)))
     chosen = _pick(
         [m for m in measured if m.fits],
-        _wanted(config.minutes),
-        lambda m: worth_within(m.candidate, _exact_latency(m), pictures, config.minutes),
+        1 if slow_task and config.minutes < _SLOW_MINUTES else _wanted(config.minutes),
+        lambda m: worth_within(
+            m.candidate, _exact_latency(m), pictures, config.minutes, slow=slow_task
+        ),
     )
     sizes = config.chosen_sizes or resolutions_for(short_side)
     verdict = "" if chosen else _verdict(budget, pool, measured, sizes)
@@ -325,11 +333,11 @@ def _rate(measured: Sequence[Measured]) -> float:
 
 
 def _next(
-    worth: Sequence[Candidate], measured: Sequence[Measured], pictures: int, minutes: float
+    worth: Sequence[Candidate], measured: Sequence[Measured], pictures: int, minutes: float, *, slow: bool
 ) -> Candidate:
     """What is worth most within the minutes, as far as the files measured so far tell how fast this machine is."""
     rate = _rate(measured)
-    return max(worth, key=lambda c: (worth_within(c, c.macs / rate, pictures, minutes), c.promise))
+    return max(worth, key=lambda c: (worth_within(c, c.macs / rate, pictures, minutes, slow=slow), c.promise))
 
 
 def _exact_latency(measured: Measured) -> float:

@@ -126,6 +126,7 @@ class Trainer:
             width=len(self.report.dataset.labels),
             pictures=len(self.report.split.train),
             online=self.config.online,
+            task=self.task.name,
         )
 
     def summary(self, candidate: Candidate, result: TrainResult, rungs: int) -> TrainedNetwork:

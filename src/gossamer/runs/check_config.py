@@ -12,4 +12,6 @@ __all__ = ["CheckConfig"]
 class CheckConfig(DataConfig):
     """What the data doctor was asked for."""
 
-    data: str = option(..., "Folder of pictures, file of annotations, or demo:scenes, demo:boxes.", positional=True)
+    data: str = option(
+        ..., "Folder of pictures, file of annotations, or demo:scenes, demo:boxes.", positional=True
+    )

@@ -148,8 +148,7 @@ def _of_name(text: str, task: str, width: int | None, bands: tuple[str, ...] | N
     made = getattr(network, "spec", spec)
     if bands is None and (trained := made.arguments.get("in_channels", 3)) != 3:
         contract = plain_contract((trained, side, side))
-    if source is not None and source.resize:
-        contract = resized(contract, rule=source.resize)
+    contract = resized(contract, rule=(source.resize if source is not None else "") or get_task(task).resize)
     if width is None:
         width = width_of(network, contract, text, get_task(task))
     return Model(

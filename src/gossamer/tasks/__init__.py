@@ -13,7 +13,10 @@ from gossamer.errors import ModelError
 from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Score, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from gossamer.nn.objective import Objective
+    from gossamer.zoo.offer import Offer
 
 __all__ = [
     "TASKS",
@@ -26,6 +29,7 @@ __all__ = [
     "Task",
     "get_objective",
     "get_task",
+    "offers_of",
 ]
 
 TASKS = Table(
@@ -48,6 +52,16 @@ def get_task(name: str) -> Task:
         ModelError: the table does not hold it.
     """
     return cast(Task, TASKS.part(name, "task").TASK)
+
+
+def offers_of(name: str) -> Callable[..., Iterator[Offer]] | None:
+    """What tells `fit` which networks are worth trying for the task of a name (torch); None where any classifier will do.
+
+    Raises:
+        ModelError: the table does not hold it.
+    """
+    part = TASKS.part(name, "networks")
+    return None if part is None else cast("Callable[..., Iterator[Offer]]", part.offers)
 
 
 def get_objective(name: str) -> Objective:

@@ -142,6 +142,9 @@ class Task(ABC):
         """What networks are compared by."""
         return self.criteria[0]
 
+    slow: ClassVar[bool] = False
+    """Whether figures stay near nothing for the first passes, so that a few of them tell no network from another."""
+
     # data
 
     def place(

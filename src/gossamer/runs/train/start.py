@@ -158,11 +158,10 @@ def _contract(config: TrainConfig, report: CheckReport, model: Model) -> InputCo
         size = size or _size_for(model.spec.name, report.short_side)
     names = RGB if report.bands is None else report.bands.names
     if report.bands is not None and (model.bundle is None or own.bands != names):
-        own = InputContract.of_bands(report.bands, own.size)
+        own = replace(InputContract.of_bands(report.bands, own.size), resize=own.resize)
     elif own.bands != names:
         own = InputContract.of("imagenet", own.size)
-    rule = config.resize or (get_task(report.dataset.task).resize if model.bundle is None else None)
-    return resized(replace(own, value_range=report.value_range or own.value_range), size, rule)
+    return resized(replace(own, value_range=report.value_range or own.value_range), size, config.resize)
 
 
 def _size_for(name: str, short_side: int) -> Size:

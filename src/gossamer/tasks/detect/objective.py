@@ -32,6 +32,11 @@ _TOP = 10
 _PLACES = 2.0
 """Weight of places beside classes."""
 _TINY = 1e-6
+_RATES: dict[str, dict[str, Any]] = {
+    "small-data": {"learning_rate": 3e-3, "hold": 8, "epochs": 40.0},
+    "from-scratch": {"learning_rate": 2e-3, "epochs": 150.0},
+}
+"""Recipe -> what is other for boxes: a picture holds many of them, so that batches are small; neck and head are new."""
 
 
 class DetectObjective(TrainingObjective):
@@ -78,8 +83,9 @@ class DetectObjective(TrainingObjective):
             cutmix=0.0,
             label_smoothing=0.0,
             clip_norm=20.0,
-            batch=16,
             augmentation=augmentation,
+            **(_RATES.get(recipe.name, {})),
+            batch=max(1, recipe.batch // 4),
         )
 
     def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:

@@ -45,6 +45,7 @@ class Detect(Task):
     criteria = (Criterion("ap", "AP"), Criterion("ap50", "AP50"))
     noun, nouns = "class", "classes"
     resize = "letterbox"
+    slow = True
     shape = "boxes and scores (B, A, 4 + K)"
 
     def width(self, shape: tuple[int, ...]) -> int | None:

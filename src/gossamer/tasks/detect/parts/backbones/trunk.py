@@ -64,7 +64,7 @@ def widen_before(network: Network, reduction: int) -> None:
     """
     stages = [stage for stage in network.stages if isinstance(stage, Stage)]
     index = next(index for index, stage in enumerate(stages) if stage.reduction == reduction)
-    block = stages[index][0]
+    block: nn.Module = stages[index][0]
     if not isinstance(block, InvertedResidual):
         raise ModelError(
             f"a level inside a block is the expansion of an inverted residual, got {type(block).__name__}"
