@@ -114,7 +114,10 @@ def _build_whole(spec: ModelSpec, weights: str | None, bands: Bands) -> tuple[nn
         spec = ModelSpec(spec.name, {**spec.arguments, **checkpoint.known.arguments}, spec.edits)
     published = {"num_classes": published_classes(spec.name), "in_channels": 3}
     network = construct(ModelSpec(spec.name, {**spec.arguments, **published}))
-    classes, channels = trained_for(network, checkpoint, classes=published["num_classes"], bands=3)
+    with torch.device("meta"), _NothingDrawn():
+        more = {**published, "num_classes": published["num_classes"] + 1}
+        wider = construct(ModelSpec(spec.name, {**spec.arguments, **more}))
+    classes, channels = trained_for(network, checkpoint, wider, classes=published["num_classes"], bands=3)
     own = {"num_classes": classes, "in_channels": channels}
     if own != published:  # somebody's own training: the file says what for
         network = construct(ModelSpec(spec.name, {**spec.arguments, **own}))

@@ -154,28 +154,38 @@ def fill(network: nn.Module, checkpoint: Checkpoint) -> None:
         _swap_bands(network)
 
 
-def trained_for(network: nn.Module, checkpoint: Checkpoint, *, classes: int, bands: int) -> tuple[int, int]:
+def trained_for(
+    network: nn.Module, checkpoint: Checkpoint, wider: nn.Module, *, classes: int, bands: int
+) -> tuple[int, int]:
     """(classes, bands) that the weights are for, read off a network with these: theirs where nothing else differs.
+
+    `wider` is the same network for one class more: what it has more in a tensor is what a class takes there.
 
     Raises:
         ModelError: the order of the tensors is lost.
     """
+    per_class = {
+        key: int(more.shape[0] - own.shape[0])
+        for (key, own), more in zip(network.state_dict().items(), wider.state_dict().values(), strict=True)
+        if own.dim()
+    }
     if checkpoint.has_names_of(network):
         own = network.state_dict()
-        pairs = [(own[key], tensor) for key, tensor in checkpoint.state.items() if key in own]
+        pairs = [(key, own[key], tensor) for key, tensor in checkpoint.state.items() if key in own]
     else:
         ours, theirs = in_order(network, checkpoint.in_order(), family=checkpoint.family)
         if len(ours) != len(theirs):
             return classes, bands
-        pairs = [(wanted, tensor) for (_, wanted), (_, tensor) in zip(ours, theirs, strict=True)]
+        pairs = [(key, wanted, tensor) for (key, wanted), (_, tensor) in zip(ours, theirs, strict=True)]
     trained = {"classes": classes, "bands": bands}
-    for wanted, tensor in pairs:
+    for key, wanted, tensor in pairs:
         have, want = tuple(tensor.shape), tuple(wanted.shape)
         inner = math.prod(have[1:]) == math.prod(want[1:])
         if have == want or (have[:1] == want[:1] and inner):
             continue
-        if want[:1] == (classes,) and inner and have:
-            trained["classes"] = have[0]
+        rows = per_class.get(key, 0)
+        if rows and inner and have and (have[0] - want[0]) % rows == 0:
+            trained["classes"] = classes + (have[0] - want[0]) // rows
         elif (
             len(have) == len(want) == 4 and want[1] == bands and (have[0], *have[2:]) == (want[0], *want[2:])
         ):

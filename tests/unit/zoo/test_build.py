@@ -167,7 +167,7 @@ def test_unknown_edits_and_origins():
         build(ModelSpec(SMALL, {}, ({"edit": "prune"},)))
     with pytest.raises(
         ModelError,
-        match=r"comes from the catalogue, timm or torchvision, got 'keras:x'; write e\.g\. 'timm:x'",
+        match=r"comes from the catalogue, timm, torchvision or of parts, got 'keras:x'; write e\.g\. 'timm:x'",
     ):
         build("keras:x")
 

@@ -43,8 +43,6 @@ class _Family:
         formats: Mapping[str, WeightSource] | None = None,
     ) -> Entry:
         """`figures` are millions of params, G of operations as the source counts them, AP in percent."""
-        if self.num_classes != _COCO:
-            arguments = {**arguments, "num_classes": self.num_classes}
         return Entry(
             self.name,
             f"gossamer.tasks.detect.parts.detectors.{self.builder}",

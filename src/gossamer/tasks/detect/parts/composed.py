@@ -9,14 +9,38 @@ from typing import Any
 from torch import nn
 
 from gossamer.errors import ModelError, nearest
+from gossamer.nn.blocks import DepthwiseSeparable
 from gossamer.tasks.detect.parts.backbones.trunk import Trunk
-from gossamer.tasks.detect.parts.coders import DistanceCoder, GridCoder
+from gossamer.tasks.detect.parts.coders import (
+    DeltaCoder,
+    DistanceCoder,
+    GridCoder,
+    LooseAnchorCoder,
+    RelativeCoder,
+)
+from gossamer.tasks.detect.parts.coders.cells import Anchor
 from gossamer.tasks.detect.parts.detector import Coder, Detector, Scoring
-from gossamer.tasks.detect.parts.detectors import nanodet_plus, yolox
+from gossamer.tasks.detect.parts.detectors import efficientdet, fastestdet, nanodet_plus, v5_style, yolox
 from gossamer.tasks.detect.parts.dual import assembled
-from gossamer.tasks.detect.parts.heads import DecoupledHead, GFLHead, Head
-from gossamer.tasks.detect.parts.necks import CSPPAN, GhostPAN, Neck
-from gossamer.tasks.detect.parts.scorings import ObjectnessScoring, SigmoidScoring
+from gossamer.tasks.detect.parts.heads import (
+    CoupledHead,
+    DecoupledHead,
+    GFLHead,
+    Head,
+    RetinaHead,
+    ThreeTowersHead,
+)
+from gossamer.tasks.detect.parts.necks import (
+    CSPPAN,
+    AddPAN,
+    BiFPN,
+    GhostPAN,
+    Neck,
+    PicoPAN,
+    SingleScale,
+    TopDown,
+)
+from gossamer.tasks.detect.parts.scorings import ObjectnessScoring, SigmoidScoring, WeightedScoring
 from gossamer.zoo.build import construct
 from gossamer.zoo.catalogue import find_entry
 from gossamer.zoo.spec import ModelSpec
@@ -24,9 +48,14 @@ from gossamer.zoo.spec import ModelSpec
 __all__ = ["HEADS", "NECKS", "HeadRow", "composed"]
 
 NECKS: Mapping[str, Callable[[Sequence[int], int], Neck]] = {
-    "ghost_pan": lambda maps, channels: GhostPAN(maps, channels=channels),
+    "add_pan": lambda maps, channels: AddPAN(maps, channels=channels),
+    "bifpn": lambda maps, channels: BiFPN(maps, channels=channels, act=nn.ReLU),
     "csp_pan": lambda maps, channels: CSPPAN(maps, channels=(channels,) * 3, act=nn.ReLU),
     "csp_pan_dw": lambda maps, channels: CSPPAN(maps, channels=(channels,) * 3, depthwise=True, act=nn.ReLU),
+    "ghost_pan": lambda maps, channels: GhostPAN(maps, channels=channels),
+    "pico_pan": lambda maps, channels: PicoPAN(maps, channels=channels, act=nn.ReLU),
+    "single_scale": lambda maps, channels: SingleScale(maps, channels=channels),
+    "top_down": lambda maps, channels: TopDown(maps, channels=channels, fine=channels, pools=(9, 5, 3)),
 }
 """Name -> neck for a pyramid's channels and the channels of its levels."""
 
@@ -43,12 +72,40 @@ class HeadRow:
     criterion: Mapping[str, Any]
 
 
+def _coupled(levels: Sequence[int], classes: int) -> Head:
+    towers = [DepthwiseSeparable(channels, channels, kernel=5) for channels in levels]
+    return CoupledHead(towers, levels, classes)
+
+
+def _anchors(strides: Sequence[int]) -> tuple[tuple[Anchor, ...], ...]:
+    """Of each level: upright, square and flat, of the area of 3 x 3 cells."""
+    return tuple(((2.0 * s, 4.5 * s), (3.0 * s, 3.0 * s), (4.5 * s, 2.0 * s)) for s in strides)
+
+
 HEADS: Mapping[str, HeadRow] = {
+    "anchors": HeadRow(
+        _coupled,
+        lambda strides: LooseAnchorCoder(_anchors(strides), strides),
+        ObjectnessScoring(),
+        v5_style.CRITERION,
+    ),
+    "fastest": HeadRow(
+        lambda levels, classes: ThreeTowersHead(levels, classes),
+        lambda strides: RelativeCoder(strides),
+        WeightedScoring(),
+        fastestdet.CRITERION,
+    ),
     "gfl": HeadRow(
         lambda levels, classes: GFLHead(levels, classes, kernel=5),
         lambda strides: DistanceCoder(strides),
         SigmoidScoring(),
         nanodet_plus.CRITERION,
+    ),
+    "retina": HeadRow(
+        lambda levels, classes: RetinaHead(levels[0], classes, levels=len(levels), act=nn.ReLU),
+        lambda strides: DeltaCoder(efficientdet.octave_anchors(strides, 4.0), strides),
+        SigmoidScoring(),
+        efficientdet.CRITERION,
     ),
     "yolox": HeadRow(
         lambda levels, classes: DecoupledHead(
@@ -59,6 +116,7 @@ HEADS: Mapping[str, HeadRow] = {
         yolox.CRITERION,
     ),
 }
+"""Name -> head; those of "anchors" and "retina" have anchors, the others a prior a cell."""
 
 
 def composed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.errors import ModelError
@@ -17,10 +18,11 @@ __all__ = ["Trunk", "keep_last_conv", "widen_before"]
 class Trunk(nn.Module):
     """Maps of some reductions of a network, finest first: (B, bands, H, W) -> [(B, channels[i], ~H / reductions[i], ...)].
 
-    The network loses its head and the stages behind the last map, in place.
+    The network loses its head and the stages behind the last map, in place. Maps coarser than its coarsest are maxima of
+    the one before.
 
     Raises:
-        ModelError: it has no map of one of the reductions.
+        ModelError: it has no map of one of the finer reductions.
     """
 
     def __init__(
@@ -33,16 +35,20 @@ class Trunk(nn.Module):
                 f"a backbone is a network of the catalogue, got {name}; `gossamer zoo` lists them"
             )
         own = network.reductions
-        if missing := [reduction for reduction in reductions if reduction not in own]:
+        deeper = [reduction for reduction in reductions if reduction > max(own)]
+        missing = [reduction for reduction in reductions if reduction not in own and reduction not in deeper]
+        if missing or len(deeper) == len(reductions):
             raise ModelError(
                 f"a detector looks at maps of reductions {', '.join(map(str, reductions))}, {name} has none of "
-                f"{', '.join(map(str, missing))}; use a backbone that has, such as mobilenet_v2"
+                f"{', '.join(map(str, missing or deeper))}; use a backbone that has, such as mobilenet_v2"
             )
         network.cut_behind(max(reductions))
         self.network = network
         self.min_input = network.min_input
         self.reductions = tuple(reductions)
-        self.channels = tuple(network.channels[own.index(reduction)] for reduction in reductions)
+        self.channels = tuple(
+            network.channels[own.index(min(reduction, max(own)))] for reduction in reductions
+        )
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps.
@@ -50,8 +56,11 @@ class Trunk(nn.Module):
         Raises:
             ModelError: the input is too small for the strides.
         """
-        maps = self.network.features(x)
-        return [maps[self.network.reductions.index(reduction)] for reduction in self.reductions]
+        own = dict(zip(self.network.reductions, self.network.features(x), strict=True))
+        maps: list[Tensor] = []
+        for reduction in self.reductions:
+            maps.append(own[reduction] if reduction in own else F.max_pool2d(maps[-1], 2, ceil_mode=True))
+        return maps
 
 
 def widen_before(network: Network, reduction: int) -> None:
@@ -69,7 +78,7 @@ def widen_before(network: Network, reduction: int) -> None:
         raise ModelError(
             f"a level inside a block is the expansion of an inverted residual, got {type(block).__name__}"
         )
-    before, conv = stages[index - 1], block.expand[0]
+    before, conv = stages[index - 1], block.expand.get_submodule("0")
     before.append(block.expand)
     before.channels = int(conv.out_channels)  # type: ignore[arg-type]
     block.expand = nn.Identity()

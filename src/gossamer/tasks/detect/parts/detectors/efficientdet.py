@@ -21,7 +21,7 @@ from gossamer.tasks.detect.parts.necks.bifpn import BiFPN
 from gossamer.tasks.detect.parts.scorings import SigmoidScoring
 from gossamer.zoo.efficientnet import efficientnet, efficientnet_lite
 
-__all__ = ["CRITERION", "efficientdet"]
+__all__ = ["CRITERION", "efficientdet", "octave_anchors"]
 
 CRITERION: dict[str, Any] = {
     "assigner": "max_iou",
@@ -42,7 +42,7 @@ RATIOS = ((1.0, 1.0), (1.4, 0.7), (0.7, 1.4))
 OCTAVES = 3
 
 
-def _anchors(strides: tuple[int, ...], scale: float) -> tuple[tuple[Anchor, ...], ...]:
+def octave_anchors(strides: tuple[int, ...], scale: float) -> tuple[tuple[Anchor, ...], ...]:
     """Of each level: `scale` strides wide, in three steps up to twice that, in three shapes each."""
     return tuple(
         tuple(
@@ -79,5 +79,5 @@ def efficientdet(
     backbone = Trunk(network)
     neck = BiFPN(backbone.channels, channels=channels, cells=cells, weighted=not lite, norm=norm, act=act)
     head = RetinaHead(channels, num_classes, levels=len(neck.strides), depth=head_depth, norm=norm, act=act)
-    coder = DeltaCoder(_anchors(neck.strides, anchor_scale), neck.strides)
+    coder = DeltaCoder(octave_anchors(neck.strides, anchor_scale), neck.strides)
     return Detector(backbone, neck, head, coder, SigmoidScoring(), criterion=CRITERION)

@@ -73,12 +73,14 @@ def ssd_anchors(levels: int, *, low: float = 0.2, high: float = 0.95) -> tuple[t
 
 def ssdlite(
     *,
-    num_classes: int = 80,
+    num_classes: int = 90,
     in_channels: int = 3,
     backbone: str = "mobilenet_v3_large_reduced",
     width: float = 1.0,
 ) -> Detector:
     """SSDLite on a backbone of a width: (B, in_channels, H, W) -> (B, A, 4 + num_classes).
+
+    Published networks number COCO's 80 classes by its own 90 numbers.
 
     Raises:
         ModelError: no such backbone.
