@@ -174,9 +174,7 @@ def make_shortlist(
     chosen = _pick(
         [m for m in measured if m.fits],
         1 if slow_task and config.minutes < _SLOW_MINUTES else _wanted(config.minutes),
-        lambda m: worth_within(
-            m.candidate, _exact_latency(m), pictures, config.minutes, slow=slow_task
-        ),
+        lambda m: worth_within(m.candidate, _exact_latency(m), pictures, config.minutes, slow=slow_task),
     )
     sizes = config.chosen_sizes or resolutions_for(short_side)
     verdict = "" if chosen else _verdict(budget, pool, measured, sizes)

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from gossamer._files import write_bytes
 from gossamer.deploy.runtimes.int8_checks import (
@@ -38,6 +38,7 @@ __all__ = [
     "MINMAX",
     "Calibration",
     "PreparedGraph",
+    "behind_weights",
     "check_source",
     "ends",
     "name_nodes",
@@ -46,6 +47,8 @@ __all__ = [
     "to_int8",
 ]
 
+_HEAVY = ("Conv", "Gemm", "MatMul")
+_LEAST_WEIGHTS = 64
 _QUANTIZED = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 )
@@ -123,7 +126,9 @@ class PreparedGraph:
 
             self._input = onnx.load(source, load_external_data=False).graph.input[0].name
             quant_pre_process(str(source), str(self.path), skip_symbolic_shape=True)
-        self.nodes: Sequence[NodeProto] = _named(self.path)
+        graph = _named(self.path)
+        self.nodes: Sequence[NodeProto] = list(graph.node)
+        self.behind: Sequence[str] = behind_weights(graph)
 
     def quantized(
         self, how: Calibration, *, keep: Sequence[str] = (), only: Sequence[str] | None = None
@@ -149,7 +154,7 @@ class PreparedGraph:
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod[method],
-                nodes_to_exclude=list(keep),
+                nodes_to_exclude=[*keep, *self.behind],
                 nodes_to_quantize=None if only is None else list(only),
                 calibration_cache_path=ranges,
             )
@@ -185,11 +190,11 @@ def check_source(source: Path, calibration: Sequence[NDArray[np.float32]]) -> No
     check_calibration(source, wanted, calibration)
 
 
-def _named(path: Path) -> list[NodeProto]:
+def _named(path: Path) -> GraphProto:
     model = onnx.load(path)
     name_nodes(model)
     onnx.save(model, path)
-    return list(model.graph.node)
+    return model.graph
 
 
 def name_nodes(model: ModelProto) -> None:
@@ -198,9 +203,24 @@ def name_nodes(model: ModelProto) -> None:
         node.name = f"{node.op_type}-{index}"
 
 
+def behind_weights(graph: GraphProto) -> list[str]:
+    """Names of the nodes behind which no weights are multiplied any more: they put answers together, whose parts have scales of
+    their own (boxes in pixels, scores), and stay float at no cost. A table of a few numbers is no weights."""
+    weights = {each.name for each in graph.initializer if int(np.prod(each.dims)) >= _LEAST_WEIGHTS}
+    wanted: set[str] = set()
+    behind = []
+    for node in reversed(graph.node):
+        heavy = node.op_type in _HEAVY and any(name in weights for name in node.input)
+        if heavy or wanted.intersection(node.output):
+            wanted.update(node.input)
+        else:
+            behind.append(node.name)
+    return behind
+
+
 def ends(nodes: Sequence[NodeProto]) -> list[str]:
     """Names of the first and the last node that multiply weights."""
-    heavy = [node.name for node in nodes if node.op_type in ("Conv", "Gemm", "MatMul")]
+    heavy = [node.name for node in nodes if node.op_type in _HEAVY]
     return [heavy[0], heavy[-1]] if heavy else []
 
 
