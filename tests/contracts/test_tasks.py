@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gossamer.tasks import TASKS
+from gossamer.tasks.detect.boxes import Boxes
 from gossamer.testing.tasks import TaskContract
 
 
@@ -36,6 +37,25 @@ class TestRegress(TaskContract):
 
     def outputs(self, targets, labels):
         return targets.copy()
+
+
+class TestDetect(TaskContract):
+    name = "detect"
+
+    def samples(self):
+        places = [[10, 10, 40, 50], [60, 20, 90, 60], [30, 70, 80, 95]]
+        return [Boxes.of(places[: i % 4], [(i + k) % 3 for k in range(i % 4)]) for i in range(16)], (
+            "ship",
+            "tank",
+            "vehicle",
+        )
+
+    def outputs(self, targets, labels):
+        answers = np.zeros((*targets.shape[:2], 4 + len(labels)), np.float32)
+        answers[..., :4] = targets[..., 1:5]
+        for picture, place in np.argwhere(targets[..., 0] >= 0):
+            answers[picture, place, 4 + int(targets[picture, place, 0])] = 0.9
+        return answers
 
 
 def test_every_task_is_held_to_the_contract():
