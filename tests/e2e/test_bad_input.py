@@ -79,7 +79,12 @@ class TestData:
 
     def test_a_file(self, refused, verb, extra, tmp_path):
         (tmp_path / "a.zip").write_bytes(b"PK")
-        refused("data is a folder of class folders or a CSV table, a.zip is a file", verb, "a.zip", *extra)
+        refused(
+            "data is a folder, a CSV table or a file of annotations, a.zip is none of these",
+            verb,
+            "a.zip",
+            *extra,
+        )
 
     def test_an_unknown_demo(self, refused, verb, extra):
         refused("demo data are demo, demo:scenes or demo:boxes, got 'demo:cats'", verb, "demo:cats", *extra)

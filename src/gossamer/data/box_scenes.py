@@ -317,7 +317,7 @@ def _draw_tank(picture: _Picture, thing: _Thing, spot: _Spot) -> None:
 def _vehicles(picture: _Picture) -> None:
     """Cars and lorries, along roads where there are some."""
     scene, rng = picture.scene, picture.scene.rng
-    lanes = [(cover, across) for cover, across in scene.roads if cover.max() > 0.9]
+    lanes = [(np.argwhere(cover > 0.9), across) for cover, across in scene.roads if cover.max() > 0.9]
     for _ in range(int(rng.integers(0, 7)) if picture.things else int(rng.integers(1, 9))):
         for _ in range(_TRIES):
             lorry = rng.random() < 0.3
@@ -336,10 +336,9 @@ def _anywhere(scene: Scene) -> tuple[float, float, float]:
     return float(x), float(y), float(scene.rng.uniform(0, 2 * math.pi))
 
 
-def _on_road(scene: Scene, lanes: list[tuple[Plane, Plane]]) -> tuple[float, float, float]:
-    """A place on a road and the direction of the road there, one way or the other."""
-    cover, across = lanes[int(scene.rng.integers(len(lanes)))]
-    places = np.argwhere(cover > 0.9)
+def _on_road(scene: Scene, lanes: list[tuple[NDArray[np.int64], Plane]]) -> tuple[float, float, float]:
+    """A place on one of the roads, given by their grid points (P, 2) and distances across, and the direction of it there."""
+    places, across = lanes[int(scene.rng.integers(len(lanes)))]
     row, column = (int(at) for at in places[int(scene.rng.integers(len(places)))])
     below, right = min(row + 1, scene.grid - 1), min(column + 1, scene.grid - 1)
     down = float(across[below, column] - across[below - 1, column])

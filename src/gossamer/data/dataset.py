@@ -148,7 +148,7 @@ def open_dataset(data: str | Path) -> Dataset:
             return reader.read(path)
     if not path.is_dir():
         raise DataError(
-            f"data is a folder of class folders or a CSV table, {path} is a file; give the folder that holds it"
+            f"data is a folder, a CSV table or a file of annotations, {path} is none of these; give the folder that holds it"
         )
     raise DataError(
         f"{path} has no sub-folders with pictures in them; put the pictures of each class into a folder named after it, or "

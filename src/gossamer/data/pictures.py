@@ -140,7 +140,13 @@ def shown_size(path: Path) -> Size:
     """
     with _opened(path) as image:
         size = _probe(image, path).size
-        return Size(size.width, size.height) if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8) else size
+        try:
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        except Exception as error:  # as in `read_picture`
+            raise DataError(
+                f"EXIF tags must be whole, those of {path} are not ({error}); replace or remove it"
+            ) from error
+    return Size(size.width, size.height) if turned else size
 
 
 def open_rgb(path: Path, span: ValueRange | None = None) -> Image.Image:

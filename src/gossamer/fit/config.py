@@ -23,7 +23,7 @@ class FitConfig(TrainedConfig):
 
     data: str = option(
         ...,
-        "Folder of class folders, a CSV table, or demo:scenes for pictures made in code.",
+        "Folder of pictures, file of annotations, or demo:scenes, demo:boxes: made in code.",
         positional=True,
     )
     within: str = option(..., 'Budget, e.g. "latency<=5ms, size<=1MB".', group="Goal")

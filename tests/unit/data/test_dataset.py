@@ -55,7 +55,7 @@ def test_a_file_instead_of_a_folder(tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"x")
     with pytest.raises(
         DataError,
-        match=r"folder of class folders or a CSV table, .*x\.jpg is a file; give the folder that holds it",
+        match=r"a CSV table or a file of annotations, .*x\.jpg is none of these; give the folder that holds it",
     ):
         open_dataset(tmp_path / "x.jpg")
 

@@ -21,6 +21,7 @@ from gossamer.data.pictures import (
     open_rgb,
     probe,
     read_picture,
+    shown_size,
 )
 from gossamer.data.ranges import ValueRange
 from gossamer.errors import DataError
@@ -323,6 +324,17 @@ def test_exif_turns_the_picture_upright(tmp_path):
     image = open_rgb(path)
     assert image.size == (20, 60)
     assert [image.getpixel((10, y)) for y in (5, 30, 55)] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_that_is_shown_is_told_by_the_header(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (20, 10)).save(tmp_path / "x.jpg", exif=exif)
+    shown = open_rgb(tmp_path / "x.jpg")
+    assert shown_size(tmp_path / "x.jpg") == Size(shown.height, shown.width)
+    Image.new("RGB", (20, 10)).save(tmp_path / "y.png")
+    assert shown_size(tmp_path / "y.png") == Size(10, 20)
 
 
 def test_damaged_frames_and_tags_are_data_errors(tmp_path):

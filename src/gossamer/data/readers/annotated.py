@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gossamer.data.dataset import Dataset, Sample, SplitName, split_named
 from gossamer.data.findings import Finding, Severity, many, some
+from gossamer.data.pictures import is_picture
 from gossamer.data.walk import walk
 from gossamer.errors import DataError
 from gossamer.tasks.detect.boxes import Boxes
@@ -112,23 +115,47 @@ def _short(text: str) -> str:
     return plain if len(plain) <= 160 else plain[:157] + "..."
 
 
-class Shelf:
-    """The files below a folder; pictures are found by what annotations call them, Windows paths and old folders among them."""
+class _Index(NamedTuple):
+    """What lies below a folder."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.pictures: dict[str, Path] = {}
-        self.others: dict[str, Path] = {}
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for entry in walk(root):
+    pictures: dict[str, Path]
+    others: dict[str, Path]
+    by_name: dict[str, list[str]]
+    by_stem: dict[str, list[str]]
+
+
+class Shelf:
+    """The files below a folder; pictures are found by what annotations call them, Windows paths and old folders among them.
+
+    Where a file of annotations was given by itself (not `whole`), the folder is listed only if some picture does not lie
+    where the annotations say.
+    """
+
+    def __init__(self, root: Path, *, whole: bool = True) -> None:
+        self.root, self.whole = root, whole
+
+    @cached_property
+    def _index(self) -> _Index:
+        index = _Index({}, {}, defaultdict(list), defaultdict(list))
+        for entry in walk(self.root):
             if entry.kind not in ("picture", "other"):
                 continue
-            inner = entry.path.relative_to(root).as_posix()
-            (self.pictures if entry.kind == "picture" else self.others)[inner] = entry.path
+            inner = entry.path.relative_to(self.root).as_posix()
+            (index.pictures if entry.kind == "picture" else index.others)[inner] = entry.path
             if entry.kind == "picture":
-                self._by_name[entry.path.name.casefold()].append(inner)
-                self._by_stem[entry.path.stem].append(inner)
+                index.by_name[entry.path.name.casefold()].append(inner)
+                index.by_stem[entry.path.stem].append(inner)
+        return index
+
+    @property
+    def pictures(self) -> Mapping[str, Path]:
+        """Pictures by their paths below the root."""
+        return self._index.pictures
+
+    @property
+    def others(self) -> Mapping[str, Path]:
+        """Files that are no pictures by name."""
+        return self._index.others
 
     def relative(self, path: Path) -> str:
         """A path below the root, with forward slashes."""
@@ -141,14 +168,23 @@ class Shelf:
         parts = [part for part in re.split(r"[\\/]+", name.strip()) if part not in ("", ".", "..")]
         if not parts:
             return None
-        direct = "/".join([*([near] if near else []), *parts])
-        if direct in self.pictures:
-            return self.pictures[direct]
-        return self._nearest(self._by_name.get(parts[-1].casefold(), ()), parts, near, split)
+        direct = self._at("/".join([*([near] if near else []), *parts]))
+        if direct is None:
+            places = self._index.by_name.get(parts[-1].casefold(), ())
+            return self._nearest(places, parts, near, split)
+        return direct
+
+    def _at(self, inner: str) -> Path | None:
+        """The picture at a path below the root."""
+        if self.whole:
+            return self.pictures.get(inner)
+        path = self.root / inner
+        plain = inner.isprintable() and is_picture(path) and "/." not in f"/{inner}"
+        return path if plain and os.path.isfile(path) else None
 
     def of_stem(self, stem: str, near: str = "", name: str = "") -> Path | None:
         """The picture of a stem in the folder `near` or below it, that of `name` where there are several."""
-        inside = [p for p in self._by_stem.get(stem, ()) if not near or p.startswith(near + "/")]
+        inside = [p for p in self._index.by_stem.get(stem, ()) if not near or p.startswith(near + "/")]
         return self._nearest(inside, [name], near, None)
 
     def _nearest(
@@ -277,7 +313,8 @@ def dataset_of_boxes(
         Sample(p.path, _boxes(p, index), split=p.split if split_as_written else None) for p in entries
     )
     passed = set(used)
-    ignored = tuple(path for inner, path in shelf.others.items() if inner not in passed)
+    others = shelf.others.items() if shelf.whole else ()
+    ignored = tuple(path for inner, path in others if inner not in passed)
     return Dataset(name, shelf.root, labels, samples, ignored, task="detect", findings=odd.findings())
 
 

@@ -68,7 +68,7 @@ def read(path: Path) -> Dataset:
     """
     tables = [path] if path.is_file() else _tables(path)
     root = path.parent if path.is_file() else path
-    odd, shelf = Odd(), Shelf(root)
+    odd, shelf = Odd(), Shelf(root, whole=path.is_dir())
     pictures: dict[Path, Annotated] = {}
     for table in tables:
         columns = _columns_of(table)

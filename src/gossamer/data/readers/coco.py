@@ -51,7 +51,7 @@ def read(path: Path) -> Dataset:
         documents, name = [path], path.stem
     else:
         root, documents, name = path, _documents(path), path.resolve().name
-    odd, shelf = Odd(), Shelf(root)
+    odd, shelf = Odd(), Shelf(root, whole=path.is_dir())
     pictures: dict[Path, Annotated] = {}
     classes: set[str] = set()
     for document in documents:

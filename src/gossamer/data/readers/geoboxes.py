@@ -24,6 +24,8 @@ from gossamer.types import Size
 __all__ = ["read", "recognises"]
 
 _SUFFIXES = (".geojson", ".gpkg")
+_ENDINGS = ("[gG][eE][oO][jJ][sS][oO][nN]", "[gG][pP][kK][gG]")
+"""As patterns of `glob`, which alone is quick in folders of many pictures."""
 _RASTERS = (".tif", ".tiff")
 
 
@@ -37,12 +39,15 @@ class _Raster(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is a file of features, or a folder with such files and rasters."""
+    """Whether it is a file of features, or a folder with such files and rasters, which are no folders of classes."""
     if path.is_file():
         return path.suffix.lower() in _SUFFIXES
-    return bool(_files(path)) and any(
-        file.suffix.lower() in _RASTERS for pattern in ("*", "*/*") for file in path.glob(pattern)
-    )
+    stems = {file.stem for file in _files(path)}
+    if not stems:
+        return False
+    rasters = [file for depth in ("*", "*/*") for file in path.glob(depth) if file.suffix.lower() in _RASTERS]
+    folders = {file.parent for file in rasters if split_named(file.parent.name) is None}
+    return bool(rasters) and (len(folders) < 2 or any(file.stem in stems for file in rasters))
 
 
 def read(path: Path) -> Dataset:
@@ -83,9 +88,9 @@ def read(path: Path) -> Dataset:
 def _files(folder: Path) -> list[Path]:
     return [
         file
-        for pattern in ("*", "*/*")
-        for file in sorted(folder.glob(pattern))
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file()
+        for depth in ("", "*/")
+        for file in sorted(each for ending in _ENDINGS for each in folder.glob(f"{depth}*.{ending}"))
+        if not file.name.startswith(".") and file.is_file()
     ]
 
 

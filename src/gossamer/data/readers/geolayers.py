@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 import struct
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.data.readers.annotated import Odd, json_of, label_of
 from gossamer.errors import DataError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["Layer", "Points", "layers_of"]
 
@@ -121,6 +123,8 @@ def _of_package(file: Path, odd: Odd, where: str) -> list[Layer]:
     Raises:
         DataError: it is none.
     """
+    import sqlite3  # not every Python has it
+
     if file.stat().st_size > _MOST_BYTES:
         raise DataError(
             f"a GeoPackage has at most {_MOST_BYTES // 1_000_000:,} MB, {file} has more; cut it into several"

@@ -8,7 +8,7 @@ the same is of size zero (a slip of the mouse), not of one pixel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -77,7 +77,7 @@ def read(path: Path) -> Dataset:
                 odd.add("repeated", shelf.relative(picture.path), f"again in {shelf.relative(file)}")
             elif picture is not None:
                 pictures[picture.path] = picture
-        _unannotated(part, shelf, odd)
+        _unannotated(part, pictures, shelf, odd)
     entries = _from_zero(list(pictures.values()), odd)
     return dataset_of_boxes(path.resolve().name, shelf, entries, odd, used)
 
@@ -209,10 +209,10 @@ def _axis(low: float, high: float) -> tuple[float, float]:
     return low - 1, high
 
 
-def _unannotated(part: _Part, shelf: Shelf, odd: Odd) -> None:
+def _unannotated(part: _Part, pictures: Mapping[Path, Annotated], shelf: Shelf, odd: Odd) -> None:
     """Count the pictures that no XML file is about."""
     stems = {file.stem for file in part.files}
     near = "" if part.base == shelf.root else shelf.relative(part.base) + "/"
     for inner, path in shelf.pictures.items():
-        if inner.startswith(near) and path.stem not in stems:
+        if inner.startswith(near) and path.stem not in stems and path not in pictures:
             odd.add("no-annotation", inner)

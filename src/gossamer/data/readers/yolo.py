@@ -55,7 +55,8 @@ def recognises(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() in (".yaml", ".yml") and _document(path) is not None
     return any(map(_looks_so, islice(_candidates(path), _PEEKED))) or (
-        bool(_yaml_of(path)) and any(path.glob("**/images"))
+        any(place.is_dir() for depth in ("", "*/") for place in path.glob(depth + "labels"))
+        and _yaml_of(path) is not None
     )
 
 

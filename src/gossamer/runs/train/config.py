@@ -20,7 +20,7 @@ class TrainConfig(TrainedConfig):
 
     data: str = option(
         ...,
-        "Folder of class folders, a CSV table, or demo:scenes for pictures made in code.",
+        "Folder of pictures, file of annotations, or demo:scenes, demo:boxes: made in code.",
         positional=True,
     )
     model: str = option(

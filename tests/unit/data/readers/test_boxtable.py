@@ -101,3 +101,17 @@ def test_a_torn_table(tmp_path):
         open_dataset(file)
     with pytest.raises(DataError, match="no annotated picture"):
         open_dataset(_set(tmp_path, HEADER, name="empty.csv"))
+
+
+def test_a_table_by_itself_does_not_list_the_folder(tmp_path, monkeypatch):
+    """It may lie in a home folder with millions of files."""
+    file = _set(tmp_path, HEADER + "in/a.jpg,1,2,10,20,car\n", "in/a.jpg", "in/b.jpg")
+
+    def refuse(_root):
+        raise AssertionError("the folder was listed")
+
+    with monkeypatch.context() as context:
+        context.setattr("gossamer.data.readers.annotated.walk", refuse)
+        assert [s.path for s in open_dataset(file).samples] == [tmp_path / "in" / "a.jpg"]
+    file.write_text(HEADER + "elsewhere/a.jpg,1,2,10,20,car\n")
+    assert [s.path for s in open_dataset(file).samples] == [tmp_path / "in" / "a.jpg"]

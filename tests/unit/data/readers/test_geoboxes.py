@@ -177,3 +177,13 @@ def test_without_rasterio_the_extra_is_named(tmp_path, monkeypatch):
         MissingExtraError, match=r"rasterio, which is not installed; pip install 'gossamer\[geo\]'"
     ):
         open_dataset(file)
+
+
+def test_class_folders_beside_a_file_of_places_stay_classes(tmp_path):
+    for label in ("field", "forest"):
+        for number in range(2):
+            _raster(tmp_path / label / f"{label}{number}.tif")
+    _features(tmp_path / "places.geojson", _ring(3, 4, 20, 30))
+    assert open_dataset(tmp_path).task == "classify"
+    _features(tmp_path / "field" / "field0.geojson", _ring(3, 4, 20, 30))
+    assert open_dataset(tmp_path).task == "detect"

@@ -184,3 +184,12 @@ def test_tree_crowns(shared):
     }  # fmt: skip
     table = open_dataset(shared / "neon-trees" / "OSBS_029.csv")
     assert len(table.samples[0].target.labels) == 61
+
+
+def test_a_picture_that_only_its_file_names_is_annotated(tmp_path):
+    _add(tmp_path, "a", _xml(("car", 2, 2, 9, 9)))
+    (tmp_path / "Annotations" / "label-1.xml").write_text(_xml(("car", 2, 2, 9, 9), name="b.jpg"))
+    Image.new("RGB", (40, 30)).save(tmp_path / "JPEGImages" / "b.jpg")
+    dataset = open_dataset(tmp_path)
+    assert [s.path.name for s in dataset.samples] == ["a.jpg", "b.jpg"]
+    assert dataset.findings == ()

@@ -159,7 +159,7 @@ def test_settings_of_no_use(tmp_path, text):
 
 def test_a_yaml_file_of_something_else_is_no_data(tmp_path):
     _write(tmp_path / "config.yaml", "minutes: 3\n")
-    with pytest.raises(DataError, match="is a file"):
+    with pytest.raises(DataError, match=r"config.yaml is none of these"):
         open_dataset(tmp_path / "config.yaml")
 
 
@@ -168,3 +168,17 @@ def test_class_folders_with_notes_stay_classes(tmp_path):
         _add(tmp_path, f"{label}/a.jpg", "taken in 2019\n", f"{label}/a.txt")
     _write(tmp_path / "readme.txt", "1 2 3 4 5\n")
     assert open_dataset(tmp_path).task == "classify"
+
+
+def test_class_folders_with_settings_stay_classes(tmp_path):
+    for label in ("car", "boat"):
+        _add(tmp_path, f"images/{label}/a.jpg")
+    _write(tmp_path / "data.yaml", "names: [car, boat]\n")
+    assert open_dataset(tmp_path).task == "classify"
+
+
+def test_a_set_whose_first_files_are_empty_is_seen_by_its_settings(tmp_path):
+    for number in range(30):
+        _add(tmp_path, f"images/{number:02d}.jpg", LINE if number == 29 else "")
+    _write(tmp_path / "data.yaml", "names: [car, boat]\n")
+    assert len(open_dataset(tmp_path).samples) == 30
