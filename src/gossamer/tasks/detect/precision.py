@@ -186,7 +186,7 @@ def _interpolated(recall: NDArray[np.float64], precision: NDArray[np.float64]) -
     envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
     values = []
     for curve, best in zip(recall, envelope, strict=True):
-        places = np.searchsorted(curve, _RECALLS - 1e-12, side="left")
+        places = np.searchsorted(curve, _RECALLS, side="left")
         values.append(np.where(places < len(best), best[np.minimum(places, len(best) - 1)], 0.0).mean())
     return np.array(values)
 

@@ -159,7 +159,7 @@ def _number(value: float) -> float | None:
 
 def _recall_lines(evaluation: Evaluation, labels: Sequence[str]) -> list[dict[str, Any]]:
     """Precision over recall of every class that is there, at an IoU of 0.5."""
-    recalls = np.linspace(0, 1, _POINTS)
+    recalls = np.arange(_POINTS) / (_POINTS - 1)
     return [
         {
             "chart": "precision over recall",
@@ -176,7 +176,7 @@ def _score_lines(matches: Matches) -> list[dict[str, Any]]:
     right = matches.right[0] & ~matches.passed[0]
     hits, misses = np.cumsum(right), np.cumsum(~right & ~matches.passed[0])
     there = max(1, int(matches.borne.sum()))
-    levels = np.linspace(0, 1, _POINTS)
+    levels = np.arange(_POINTS) / (_POINTS - 1)
     places = np.searchsorted(-matches.scores, -levels, side="right") - 1
     lines: dict[str, list[tuple[float, float]]] = {"precision": [], "recall": [], "F1": []}
     for level, place in zip(levels.tolist(), places.tolist(), strict=True):

@@ -15,7 +15,9 @@ LABELS = ("ship", "tank")
 
 def _truth(*rows):
     """Rows (label, xyxy, crowd)."""
-    return np.array([[label, *box, (box[2] - box[0]) * (box[3] - box[1]), crowd] for label, box, crowd in rows], float).reshape(-1, 7)
+    return np.array(
+        [[label, *box, (box[2] - box[0]) * (box[3] - box[1]), crowd] for label, box, crowd in rows], float
+    ).reshape(-1, 7)
 
 
 def _said(*rows):
@@ -81,7 +83,11 @@ def test_details_are_json_and_count_boxes(score):
 
 
 def test_curves_over_the_score_are_counts_at_that_score(score):
-    lines = {line["name"]: dict(line["points"]) for line in score.details()["lines"] if line["chart"] == "over the score"}
+    lines = {
+        line["name"]: dict(line["points"])
+        for line in score.details()["lines"]
+        if line["chart"] == "over the score"
+    }
     assert lines["recall"][0.5] == pytest.approx(2 / 4)
     assert lines["precision"][0.5] == pytest.approx(2 / 4)
     assert lines["recall"][0.05] == pytest.approx(3 / 4)
@@ -96,7 +102,9 @@ def test_condensed_answers_score_the_same():
     task = get_task("detect")
     generator = np.random.default_rng(0)
     corner = generator.uniform(0, 200, (6, 300, 2))
-    outputs = np.concatenate([corner, corner + generator.uniform(8, 60, (6, 300, 2)), generator.uniform(0, 1, (6, 300, 2)) ** 8], 2)
+    outputs = np.concatenate(
+        [corner, corner + generator.uniform(8, 60, (6, 300, 2)), generator.uniform(0, 1, (6, 300, 2)) ** 8], 2
+    )
     outputs = (outputs.astype(np.float32),)
     truth = task.answers((outputs[0][:, ::3],))
     small = task.condensed(outputs)

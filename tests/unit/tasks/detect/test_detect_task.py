@@ -25,7 +25,9 @@ def _placed(boxes, picture, size, rule="letterbox"):
 def test_boxes_land_where_their_picture_does():
     picture, size = Size(200, 400), Size(100, 100)
     rows = _placed(Boxes.of([[40, 20, 80, 60]], [1]), picture, size)
-    assert rows[0].tolist() == pytest.approx([1, 10, 30, 20, 40, 1600, 0])  # half of 100 rows are grey: 25 above
+    assert rows[0].tolist() == pytest.approx(
+        [1, 10, 30, 20, 40, 1600, 0]
+    )  # half of 100 rows are grey: 25 above
 
 
 def test_shares_of_the_sides_are_pixels_of_the_picture():
@@ -47,7 +49,10 @@ def test_faulty_boxes_are_harmless():
 
 
 def test_a_picture_without_boxes_is_a_row_of_none():
-    array = TASK.array(TASK.place([Boxes.of()], [Size(9, 9)], [transform_of("squash", Size(9, 9), Size(9, 9))], Size(9, 9)), LABELS)
+    array = TASK.array(
+        TASK.place([Boxes.of()], [Size(9, 9)], [transform_of("squash", Size(9, 9), Size(9, 9))], Size(9, 9)),
+        LABELS,
+    )
     assert array.shape == (1, 1, 7)
     assert array[0, 0, 0] == -1
 

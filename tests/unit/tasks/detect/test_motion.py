@@ -27,7 +27,7 @@ def _squares(count, side=64):
 
 def _bright(picture):
     """The box around what is bright."""
-    ys, xs = torch.nonzero(picture[0] > 100, as_tuple=True)
+    ys, xs = torch.nonzero(picture[0] > 150, as_tuple=True)
     return [float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)]
 
 

@@ -17,7 +17,10 @@ def _pictures(count, classes, *, seed=0, crowds=0.1):
     said, truth = [], []
     for _ in range(count):
         number = generator.integers(0, 9)
-        corner, sides = generator.uniform(0, 400, (number, 2)), generator.lognormal(3.5, 0.9, (number, 2)).clip(3, 300)
+        corner, sides = (
+            generator.uniform(0, 400, (number, 2)),
+            generator.lognormal(3.5, 0.9, (number, 2)).clip(3, 300),
+        )
         boxes, labels = np.concatenate([corner, corner + sides], 1), generator.integers(0, classes, number)
         crowd = generator.uniform(size=number) < crowds
         truth.append(np.column_stack([labels, boxes, sides.prod(1), crowd]).astype(float))

@@ -16,7 +16,12 @@ def _answers(rows, classes=2, blank=5):
     return answers
 
 
-TWINS = [(10, 10, 50, 50, 0.8, 0), (12, 10, 52, 50, 0.9, 0), (100, 100, 140, 140, 0.4, 1), (11, 10, 51, 50, 0.7, 1)]
+TWINS = [
+    (10, 10, 50, 50, 0.8, 0),
+    (12, 10, 52, 50, 0.9, 0),
+    (100, 100, 140, 140, 0.4, 1),
+    (11, 10, 51, 50, 0.7, 1),
+]
 
 
 def test_boxes_of_one_class_on_one_another_are_one_thing():
@@ -52,7 +57,9 @@ def test_scores_are_filtered_first_and_at_most_a_hundred_are_said():
 
 def test_the_best_candidates_are_looked_at():
     generator = np.random.default_rng(0)
-    rows = [(9 * i, 0, 9 * i + 4, 4, float(score), 0) for i, score in enumerate(generator.uniform(0.1, 1, 400))]
+    rows = [
+        (9 * i, 0, 9 * i + 4, 4, float(score), 0) for i, score in enumerate(generator.uniform(0.1, 1, 400))
+    ]
     said = detections(_answers(rows), Suppression(candidates=50))
     best = sorted((row[4] for row in rows), reverse=True)[:50]
     assert said[:, 4].tolist() == pytest.approx(best, rel=1e-5)
