@@ -95,7 +95,7 @@ def test_any_numbers_give_boxes_in_order_and_finite(name, sides, seed, spread):
     raw = torch.randn(2, len(priors.strides), coder.numbers, generator=generator) * spread
     boxes = coder.decode(raw, priors)
     assert boxes.shape == (2, len(priors.strides), 4)
-    assert torch.isfinite(boxes[..., :2].clamp(-1e30, 1e30)).all()
+    assert torch.isfinite(boxes).all()
     assert (boxes[..., 2:] >= boxes[..., :2]).all()
 
 
