@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gossamer.zoo.catalogue import CLASSIFIERS
+from gossamer.zoo.catalogue import CLASSIFIERS, of_task
 from gossamer.zoo.counted import counted
 
 SMALL = ("shufflenet_v2_0.25", "squeezenet_1.1", "resnet20_cifar", "espnet_v2_0.5", "mobileone_s0")
@@ -219,3 +219,42 @@ def test_a_terminal_gets_lines_of_its_width(gossamer, monkeypatch):
         assert code == 0
         assert max(map(len, out.splitlines())) <= 100
         assert CLASSIFIERS[name].note in " ".join(out.split())
+
+
+# --- detectors ------------------------------------------------------------------------------------
+
+
+HEADS = ("network", "input", "params", "dev", "macs", "dev", "AP", "weights")
+
+
+def test_detectors_are_listed_by_their_task(gossamer, listed):
+    rows = listed("--task", "detect", "--sort", "ap")
+    assert {row["name"] for row in rows} == set(of_task("detect"))
+    ap = [row["published"]["ap"] for row in rows if (row["published"] or {}).get("ap")]
+    assert len(ap) > 15
+    assert ap == sorted(ap)
+    code, out, err = gossamer("zoo", "--task", "detect", "--family", "nanodet")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].split() == list(HEADS)
+    assert _names(out) == [name for name, entry in of_task("detect").items() if entry.family == "NanoDet"]
+    assert "AP: published, of COCO" in out
+
+
+def test_a_detector_in_parts(gossamer, listed):
+    (row,) = listed("nanodet_plus_m_320")
+    assert [part["name"] for part in row["stages"]] == ["backbone", "neck", "head"]
+    assert sum(part["params"] for part in row["stages"]) == row["params"]
+    assert sum(part["macs"] for part in row["stages"]) == row["macs"]
+    code, out, _ = gossamer("zoo", "nanodet_plus_m_320")
+    assert code == 0
+    assert "nanodet_plus_m_320@FILE of ncnn (imagenet preprocessing, trained on BGR)" in out
+    assert "27.00" in out
+
+
+def test_a_task_that_the_catalogue_has_nothing_for(gossamer):
+    code, out, err = gossamer("zoo", "--task", "segment")
+    assert (code, out) == (2, "")
+    assert (
+        err
+        == "error: the catalogue has networks to classify and to detect, got 'segment'; name one of these\n"
+    )

@@ -87,10 +87,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cost.operators",
         "cost.receptive",
         "tasks.*.networks",
-        "tasks.detect.parts",
         "zoo",
     ),
-    "detectors": ("tasks.detect.parts",),
+    "detectors": ("tasks.detect.networks", "tasks.detect.parts"),
     "making": (
         "deploy.runtimes.convert",
         "deploy.runtimes.int8_checks",

@@ -35,7 +35,7 @@ _WEIGHT_INPUT = {
 }
 """Operator -> which input holds the kernel or the right matrix."""
 _POINTWISE = words(
-    "Abs Add And BatchNormalization Ceil Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid "
+    "Abs Add And BatchNormalization Ceil Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual GridSample HardSigmoid "
     "HardSwish InstanceNormalization LRN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Max Mean Min Mish "
     "Mul Neg Not Or PRelu Pow QLinearAdd QLinearLeakyRelu QLinearMul QLinearSigmoid Reciprocal Relu Resize Round Sigmoid "
     "Sign Sin Softmax Softplus Sqrt Sub Sum Tanh Upsample Where"
@@ -48,7 +48,7 @@ _REDUCTIONS = words(
 _POOLS = frozenset({"AveragePool", "MaxPool", "QLinearAveragePool"})
 """One operation for every number of every window."""
 _MOVES = words(
-    "Cast Concat Constant ConstantOfShape DepthToSpace DequantizeLinear Dropout DynamicQuantizeLinear Expand Gather Pad "
+    "Cast Concat Constant ConstantOfShape DepthToSpace DequantizeLinear Dropout DynamicQuantizeLinear Expand Gather GatherElements Pad "
     "QLinearConcat QuantizeLinear Range Shape Slice SpaceToDepth Split Tile TopK Transpose"
 )
 """Nothing computed but what another type or place needs: seen in the bytes."""

@@ -51,14 +51,14 @@ _POINTWISE = (
     )
 )
 """One operation for every number of the result."""
-_REDUCTIONS = words("mean sum amax amin max min var std argmax prod linalg_vector_norm topk")
+_REDUCTIONS = words("mean sum amax amin max min var std argmax prod linalg_vector_norm")
 """One operation for every number read."""
 _POOLS = frozenset({"max_pool2d_with_indices", "avg_pool2d"})
 """One operation for every number of every window."""
 _MOVES = words(
     "cat constant_pad_nd reflection_pad2d replication_pad2d pixel_shuffle pixel_unshuffle channel_shuffle clone copy "
     "_to_copy fill zeros_like ones_like empty empty_like zeros ones full new_empty new_zeros arange index_select gather "
-    "index stack repeat flip roll scalar_tensor"
+    "index stack repeat flip roll scalar_tensor topk"
 )
 """Nothing computed, but memory moved."""
 VIEWS = words(

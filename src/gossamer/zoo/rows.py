@@ -162,7 +162,9 @@ def rows(task: str = "classify") -> list[Row]:
     """
     tasks = {entry.task for entry in CATALOGUE.values()}
     if task not in tasks:
-        raise GossamerError(f"the catalogue has networks to {' and to '.join(sorted(tasks))}, got {task!r}")
+        raise GossamerError(
+            f"the catalogue has networks to {' and to '.join(sorted(tasks))}, got {task!r}; name one of these"
+        )
     return [row(name) for name in of_task(task)]
 
 

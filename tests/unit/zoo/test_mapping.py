@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gossamer.errors import ModelError
+from gossamer.nn.edits.fuse import fuse
 from gossamer.zoo import mapping
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE
@@ -127,3 +128,47 @@ def test_imagenet_is_the_best_source_known(monkeypatch):
     assert asked == ["MobileNet_V2_Weights.IMAGENET1K_V2"]
     with pytest.raises(ModelError, match="sources of fbnet_a: none, or give a path"):
         build("fbnet_a@imagenet")
+
+
+# --- norms that are folded in, pixels laid side by side --------------------------------------------
+
+
+def _folded(network):
+    """What a runtime's file keeps of it: kernels and biases, in order."""
+    state = {}
+    for name, module in fuse(network).named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            state[f"{name}.weight"] = module.weight.detach()
+            state[f"{name}.bias"] = module.bias.detach()
+    return state
+
+
+def test_weights_with_their_norms_folded_in_fill_a_network_that_has_norms():
+    inputs = torch.rand(2, 3, 64, 64)
+    theirs = build("mobilenet_v2_0.35", num_classes=7, seed=3).eval()
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.8, 1.2)
+    ours = build("mobilenet_v2_0.35", num_classes=7, seed=4).eval()
+    load_in_order(ours, _folded(theirs), "a file")
+    with torch.no_grad():
+        assert torch.allclose(ours(inputs), theirs(inputs), atol=1e-4)
+    norms = [module for module in ours.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all(not module.running_mean.any() and (module.running_var == 1).all() for module in norms)
+
+
+def test_a_file_of_another_network_is_still_refused():
+    state = _folded(build("mobilenet_v2_0.35", num_classes=7))
+    with pytest.raises(ModelError, match="they are of another network or variant"):
+        load_in_order(build("mobilenet_v2_0.25", num_classes=7), state, "a file")
+
+
+def test_a_kernel_on_pixels_laid_side_by_side_is_one_of_twice_the_side():
+    (rule,) = RULES["YOLOX"]
+    kernel, picture = torch.randn(5, 12, 3, 3), torch.randn(2, 3, 16, 16)
+    laid = torch.cat([picture[:, :, row::2, column::2] for row, column in rule.places], 1)
+    expected = torch.nn.functional.conv2d(laid, kernel, padding=1)
+    network = nn.Sequential(nn.Conv2d(3, 5, 6, 2, 2, bias=False))
+    load_in_order(network, {"stem.weight": kernel}, "a file", family="YOLOX")
+    assert torch.allclose(network(picture), expected, atol=1e-4)

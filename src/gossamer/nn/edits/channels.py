@@ -13,6 +13,7 @@ from gossamer.errors import ModelError
 from gossamer.nn.attention import HeadsAttention
 from gossamer.nn.blocks.shuffle import ShuffleUnitV2
 from gossamer.nn.edits.edit import Edit
+from gossamer.nn.network import Architecture
 from gossamer.nn.standardised import plain_convolutions
 
 __all__ = [
@@ -64,6 +65,8 @@ def keep_channels(network: nn.Module, kept: Kept, outputs: Mapping[str, int]) ->
     """
     forget_tables(network)
     cut = copy.deepcopy(plain_convolutions(network) if kept else network)
+    if kept and isinstance(cut, Architecture):
+        cut.drop_training_parts()  # they were not traced, and take channels that are no more
     depthwise = {
         name
         for name, module in cut.named_modules()

@@ -161,6 +161,11 @@ class Detector(Architecture):
         """Neck, head and what only training has: pretrained backbones have none."""
         return [part for part in (self.neck, self.head, self.auxiliary) if part is not None]
 
+    def drop_training_parts(self) -> None:
+        """Take off the auxiliary branch; the head then moves the levels itself: in place."""
+        super().drop_training_parts()
+        self.detached = False
+
     def forward(self, x: Tensor) -> Tensor | Predictions:
         pyramid = self.backbone.features(x)  # type: ignore[operator]
         levels = self.neck(pyramid)

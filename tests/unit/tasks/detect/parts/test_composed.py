@@ -32,26 +32,22 @@ def test_any_neck_with_any_head(neck, head):
     assert len(network.neck.channels) == len(network.neck.strides)
 
 
-@pytest.mark.parametrize(
-    "backbone",
-    sorted(
-        {
-            min((n for n, e in CLASSIFIERS.items() if e.builder == b), key=lambda n: counted(n, 64) or (9e9,))
-            for b in {entry.builder for entry in CLASSIFIERS.values()}
-        }
-    ),
+BACKBONES = sorted(
+    {
+        min((n for n, e in CLASSIFIERS.items() if e.builder == b), key=lambda n: counted(n, 128))
+        for b in {entry.builder for entry in CLASSIFIERS.values()}
+    }
+    - {"resnet20_cifar"}
 )
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_any_backbone_of_the_catalogue(backbone):
     with torch.device("meta"):
-        try:
-            network = build(f"detector:{backbone}+csp_pan_dw+yolox", num_classes=2).eval()
-        except ModelError as error:
-            assert "looks at maps of reductions 8, 16, 32" in str(error)
-            assert "cifar" in backbone
-            return
+        network = build(f"detector:{backbone}+csp_pan_dw+yolox", num_classes=2).eval()
         assert network(torch.empty(1, 3, 128, 96)).shape[2] == 6
-        backbone_params = sum(p.numel() for p in network.backbone.parameters())
-        assert backbone_params < counted(backbone, 224).params
+    params = sum(p.numel() for p in network.backbone.parameters())
+    assert params < counted(backbone, 224).params
 
 
 @pytest.mark.parametrize(

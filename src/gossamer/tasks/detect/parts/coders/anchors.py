@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gossamer.tasks.detect.parts.coders.cells import Anchor, cell_priors, corners, middles
+from gossamer.tasks.detect.parts.coders.cells import Anchor, cell_priors, corners, grown, middles
 from gossamer.tasks.detect.parts.detector import Priors
 
 __all__ = ["LooseAnchorCoder", "TightAnchorCoder"]
@@ -38,7 +38,7 @@ class TightAnchorCoder:
     def decode(self, boxes: Tensor, priors: Priors) -> Tensor:
         """(B, A, 4) raw -> (B, A, 4) xyxy in pixels."""
         middle = (boxes[..., :2].sigmoid() - 0.5) * priors.strides[:, None] + priors.boxes_cxcywh[:, :2]
-        return corners(middle, boxes[..., 2:].exp() * priors.boxes_cxcywh[:, 2:])
+        return corners(middle, grown(boxes[..., 2:]) * priors.boxes_cxcywh[:, 2:])
 
     def encode(self, boxes_xyxy: Tensor, priors: Priors) -> Tensor:
         """(A, 4) xyxy -> (A, 4), what `decode` takes; a centre outside the cell is brought to its border."""

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from gossamer.tasks.detect.parts.detector import Priors
 
-__all__ = ["Anchor", "cell_priors", "corners", "middles"]
+__all__ = ["Anchor", "cell_priors", "corners", "grown", "middles"]
 
 Anchor = tuple[float, float]
 """Width and height in pixels of the input."""
+_MOST_GROWTH = 8.0
+"""Of the logarithm of a side over that of a prior."""
 
 
 def cell_priors(
@@ -53,6 +55,11 @@ def corners(middle: Tensor, sides: Tensor) -> Tensor:
     """Centres (..., 2) and sides (..., 2) -> xyxy (..., 4)."""
     half = sides * 0.5
     return torch.cat([middle - half, middle + half], -1)
+
+
+def grown(logarithms: Tensor) -> Tensor:
+    """Sides from their logarithms, finite whatever an untrained network says."""
+    return logarithms.clamp(max=_MOST_GROWTH).exp()
 
 
 def middles(boxes_xyxy: Tensor, *, least: float = 1e-6) -> tuple[Tensor, Tensor]:

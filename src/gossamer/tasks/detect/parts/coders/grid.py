@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gossamer.tasks.detect.parts.coders.cells import cell_priors, corners, middles
+from gossamer.tasks.detect.parts.coders.cells import cell_priors, corners, grown, middles
 from gossamer.tasks.detect.parts.detector import Priors
 
 __all__ = ["GridCoder"]
@@ -31,7 +31,7 @@ class GridCoder:
         """(B, A, 4) raw -> (B, A, 4) xyxy in pixels."""
         stride = priors.strides[:, None]
         middle = (boxes[..., :2] - 0.5) * stride + priors.boxes_cxcywh[:, :2]
-        return corners(middle, boxes[..., 2:].exp() * stride)
+        return corners(middle, grown(boxes[..., 2:]) * stride)
 
     def encode(self, boxes_xyxy: Tensor, priors: Priors) -> Tensor:
         """(A, 4) xyxy -> (A, 4), what `decode` takes."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.nn.layers import Act, ConvNormAct, Norm
-from gossamer.tasks.detect.parts.necks.neck import Neck, upsampled
+from gossamer.tasks.detect.parts.necks.neck import Neck, fitted, upsampled
 
 __all__ = ["BiFPN"]
 
@@ -70,7 +70,7 @@ class _Cell(nn.Module):
             inner.insert(0, self.down[index](finer, upsampled(inner[0], finer)))
         outputs = [inner[0]]
         for index in range(1, len(own)):
-            shrunk = self.pool(outputs[-1])
+            shrunk = fitted(self.pool(outputs[-1]), own[index])
             if index == len(own) - 1:
                 outputs.append(self.up[index - 1](own[index], shrunk))
             else:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gossamer.nn.blocks import CSPLayer, DepthwiseSeparable
 from gossamer.nn.layers import Act, ConvNormAct, Norm
-from gossamer.tasks.detect.parts.necks.neck import Neck, upsampled
+from gossamer.tasks.detect.parts.necks.neck import Neck, fitted, upsampled
 
 __all__ = ["CSPPAN"]
 
@@ -57,5 +57,6 @@ class CSPPAN(Neck):
         coarse = self.lateral_coarse(c5)
         middle = self.lateral_middle(self.merge_middle(torch.cat([upsampled(coarse, c4), c4], 1)))
         fine = self.merge_fine(torch.cat([upsampled(middle, c3), c3], 1))
-        bottom = self.give_middle(torch.cat([self.down_fine(fine), middle], 1))
-        return [fine, bottom, self.give_coarse(torch.cat([self.down_middle(bottom), coarse], 1))]
+        bottom = self.give_middle(torch.cat([fitted(self.down_fine(fine), middle), middle], 1))
+        last = self.give_coarse(torch.cat([fitted(self.down_middle(bottom), coarse), coarse], 1))
+        return [fine, bottom, last]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Neck", "upsampled"]
+__all__ = ["Neck", "fitted", "upsampled"]
 
 
 class Neck(nn.Module):
@@ -26,3 +26,8 @@ def upsampled(coarse: Tensor, like: Tensor, *, mode: str = "nearest") -> Tensor:
     return F.interpolate(
         coarse, size=(int(like.shape[2]), int(like.shape[3])), mode=mode, align_corners=smooth
     )
+
+
+def fitted(halved: Tensor, like: Tensor) -> Tensor:
+    """A map (B, C, h, w) that was halved at the height and width of another, which differ where a backbone does not pad."""
+    return halved if halved.shape[2:] == like.shape[2:] else upsampled(halved, like)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gossamer.nn.blocks import DepthwiseSeparable
 from gossamer.nn.layers import Act, ConvNormAct, Norm
-from gossamer.tasks.detect.parts.necks.neck import Neck, upsampled
+from gossamer.tasks.detect.parts.necks.neck import Neck, fitted, upsampled
 
 __all__ = ["ReducedPAN"]
 
@@ -58,7 +58,8 @@ class ReducedPAN(Neck):
         outputs = [levels[0]]
         for step, coarser in zip(self.bottom_up, levels[1:], strict=True):
             assert isinstance(step, nn.ModuleDict)
-            outputs.append(step["merge"](torch.cat([step["down"](outputs[-1]), coarser], 1)))
+            finer = fitted(step["down"](outputs[-1]), coarser)
+            outputs.append(step["merge"](torch.cat([finer, coarser], 1)))
         if len(self.extra):
             outputs.append(self.extra[0](maps[-1]) + self.extra[1](outputs[-1]))
         return outputs

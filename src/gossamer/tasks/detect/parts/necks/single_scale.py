@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.nn.layers import Act, ConvNormAct, Norm
-from gossamer.tasks.detect.parts.necks.neck import Neck, upsampled
+from gossamer.tasks.detect.parts.necks.neck import Neck, fitted, upsampled
 
 __all__ = ["SingleScale"]
 
@@ -49,7 +49,7 @@ class SingleScale(Neck):
 
     def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
         fine, middle, coarse = pyramid
-        fine = self.pool(fine)
+        fine = fitted(self.pool(fine), middle)
         x = self.reduce(torch.cat([fine, middle, upsampled(coarse, middle)], 1))
         y = self.merge(torch.cat([chain(x) for chain in self.chains], 1))
         return [self.act(x + y)]
