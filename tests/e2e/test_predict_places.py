@@ -263,10 +263,10 @@ def test_boxes_lie_on_the_map(gossamer, detector, tmp_path, turned):
 
 def test_regions_of_a_raster_are_on_the_map(gossamer, detector, tmp_path):
     rasterio = pytest.importorskip("rasterio")
-    from rasterio.transform import from_origin
+    from rasterio.transform import Affine
 
     pixels = np.asarray(picture_of(("red square", 100, 52), ("red square", 12, 12), size=(192, 128)))
-    _raster(tmp_path / "map.tif", pixels, from_origin(500_000, 4_000_000, 2, 2))
+    _raster(tmp_path / "map.tif", pixels, Affine(2, 0, 500_000, 0, -2, 4_000_000))
     ring = np.array([(500_180, 3_999_860), (500_240, 3_999_860), (500_240, 3_999_920), (500_180, 3_999_920)])
     lon, lat = rasterio.warp.transform("EPSG:32611", "EPSG:4326", *ring.T.tolist())
     crs = {"type": "name", "properties": {"name": "EPSG:32611"}}
