@@ -325,7 +325,14 @@ class TestPredict:
             "--top",
             "0",
         )
-        refused("--out is a .csv or .json file, got out.txt", "predict", "m.onnx", picture, "-o", "out.txt")
+        refused(
+            "--out is a .coco.json, .csv, .geojson, .json or .jsonl file, got out.txt",
+            "predict",
+            "m.onnx",
+            picture,
+            "-o",
+            "out.txt",
+        )
 
     @pytest.mark.slow
     def test_a_tampered_file(self, refused, bundle, picture):

@@ -140,7 +140,22 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
     ),
     "predict": (
         ["model", "inputs"],
-        ["--debug", "--json", "--on", "--out", "--threads", "--threshold", "--top", "-o"],
+        [
+            "--debug",
+            "--draw",
+            "--json",
+            "--on",
+            "--out",
+            "--overlap",
+            "--region",
+            "--region-rule",
+            "--rows",
+            "--threads",
+            "--threshold",
+            "--tile",
+            "--top",
+            "-o",
+        ],
     ),
     "report": (["run"], ["--debug", "--json", "--out", "-o"]),
     "train": (

@@ -43,6 +43,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "data.ranges",
         "data.walk",
     ),
+    "maps": ("geo",),
     "answers": ("tasks",),
     "data": (
         "data._scene_parts",
@@ -115,6 +116,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 THIRD_PARTY: dict[str, set[str]] = {
     "ground": {"psutil"},
     "pictures": {"PIL", "numpy"},
+    "maps": {"PIL", "numpy"},
     "answers": {"numpy"},
     "data": {"PIL", "numpy"},
     "files": {"numpy", "onnx"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,16 +14,21 @@ import typer
 from gossamer.cli._common import DebugOption, JsonOption, bounded, print_json, print_lines
 
 if TYPE_CHECKING:
-    from gossamer.deploy.predict import Prediction
+    from gossamer.deploy.asked import Asked, OnTile
+    from gossamer.deploy.predict import Prediction, Predictor
+    from gossamer.runs.reporter import Bar
 
 __all__ = ["predict_verb"]
+
+_PLACES, _FILES = "Things in pictures", "Files"
 
 
 def predict_verb(
     model: Annotated[str, typer.Argument(help="Bundle folder, .onnx, .tflite or .gsm file.")],
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write a .csv or .json file as well.")
+        Path | None,
+        typer.Option("--out", "-o", help="Write a .csv, .json, .jsonl, .coco.json or .geojson file as well."),
     ] = None,
     top: Annotated[
         int, typer.Option("--top", help="Classes a picture.", callback=bounded("--top", 1, 100_000))
@@ -37,40 +44,115 @@ def predict_verb(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", help="Share, 0 to 1, below which the best class is given as unsure."),
+        typer.Option(
+            "--threshold",
+            help="Share, 0 to 1, below which the best class is given as unsure, and a thing is not said.",
+        ),
     ] = None,
+    rows: Annotated[
+        str, typer.Option("--rows", help="What a row of the .csv file is: pictures or things.")
+    ] = "pictures",
+    draw: Annotated[
+        Path | None, typer.Option("--draw", help="Folder for pictures with what is said drawn into them.")
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            "--tile",
+            help="Cut pictures into tiles of so many pixels a side.",
+            callback=bounded("--tile", 8, 1 << 14),
+        ),
+    ] = None,
+    overlap: Annotated[
+        str, typer.Option("--overlap", help="What neighbouring tiles share: pixels, or a share of a tile.")
+    ] = "20%",
+    region: Annotated[
+        Path | None,
+        typer.Option("--region", help="Polygons (.geojson): only things inside, counted by polygon."),
+    ] = None,
+    region_rule: Annotated[
+        str, typer.Option("--region-rule", help="Inside by its centre, or by any part of it: crossing.")
+    ] = "centre",
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
     """Print labels with scores; a picture that cannot be read is named and does not stop the rest."""
-    from gossamer.deploy.predict import Predictor, find_pictures
+    from gossamer.deploy.asked import Asked
+    from gossamer.deploy.predict import Predictor
+    from gossamer.deploy.tables import check_output
+    from gossamer.geo.regions import read_regions
+    from gossamer.geo.windows import Tiling
+
+    if out is not None:
+        check_output(out, rows)
+    asked = Asked(
+        top,
+        threshold,
+        None if tile is None else Tiling.of(tile, overlap),
+        None if region is None else read_regions(region),
+        region_rule,
+    )
+    predictor = Predictor(model, threads=threads, on=on)
+    asked.check(predictor)
+    return _pictures(predictor, inputs, asked, out=out, rows=rows, draw=draw, json=json)
+
+
+def _pictures(
+    predictor: Predictor,
+    inputs: list[str],
+    asked: Asked,
+    *,
+    out: Path | None,
+    rows: str,
+    draw: Path | None,
+    json: bool,
+) -> int:
+    from gossamer.deploy.asked import answered
+    from gossamer.deploy.drawings import Drawings
+    from gossamer.deploy.predict import find_pictures
+    from gossamer.deploy.tables import check_output, write_predictions
     from gossamer.errors import DataError
 
-    _check(out)
-    predictor = Predictor(model, threads=threads, on=on)
-    predictor.check(threshold)
+    if out is not None:
+        check_output(out, rows, predictor)
+    drawings = None if draw is None else Drawings(draw, predictor)
     predictions: list[Prediction] = []
     listening = not json
     for file in find_pictures(inputs):
-        prediction = predictor.predict(file, top=top, threshold=threshold)
+        with _progress(file, asked) as on_tile:
+            prediction = answered(predictor, file, asked, on_tile=on_tile)
         predictions.append(prediction)
+        if drawings is not None:
+            drawings.add(prediction)
         listening = listening and _printed(prediction)
-        if not listening and out is None and not json:
+        if not listening and out is None and draw is None and not json:
             break
     if not predictions:
         raise DataError(f"no pictures in {', '.join(inputs)}; give pictures or folders that hold some")
     if out is not None:
-        _write(out, predictor.columns(top), predictions)
+        write_predictions(out, predictor, predictions, top=asked.top, rows=rows)
     if json:
         print_json([p.to_json() for p in predictions])
     return 2 if all(p.error is not None for p in predictions) else 0
 
 
-def _check(out: Path | None) -> None:
-    from gossamer.errors import GossamerError
+@contextlib.contextmanager
+def _progress(file: Path, asked: Asked) -> Iterator[OnTile | None]:
+    """A bar of tiles, where a picture is cut into some."""
+    if asked.tiling is None:
+        yield None
+        return
+    from gossamer.runs.reporter import RichReporter
 
-    if out is not None and out.suffix not in (".csv", ".json"):
-        raise GossamerError(f"--out is a .csv or .json file, got {out}")
+    with contextlib.ExitStack() as stack:
+        bars: list[Bar] = []
+
+        def on_tile(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(RichReporter().bar(f"tiles of {file.name}", total)))
+            bars[0].update(done)
+
+        yield on_tile
 
 
 def _printed(prediction: Prediction) -> bool:
@@ -90,22 +172,3 @@ def _line(prediction: Prediction) -> str:
     pairs = zip(prediction.labels, prediction.scores, strict=True)
     told = "  ".join(f"{label} {score:.3f}" for label, score in pairs)
     return f"{prediction.file}  {'unsure: ' if prediction.unsure else ''}{told or '(no label)'}"
-
-
-def _write(out: Path, columns: tuple[str, ...], predictions: list[Prediction]) -> None:
-    import csv
-    import io
-
-    from gossamer._files import write_json, write_text
-    from gossamer._text import cells
-
-    if out.suffix == ".json":
-        write_json(out, [p.to_json() for p in predictions])
-        return
-    buffer = io.StringIO()
-    rows = csv.writer(buffer, lineterminator="\n")
-    rows.writerow(["file", *columns, "error"])
-    for p in predictions:
-        row = {} if p.answer is None else p.answer.row
-        rows.writerow(cells([p.file, *(row.get(name, "") for name in columns), p.error or ""]))
-    write_text(out, buffer.getvalue())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ class Prediction:
     error: str | None = None
     empty: Mapping[str, Any] = field(default_factory=dict)
     """Keys that an answer would have, without values."""
+    size: Size | None = None
+    """Of the picture as it is shown, where it could be read."""
 
     @property
     def unsure(self) -> bool:
@@ -71,6 +74,7 @@ class Predictor:
             BundleError: it is missing, damaged, carries no contract, or has no file for `on`.
         """
         path = self._model = Path(model)
+        self.network_seconds = 0.0
         if on is not None and not path.is_dir():
             raise BundleError(f"--on chooses among the files of a bundle, {path} is one file; leave it out")
         if path.is_dir():
@@ -114,9 +118,13 @@ class Predictor:
             taken, frame = self._open(file) if isinstance(file, Path) else self._take(file)
             outputs = self._run(taken, name)
         except DataError as error:
-            return Prediction(name, None, str(error), self._empty(threshold))
-        answer = self.task.decode(cooled(outputs, self.temperature), self.labels, top=top, frame=frame)
-        return Prediction(name, answer if threshold is None else self.task.doubted(answer, threshold))
+            return Prediction(name, None, str(error), self.nothing(threshold))
+        cold = cooled(outputs, self.temperature)
+        return Prediction(
+            name,
+            self.task.said(cold, self.labels, top=top, frame=frame, threshold=threshold),
+            size=frame.picture,
+        )
 
     def check(self, threshold: float | None) -> None:
         """Raises BundleError: the threshold is no share, or answers of the task are never unsure."""
@@ -129,8 +137,8 @@ class Predictor:
                 f"a threshold is for answers that are one class, {self._model} is for {self.task.name}; leave it out"
             )
 
-    def _empty(self, threshold: float | None) -> dict[str, Any]:
-        """The keys of an answer, without values."""
+    def nothing(self, threshold: float | None = None) -> dict[str, Any]:
+        """The keys of an answer's document, without values."""
         answer = self._nothing()
         if threshold is not None:
             answer = self.task.doubted(answer, threshold) or answer
@@ -154,8 +162,10 @@ class Predictor:
             DataError: the picture holds values that are no numbers.
             BundleError: the answers are no numbers, or more or fewer than the labels.
         """
+        start = time.perf_counter()
         with np.errstate(all="ignore"):
             outputs = self.session.run(picture)
+        self.network_seconds += time.perf_counter() - start
         shape = tuple(outputs[0].shape) if outputs else ()
         wanted = (1, *self.task.row_shape(self.labels))
         if len(shape) != len(wanted) or any(b not in (None, a) for a, b in zip(shape, wanted, strict=True)):

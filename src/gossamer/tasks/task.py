@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.data.geometry import Transform
 from gossamer.types import Size
+
+if TYPE_CHECKING:
+    from gossamer.tasks.places import Places
 
 __all__ = ["Answer", "Criterion", "Frame", "Mistake", "Outputs", "Remark", "Score", "Targets", "Task"]
 
@@ -145,6 +148,9 @@ class Task(ABC):
     slow: ClassVar[bool] = False
     """Whether figures stay near nothing for the first passes, so that a few of them tell no network from another."""
 
+    places: ClassVar[Places | None] = None
+    """What can be done with answers that lie somewhere in a picture; None where they are of the whole of it."""
+
     # data
 
     def place(
@@ -224,6 +230,19 @@ class Task(ABC):
 
         Places are told in pixels of the picture where `frame` says how it lay in the input.
         """
+
+    def said(
+        self,
+        outputs: Outputs,
+        labels: Sequence[str],
+        *,
+        top: int,
+        frame: Frame | None = None,
+        threshold: float | None = None,
+    ) -> Answer:
+        """As `decode`; with a threshold `doubted` too, where an answer of the task can be."""
+        answer = self.decode(outputs, labels, top=top, frame=frame)
+        return answer if threshold is None else self.doubted(answer, threshold) or answer
 
     @abstractmethod
     def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:

@@ -6,19 +6,23 @@ from. A label of -1 is no box.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.data.geometry import Transform
 from gossamer.errors import DataError
+from gossamer.tasks.detect.answer import SAID_LOW, answer_of, boxes_answer, boxes_of, labels_of
 from gossamer.tasks.detect.boxes import Boxes, clipped, usable
 from gossamer.tasks.detect.faults import faults, repaired
+from gossamer.tasks.detect.places import BoxPlaces
 from gossamer.tasks.detect.score import SAID, SCORED, DetectionScore, found_in, paired_drops, real_rows
-from gossamer.tasks.detect.suppress import Detections, Suppression, detections
+from gossamer.tasks.detect.suppress import Detections, detections
 from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Targets, Task
 from gossamer.types import Size
 
@@ -47,6 +51,7 @@ class Detect(Task):
     resize = "letterbox"
     slow = True
     shape = "boxes and scores (B, A, 4 + K)"
+    places: ClassVar[BoxPlaces] = BoxPlaces()
 
     def width(self, shape: tuple[int, ...]) -> int | None:
         return shape[2] - 4 if len(shape) == 3 and shape[2] > 4 else None
@@ -171,11 +176,24 @@ class Detect(Task):
         """Every box that is said, best first, in pixels of the picture; how many of each class beside them."""
         return boxes_answer(detections(outputs[0][0], SAID_LOW), labels, frame)
 
+    def said(
+        self,
+        outputs: Outputs,
+        labels: Sequence[str],
+        *,
+        top: int,
+        frame: Frame | None = None,
+        threshold: float | None = None,
+    ) -> Answer:
+        """As `decode`, or every box of at least the threshold's score, be that lower."""
+        if threshold is None:
+            return self.decode(outputs, labels, top=top, frame=frame)
+        how = replace(SAID_LOW, threshold=math.nextafter(threshold, -1))
+        return boxes_answer(detections(outputs[0][0], how), labels, frame)
+
     def doubted(self, answer: Answer, threshold: float) -> Answer:
         """Only boxes of at least that score."""
-        rows = [box for box in answer.document["boxes"] if box["score"] >= threshold]
-        labels = [label.removeprefix("count ") for label in answer.row]
-        return _answer(rows, labels)
+        return answer_of([box for box in boxes_of(answer) if box["score"] >= threshold], labels_of(answer))
 
     def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:
         """Pictures with a box missed, misnamed or too much, those first of which the largest share is wrong."""
@@ -199,34 +217,6 @@ class Detect(Task):
             real = counted(truth[:, 0].astype(np.int64), labels)
             wrong.append(Mistake(place, real, words, found.wrong / max(1, found.all)))
         return sorted(wrong, key=lambda each: -each.score)
-
-
-SAID_LOW = Suppression(threshold=0.25)
-"""What `decode` says where no threshold is asked for."""
-
-
-def boxes_answer(said: Detections, labels: Sequence[str], frame: Frame | None) -> Answer:
-    """What is said of a picture: boxes of the input as boxes of the picture, where the frame tells how they lie there."""
-    boxes = said[:, :4]
-    if frame is not None:
-        boxes = clipped(frame.transform.boxes_to_picture(boxes), frame.picture)
-    rows = [
-        {
-            "label": labels[int(row[5])],
-            "score": round(float(row[4]), 6),
-            "box": [round(side, 2) for side in box],
-        }
-        for row, box in zip(said, boxes.tolist(), strict=True)
-    ]
-    return _answer(rows, labels)
-
-
-def _answer(rows: list[dict[str, Any]], labels: Sequence[str]) -> Answer:
-    counts = Counter(row["label"] for row in rows)
-    document = {"boxes": rows, "counts": {label: counts[label] for label in labels}}
-    columns = {f"count {label}": str(counts[label]) for label in labels}
-    names, scores = tuple(row["label"] for row in rows), tuple(row["score"] for row in rows)
-    return Answer(names, scores, document, columns)
 
 
 def counted(places: NDArray[np.int64], labels: Sequence[str]) -> str:
