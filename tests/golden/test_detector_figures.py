@@ -54,7 +54,13 @@ def test_what_differs_from_the_published_figures_has_a_reason(name):
     assert worst <= 0.2
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+FRESH = [
+    pytest.param(name, marks=() if name in ("fastestdet", "yolox_nano") else pytest.mark.slow)
+    for name in DETECTORS
+]
+
+
+@pytest.mark.parametrize("name", FRESH)
 def test_every_line_of_the_table_is_fresh(name):
     """`python -m tools.count_zoo` writes the table anew."""
     lines = {size: count for (other, size), count in counts().items() if other == name}

@@ -23,7 +23,18 @@ SMALL = (
 NAME = f"detector:{SMALL}+ghost_pan+gfl"
 
 
-@pytest.mark.parametrize(("neck", "head"), list(itertools.product(NECKS, HEADS)))
+PAIRS = [
+    pytest.param(
+        neck,
+        head,
+        marks=() if neck == "ghost_pan" or head == "yolox" else pytest.mark.slow,
+        id=f"{neck}-{head}",
+    )
+    for neck, head in itertools.product(NECKS, HEADS)
+]
+
+
+@pytest.mark.parametrize(("neck", "head"), PAIRS)
 def test_any_neck_with_any_head(neck, head):
     with torch.device("meta"):
         network = build(f"detector:{SMALL}+{neck}+{head}", num_classes=3, channels=32).eval()
@@ -41,6 +52,7 @@ BACKBONES = sorted(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_any_backbone_of_the_catalogue(backbone):
     with torch.device("meta"):

@@ -44,7 +44,7 @@ def _on_meta(name, **arguments):
 @pytest.mark.parametrize("name", DETECTORS)
 def test_one_array_at_any_input(name):
     network = _on_meta(name, num_classes=5)
-    for height, width in ((96, 160), (224, 128)):
+    for height, width in ((96, 160), (224, 128)) if name in CHEAPEST else ((96, 160),):
         outputs = network(torch.empty(2, 3, height, width, device="meta"))
         assert outputs.shape[0] == 2
         assert outputs.shape[1] >= height * width / 32**2
@@ -61,7 +61,7 @@ def test_its_row_names_parts_that_there_are(name):
     assert json.loads(json.dumps(network.criterion)) == network.criterion
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", CHEAPEST)
 def test_other_bands_and_classes(name):
     network = _on_meta(name, in_channels=7, num_classes=3)
     assert network(torch.empty(1, 7, 96, 96, device="meta")).shape[2] == 7

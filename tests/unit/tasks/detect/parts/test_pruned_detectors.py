@@ -17,11 +17,11 @@ SHAPE = (1, 3, 96, 96)
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("fastestdet", {}),
-        ("yolo_fastest_1.1", {}),
-        ("nanodet_plus_m_320_nms_free", {}),
-        ("nanodet_plus_m_320", {"guidance": True}),
-        ("thundernet_snet49", {}),
+        ("fastestdet", {"one_to_one": True}),
+        pytest.param("yolo_fastest_1.1", {}, marks=pytest.mark.slow),
+        pytest.param("nanodet_plus_m_320_nms_free", {}, marks=pytest.mark.slow),
+        pytest.param("nanodet_plus_m_320", {"guidance": True}, marks=pytest.mark.slow),
+        pytest.param("thundernet_snet49", {}, marks=pytest.mark.slow),
     ],
 )
 def test_a_pruned_detector_is_one(name, arguments):
