@@ -33,8 +33,9 @@ class TrainingObjective(Objective):
     def encode(self, targets: Tensor, width: int, smoothing: float = 0.0) -> Tensor:
         """Targets that can be mixed, float32 (B, `width`); `smoothing` is the share spread over all classes."""
 
-    def fitting(self, recipe: Recipe) -> Recipe:
-        """What a recipe comes to for this task: as it is by itself."""
+    def fitting(self, recipe: Recipe, *, whole: bool = False) -> Recipe:
+        """What a recipe comes to for this task: as it is by itself. `whole` says that the weights are of all layers, and not
+        of the first ones alone."""
         return recipe
 
     def composed(

@@ -241,6 +241,8 @@ class _Run:
             raise
         write_recipe(start.recipe, run)
         pictures = _pictures(report, start.contract, run, reporter)
+        if not run.resumed:
+            start.unfold(pictures.train, reporter)
         reporter.heading("2 of 5  linear probe: what the features give before any training")
         probed = run.stage("2-probe", _Probed, lambda: self._probe(start, pictures, report))
         reporter.line(probed.note)

@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import nn
 
 from gossamer.cost.meter import measure
 from gossamer.data.augment import View
 from gossamer.data.bands import RGB
+from gossamer.data.cache import Pixels
 from gossamer.data.check import CheckReport
 from gossamer.deploy.bundle import load
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import GossamerError, ModelError, nearest
 from gossamer.nn.edits import replay
+from gossamer.nn.unfold import has_plain_norms, unfold_norms
 from gossamer.runs.checking import check_split, view_of
 from gossamer.runs.config import parse_size
 from gossamer.runs.model import Model, is_bundle, open_model, resized
+from gossamer.runs.reporter import Reporter
 from gossamer.runs.resolutions import resolutions_for
 from gossamer.runs.teacher import load_teacher
 from gossamer.runs.train.config import TrainConfig
@@ -30,7 +35,11 @@ from gossamer.train.recipe import Recipe, changed
 from gossamer.train.recipes import named_recipe
 from gossamer.types import Size
 from gossamer.zoo.catalogue import CATALOGUE
+from gossamer.zoo.composed import trunk_of
 from gossamer.zoo.spec import ModelSpec
+
+_UNFOLDED = 48
+"""Pictures that norms are told from."""
 
 __all__ = ["Start", "metric_of", "recipe_name", "recipe_of"]
 
@@ -65,7 +74,8 @@ def recipe_of(
     written = is_recipe_file(name)
     if written:
         return changed(Recipe.from_yaml(Path(name)), list(settings))
-    base = objective_of(task).fitting(named_recipe(name, view=view, pictures=pictures))
+    whole = is_bundle(model) or ("@" in model and trunk_of(model.partition("@")[0]) is None)
+    base = objective_of(task).fitting(named_recipe(name, view=view, pictures=pictures), whole=whole)
     return changed(base, list(settings))
 
 
@@ -132,6 +142,15 @@ class Start:
             params=cost.params,
             macs=cost.macs,
         )
+
+    def unfold(self, pixels: Pixels, reporter: Reporter) -> None:
+        """Weights of a file whose norms were folded away get norms that training can move, from some training pictures."""
+        if not has_plain_norms(self.network):
+            return
+        count = min(_UNFOLDED, len(pixels))
+        chosen = np.sort(np.random.default_rng(0).permutation(len(pixels))[:count])
+        unfold_norms(self.network, torch.from_numpy(self.contract.normalise(pixels[chosen])))
+        reporter.line(f"the weights came without norms: made again from {count} training pictures")
 
     def _fitted(self, report: CheckReport, model: Model) -> tuple[nn.Module, ModelSpec]:
         """The network with the task's edits of its last layer, where it was not trained for the task before."""

@@ -36,7 +36,8 @@ _RATES: dict[str, dict[str, Any]] = {
     "small-data": {"learning_rate": 3e-3, "hold": 8, "epochs": 40.0},
     "from-scratch": {"learning_rate": 2e-3, "epochs": 150.0},
 }
-"""Recipe -> what is other for boxes: a picture holds many of them, so that batches are small; neck and head are new."""
+"""Recipe -> what is other for boxes: a picture holds many of them, so that batches are small; neck and head are new, and where
+they are not the rate is that of the whole (docs/results.md)."""
 
 
 class DetectObjective(TrainingObjective):
@@ -66,7 +67,7 @@ class DetectObjective(TrainingObjective):
     ) -> Tensor:
         return moved(targets, places, before, after)
 
-    def fitting(self, recipe: Recipe) -> Recipe:
+    def fitting(self, recipe: Recipe, *, whole: bool = False) -> Recipe:
         """Nothing that mixes or blanks pictures; moves that leave boxes tight, with grey beyond the border."""
         augmentation = replace(
             recipe.augmentation,
@@ -84,8 +85,8 @@ class DetectObjective(TrainingObjective):
             label_smoothing=0.0,
             clip_norm=20.0,
             augmentation=augmentation,
-            **(_RATES.get(recipe.name, {})),
-            batch=max(1, recipe.batch // 4),
+            **({"learning_rate": 1e-3} if whole else _RATES.get(recipe.name, {})),
+            batch=max(1, recipe.batch // (2 if whole else 4)),
         )
 
     def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:

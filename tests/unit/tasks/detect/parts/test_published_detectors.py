@@ -9,7 +9,7 @@ import torch
 
 from gossamer.nn.edits.fuse import fuse
 from gossamer.runs.model import open_model, resized
-from gossamer.tasks.detect.parts.unfold import has_plain_norms, unfold_norms
+from gossamer.nn.unfold import has_plain_norms, unfold_norms
 from gossamer.zoo.build import build
 
 pytestmark = pytest.mark.shared

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from gossamer.nn.layers import ConvNormAct
-from gossamer.tasks.detect.parts.unfold import has_plain_norms, unfold_norms
+from gossamer.nn.unfold import has_plain_norms, unfold_norms
 
 
 def _network():
