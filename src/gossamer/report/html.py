@@ -24,6 +24,7 @@ from gossamer.report.document import (
     SplitRow,
     TriedRow,
 )
+from gossamer.report.lines import share_charts
 from gossamer.types import SHARES_OF_ONE, format_quantity
 
 __all__ = ["render"]
@@ -55,7 +56,9 @@ def render(document: FitDocument) -> str:
         tried=_tried_view(document.tried),
         scatters=_scatters(document),
         curves=_curve_charts(document),
-        matrix=charts.confusion_matrix(document.labels, document.task.confusion),
+        matrix=charts.confusion_matrix(_matrix_labels(document), document.task.confusion),
+        lines=share_charts(document.task.lines),
+        boxed=any(row.boxes is not None for row in document.task.classes),
         points=charts.said_against_true(document.task.points, document.task.quantity),
         ranked=any(row.average_precision is not None for row in document.task.classes),
         seen=any(picture.saliency_base64 for picture in document.worst),
@@ -70,6 +73,11 @@ def render(document: FitDocument) -> str:
         findings=sorted(document.findings, key=lambda finding: _SEVERITY_ORDER.index(finding.severity)),
         finding_counts=_finding_counts(document.findings),
     )
+
+
+def _matrix_labels(document: FitDocument) -> list[str]:
+    """The labels, and nothing where things that are not there can be said."""
+    return [*document.labels, *(["nothing"] if len(document.task.confusion) > len(document.labels) else [])]
 
 
 def _verb(command: str) -> str:

@@ -20,7 +20,7 @@ from gossamer.deploy.runtimes.parts import Session
 from gossamer.deploy.temperature import cooled
 from gossamer.tasks import Task
 
-__all__ = ["GRID", "Occlusion", "jpeg", "lost_shares"]
+__all__ = ["GRID", "Occlusion", "jpeg", "lost_shares", "view_of_input"]
 
 GRID = 7
 """Places a side; each hides twice its own side, so that a thing on a border is hidden whole as well."""
@@ -79,14 +79,14 @@ class Occlusion:
         lost = lost_shares(self._session, self._task, taken, temperature=self._temperature)
         if lost is None:
             return ""
-        view = _view(taken, self._contract)
+        view = view_of_input(taken, self._contract)
         light = np.clip(lost / max(float(lost.max()), _LEAST), 0, 1)
         small = Image.fromarray(light.astype(np.float32)).resize(view.size, Image.Resampling.BICUBIC)
         seen = np.asarray(view) * (_DIM + (1 - _DIM) * np.clip(np.asarray(small), 0, 1)[:, :, None])
         return jpeg(Image.fromarray(np.round(seen).astype(np.uint8)), side)
 
 
-def _view(taken: NDArray[np.float32], contract: InputContract) -> Image.Image:
+def view_of_input(taken: NDArray[np.float32], contract: InputContract) -> Image.Image:
     """What the network sees, for a person."""
     mean, std = np.asarray(contract.mean, np.float32), np.asarray(contract.std, np.float32)
     raw = (taken[0].transpose(1, 2, 0) * std + mean - np.float32(contract.offset)) / np.float32(

@@ -27,7 +27,7 @@ from gossamer.runs.config import RuntimeConfig
 from gossamer.runs.folder import RunFolder
 from gossamer.runs.pictures import together
 from gossamer.runs.reporter import Reporter
-from gossamer.runs.saliency import Occlusion, jpeg
+from gossamer.runs.saliency import Occlusion, jpeg, view_of_input
 from gossamer.tasks import Frame, Outputs, Task, get_task
 from gossamer.timing.latency import measure_latency
 from gossamer.timing.memory import measure_memory
@@ -37,6 +37,7 @@ __all__ = ["Tested", "Verified", "Worst", "verify", "worst_of"]
 _WORST = 24
 _PARITY_PICTURES = 16
 _THUMBNAIL = 160
+_DRAWN = 400
 _OCCLUSION_SECONDS = 10.0
 
 
@@ -218,11 +219,20 @@ def worst_of(
             label=each.truth,
             predicted=each.said,
             score=each.score,
-            jpeg_base64=_thumbnail(tested.paths[each.index], report),
+            jpeg_base64=_pictured(contract, report, task, tested, each.index),
             saliency_base64=occlusion.picture(contract.open(tested.paths[each.index]), _THUMBNAIL),
         )
         for each in mistakes[:_WORST]
     ]
+
+
+def _pictured(contract: InputContract, report: CheckReport, task: Task, tested: Tested, index: int) -> str:
+    """A test picture as the page shows it: with what is said drawn in where answers have places."""
+    path, labels = tested.paths[index], report.dataset.labels
+    view = view_of_input(contract.open(path), contract)
+    outputs = tuple(output[index : index + 1] for output in tested.outputs)
+    shown = task.pictured(view, outputs, tested.targets[index], labels)
+    return _thumbnail(path, report) if shown is None else jpeg(shown, _DRAWN)
 
 
 def _thumbnail(path: Path, report: CheckReport) -> str:

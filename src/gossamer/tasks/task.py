@@ -14,6 +14,8 @@ from gossamer.data.geometry import Transform
 from gossamer.types import Size
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from gossamer.tasks.places import Places
 
 __all__ = ["Answer", "Criterion", "Frame", "Mistake", "Outputs", "Remark", "Score", "Targets", "Task"]
@@ -247,6 +249,13 @@ class Task(ABC):
     @abstractmethod
     def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:
         """The pictures that were answered wrongly, worst first."""
+
+    def pictured(
+        self, image: Image.Image, outputs: Outputs, target: Targets, labels: Sequence[str]
+    ) -> Image.Image | None:
+        """The network's input with what is said of it (N = 1) against its target (...), for a page; None, as by itself, where
+        the picture alone shows the mistake."""
+        return None
 
     # how sure
 

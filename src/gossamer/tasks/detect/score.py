@@ -41,7 +41,9 @@ class Found:
         inside = np.asarray((pairwise_iou(said[:, :4], crowd[:, 1:5]) > 0).any(1))
         self.pairs = [(int(real[b, 0]), int(said[a, 5])) for a, b in pairs]
         """(true class, said class) of boxes that lie on one another."""
-        self.missed = [int(label) for i, label in enumerate(real[:, 0]) if i not in hit]
+        self.missed_places = [i for i in range(len(real)) if i not in hit]
+        """Of the boxes that are no crowd."""
+        self.missed = [int(real[i, 0]) for i in self.missed_places]
         self.extra = [int(label) for i, label in enumerate(said[:, 5]) if i not in taken and not inside[i]]
 
     @property

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from gossamer.tasks.detect.score import SAID, SCORED, DetectionScore, found_in, 
 from gossamer.tasks.detect.suppress import Detections, detections
 from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Targets, Task
 from gossamer.types import Size
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["TASK", "Detect", "Placed"]
 
@@ -194,6 +197,14 @@ class Detect(Task):
     def doubted(self, answer: Answer, threshold: float) -> Answer:
         """Only boxes of at least that score."""
         return answer_of([box for box in boxes_of(answer) if box["score"] >= threshold], labels_of(answer))
+
+    def pictured(
+        self, image: Image.Image, outputs: Outputs, target: Targets, labels: Sequence[str]
+    ) -> Image.Image:
+        """Boxes that are said, and those that are missed dashed."""
+        from gossamer.tasks.detect.pictured import pictured
+
+        return pictured(image, outputs[0][0], target, labels)
 
     def mistakes(self, outputs: Outputs, targets: Targets, labels: Sequence[str]) -> list[Mistake]:
         """Pictures with a box missed, misnamed or too much, those first of which the largest share is wrong."""
