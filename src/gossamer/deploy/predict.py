@@ -97,7 +97,7 @@ class Predictor:
 
     def columns(self, top: int = 1) -> tuple[str, ...]:
         """Of a CSV table of answers of at most `top` labels, between `file` and `error`."""
-        return tuple(self._nothing(top).row)
+        return tuple(self.blank(top).row)
 
     def predict(
         self, file: Path | Picture, *, top: int = 5, threshold: float | None = None, name: Path | None = None
@@ -132,14 +132,14 @@ class Predictor:
             return
         if not 0 <= threshold <= 1:
             raise BundleError(f"a threshold is a share from 0 to 1, got {threshold:g}; write e.g. 0.8")
-        if self.task.doubted(self._nothing(), threshold) is None:
+        if self.task.doubted(self.blank(), threshold) is None:
             raise BundleError(
                 f"a threshold is for answers that are one class, {self._model} is for {self.task.name}; leave it out"
             )
 
     def nothing(self, threshold: float | None = None) -> dict[str, Any]:
         """The keys of an answer's document, without values."""
-        answer = self._nothing()
+        answer = self.blank()
         if threshold is not None:
             answer = self.task.doubted(answer, threshold) or answer
         return {key: [] if isinstance(v, list) else None for key, v in answer.document.items()}
@@ -183,7 +183,7 @@ class Predictor:
             return (np.log(np.maximum(outputs[0], np.finfo(np.float32).tiny)),)
         return outputs
 
-    def _nothing(self, top: int = 1) -> Answer:
+    def blank(self, top: int = 1) -> Answer:
         """An answer of the task, whatever it says."""
         shape = tuple(1 if side is None else side for side in self.task.row_shape(self.labels))
         return self.task.decode((np.zeros((1, *shape), np.float32),), self.labels, top=top)
