@@ -131,7 +131,7 @@ def test_a_video_file_is_read_and_written(gossamer, detector, video, tmp_path):
         "-o",
         tmp_path / "t.json",
         "--threshold",
-        0.5,
+        0.75,
     )
     assert code == 0, err
     document = json.loads((tmp_path / "t.json").read_text())

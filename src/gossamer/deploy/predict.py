@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,8 +116,42 @@ class Predictor:
         if isinstance(file, str | Path):
             name = file = Path(file)
         name = name or Path("picture")
+        return self._answered(name, self._framed(file), top, threshold)
+
+    def each(
+        self, files: Iterable[Path], *, top: int = 5, threshold: float | None = None
+    ) -> Iterator[Prediction]:
+        """As `predict`, of one file after the other; the next picture is decoded while the network runs.
+
+        Raises:
+            BundleError: as `predict`.
+        """
+        self.check(threshold)
+        with ThreadPoolExecutor(1, thread_name_prefix="next-picture") as reader:
+            waiting: deque[tuple[Path, Future[Framed | DataError]]] = deque()
+            for file in files:
+                waiting.append((file, reader.submit(self._framed, file)))
+                if len(waiting) > 1:
+                    name, framed = waiting.popleft()
+                    yield self._answered(name, framed.result(), top, threshold)
+            for name, framed in waiting:
+                yield self._answered(name, framed.result(), top, threshold)
+
+    def _framed(self, file: Path | Picture) -> Framed | DataError:
+        """A picture as the network takes it, or why there is none."""
         try:
-            taken, frame = self._open(file) if isinstance(file, Path) else self._take(file)
+            return self._open(file) if isinstance(file, Path) else self._take(file)
+        except DataError as error:
+            return error
+
+    def _answered(
+        self, name: Path, framed: Framed | DataError, top: int, threshold: float | None
+    ) -> Prediction:
+        """What the network says of it."""
+        try:
+            if isinstance(framed, DataError):
+                raise framed
+            taken, frame = framed
             outputs = self._run(taken, name)
         except DataError as error:
             return Prediction(name, None, str(error), self.nothing(threshold))
