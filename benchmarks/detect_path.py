@@ -1,6 +1,6 @@
 """What stands around a detector's network: milliseconds of each part, and `predict` beside the runtime's own rate.
 
-    python -m benchmarks.detect_path [BUNDLE]
+python -m benchmarks.detect_path [BUNDLE]
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def rate(model: Path) -> str:
     with tempfile.TemporaryDirectory() as name:
         for number in range(PICTURES):
             small = Image.fromarray(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
-            small.resize((640, 480), Image.Resampling.BICUBIC).save(Path(name, f"{number:02}.jpg"), quality=90)
+            small.resize((640, 480), Image.Resampling.BICUBIC).save(
+                Path(name, f"{number:02}.jpg"), quality=90
+            )
         files = sorted(Path(name).iterdir())
         values = predictor.contract.open(files[0])
         ratios = []

@@ -139,15 +139,14 @@ def _pictures(
     drawings = None if draw is None else Drawings(draw, predictor)
     predictions: list[Prediction] = []
     listening = not json
-    for file in find_pictures(inputs):
-        with _progress(file, asked) as on_tile:
-            prediction = answered(predictor, file, asked, on_tile=on_tile)
-        predictions.append(prediction)
-        if drawings is not None:
-            drawings.add(prediction)
-        listening = listening and _printed(prediction)
-        if not listening and out is None and draw is None and not json:
-            break
+    with _progress() as on_tile:
+        for prediction in answered(predictor, find_pictures(inputs), asked, on_tile=on_tile):
+            predictions.append(prediction)
+            if drawings is not None:
+                drawings.add(prediction)
+            listening = listening and _printed(prediction)
+            if not listening and out is None and draw is None and not json:
+                break
     if not predictions:
         raise DataError(f"no pictures in {', '.join(inputs)}; give pictures or folders that hold some")
     if out is not None:
@@ -158,21 +157,23 @@ def _pictures(
 
 
 @contextlib.contextmanager
-def _progress(file: Path, asked: Asked) -> Iterator[OnTile | None]:
-    """A bar of tiles, where a picture is cut into some."""
-    if asked.tiling is None:
-        yield None
-        return
+def _progress() -> Iterator[OnTile]:
+    """A bar of tiles for each picture that is cut into some."""
     from gossamer.runs.reporter import RichReporter
 
-    with contextlib.ExitStack() as stack:
-        bars: list[Bar] = []
+    stack = contextlib.ExitStack()
+    bars: dict[Path, Bar] = {}
 
-        def on_tile(done: int, total: int) -> None:
-            if not bars:
-                bars.append(stack.enter_context(RichReporter().bar(f"tiles of {file.name}", total)))
-            bars[0].update(done)
+    def on_tile(file: Path, done: int, total: int) -> None:
+        if file not in bars:
+            stack.close()
+            bars.clear()
+            bars[file] = stack.enter_context(RichReporter().bar(f"tiles of {file.name}", total))
+        bars[file].update(done)
+        if done == total:
+            stack.close()
 
+    with stack:
         yield on_tile
 
 

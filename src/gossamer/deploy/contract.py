@@ -162,7 +162,9 @@ class InputContract:
     def normalise(self, pictures: Pixels) -> NDArray[np.float32]:
         """Raw (N, H, W, bands) of the right size as (N, bands, H, W)."""
         mean, std = (np.asarray(each, np.float32).reshape(-1, 1, 1) for each in (self.mean, self.std))
-        planes = np.array(pictures.transpose(0, 3, 1, 2), order="C")  # of bytes, where they are: a quarter of the memory
+        planes = np.array(
+            pictures.transpose(0, 3, 1, 2), order="C"
+        )  # of bytes, where they are: a quarter of the memory
         values: NDArray[np.float32] = planes.astype(np.float32, copy=False)
         if self.scale != 1:
             values *= np.float32(self.scale)
