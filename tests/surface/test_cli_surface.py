@@ -143,6 +143,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
         [
             "--debug",
             "--draw",
+            "--every",
             "--json",
             "--on",
             "--out",
@@ -154,6 +155,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--threshold",
             "--tile",
             "--top",
+            "--track",
             "-o",
         ],
     ),

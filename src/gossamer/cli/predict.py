@@ -25,7 +25,7 @@ _PLACES, _FILES = "Things in pictures", "Files"
 
 def predict_verb(
     model: Annotated[str, typer.Argument(help="Bundle folder, .onnx, .tflite or .gsm file.")],
-    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders.")],
+    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders, or one film.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Write a .csv, .json, .jsonl, .coco.json or .geojson file as well."),
@@ -53,8 +53,21 @@ def predict_verb(
         str, typer.Option("--rows", help="What a row of the .csv file is: pictures or things.")
     ] = "pictures",
     draw: Annotated[
-        Path | None, typer.Option("--draw", help="Folder for pictures with what is said drawn into them.")
+        Path | None,
+        typer.Option(
+            "--draw",
+            help="Folder for pictures with what is said drawn into them; of a film also .mp4 or .gif.",
+        ),
     ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            "--every", help="Look at every nth frame of a film.", callback=bounded("--every", 1, 1_000_000)
+        ),
+    ] = None,
+    track: Annotated[
+        bool, typer.Option("--track", help="Know things again from frame to frame of a film, and count them.")
+    ] = False,
     tile: Annotated[
         int | None,
         typer.Option(
@@ -77,9 +90,12 @@ def predict_verb(
     debug: DebugOption = False,
 ) -> int:
     """Print labels with scores; a picture that cannot be read is named and does not stop the rest."""
+    from gossamer.cli._films import films_among, watch_films
     from gossamer.deploy.asked import Asked
+    from gossamer.deploy.films import WRITTEN
     from gossamer.deploy.predict import Predictor
     from gossamer.deploy.tables import check_output
+    from gossamer.deploy.watch import Watching
     from gossamer.geo.regions import read_regions
     from gossamer.geo.windows import Tiling
 
@@ -92,8 +108,13 @@ def predict_verb(
         None if region is None else read_regions(region),
         region_rule,
     )
+    animated = every is not None or track or (draw is not None and draw.suffix.lower() in WRITTEN)
+    films = films_among(inputs, animated=animated)
     predictor = Predictor(model, threads=threads, on=on)
     asked.check(predictor)
+    if films:
+        watching = Watching(asked, every or 1, track, out, rows, draw)
+        return watch_films(predictor, films[0], watching, json=json)
     return _pictures(predictor, inputs, asked, out=out, rows=rows, draw=draw, json=json)
 
 
@@ -118,15 +139,14 @@ def _pictures(
     drawings = None if draw is None else Drawings(draw, predictor)
     predictions: list[Prediction] = []
     listening = not json
-    for file in find_pictures(inputs):
-        with _progress(file, asked) as on_tile:
-            prediction = answered(predictor, file, asked, on_tile=on_tile)
-        predictions.append(prediction)
-        if drawings is not None:
-            drawings.add(prediction)
-        listening = listening and _printed(prediction)
-        if not listening and out is None and draw is None and not json:
-            break
+    with _progress() as on_tile:
+        for prediction in answered(predictor, find_pictures(inputs), asked, on_tile=on_tile):
+            predictions.append(prediction)
+            if drawings is not None:
+                drawings.add(prediction)
+            listening = listening and _printed(prediction)
+            if not listening and out is None and draw is None and not json:
+                break
     if not predictions:
         raise DataError(f"no pictures in {', '.join(inputs)}; give pictures or folders that hold some")
     if out is not None:
@@ -137,21 +157,23 @@ def _pictures(
 
 
 @contextlib.contextmanager
-def _progress(file: Path, asked: Asked) -> Iterator[OnTile | None]:
-    """A bar of tiles, where a picture is cut into some."""
-    if asked.tiling is None:
-        yield None
-        return
+def _progress() -> Iterator[OnTile]:
+    """A bar of tiles for each picture that is cut into some."""
     from gossamer.runs.reporter import RichReporter
 
-    with contextlib.ExitStack() as stack:
-        bars: list[Bar] = []
+    stack = contextlib.ExitStack()
+    bars: dict[Path, Bar] = {}
 
-        def on_tile(done: int, total: int) -> None:
-            if not bars:
-                bars.append(stack.enter_context(RichReporter().bar(f"tiles of {file.name}", total)))
-            bars[0].update(done)
+    def on_tile(file: Path, done: int, total: int) -> None:
+        if file not in bars:
+            stack.close()
+            bars.clear()
+            bars[file] = stack.enter_context(RichReporter().bar(f"tiles of {file.name}", total))
+        bars[file].update(done)
+        if done == total:
+            stack.close()
 
+    with stack:
         yield on_tile
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from gossamer.tasks.places import Part, Places
 
 __all__ = ["Asked", "OnTile", "answered", "places_of", "restricted"]
 
-OnTile = Callable[[int, int], None]
-"""Tiles that are done, of how many."""
+OnTile = Callable[[Path, int, int], None]
+"""A file, its tiles that are done, and how many it has."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,31 @@ def places_of(predictor: Predictor, option: str) -> Places:
     return places
 
 
-def answered(predictor: Predictor, file: Path, asked: Asked, *, on_tile: OnTile | None = None) -> Prediction:
-    """What is said of one file, in tiles and by regions where that is asked for; an error where it cannot be read."""
+def answered(
+    predictor: Predictor, files: Iterable[Path], asked: Asked, *, on_tile: OnTile | None = None
+) -> Iterator[Prediction]:
+    """What is said of each file, in tiles and by regions where that is asked for; an error where one cannot be read."""
+    if asked.tiling is None:
+        for prediction in predictor.each(files, top=asked.top, threshold=asked.threshold):
+            yield _counted(predictor, prediction, asked)
+        return
+    for file in files:
+        yield _counted(predictor, _tiled(predictor, file, asked, asked.tiling, on_tile), asked)
+
+
+def _counted(predictor: Predictor, prediction: Prediction, asked: Asked) -> Prediction:
+    """By regions, where there are some."""
+    if prediction.answer is None or asked.regions is None:
+        return prediction
     try:
-        if asked.tiling is None:
-            prediction = predictor.predict(file, top=asked.top, threshold=asked.threshold)
-        else:
-            prediction = _tiled(predictor, file, asked, asked.tiling, on_tile)
-        if prediction.answer is None or asked.regions is None:
-            return prediction
-        there = restricted(predictor, prediction.answer, _on(file, asked.regions), asked.rule)
-        return replace(prediction, answer=there)
+        regions = _on(prediction.file, asked.regions)
     except DataError as error:
-        return Prediction(file, None, str(error), predictor.nothing(asked.threshold))
+        return _unread(predictor, prediction.file, asked, error)
+    return replace(prediction, answer=restricted(predictor, prediction.answer, regions, asked.rule))
+
+
+def _unread(predictor: Predictor, file: Path, asked: Asked, error: DataError) -> Prediction:
+    return Prediction(file, None, str(error), predictor.nothing(asked.threshold))
 
 
 def restricted(predictor: Predictor, answer: Answer, regions: tuple[Region, ...], rule: str) -> Answer:
@@ -97,16 +109,19 @@ def _tiled(
     """One tile after the other; of each only its answer stays."""
     contract, places = predictor.contract, places_of(predictor, "--tile")
     parts: list[Part] = []
-    with open_scene(file, contract.bands, contract.value_range, contract.read) as scene:
-        total = count_of(scene.size, tiling)
-        for done, window in enumerate(windows_of(scene.size, tiling), 1):
-            values = scene.read(window)
-            if values is not None:
-                said = predictor.predict(values, top=asked.top, threshold=asked.threshold, name=file)
-                if said.answer is None:
-                    return said
-                parts.append(Part(window, said.answer))
-            if on_tile is not None:
-                on_tile(done, total)
-        joined = places.joined(parts, scene.size, predictor.labels)
-        return Prediction(file, joined, size=scene.size)
+    try:
+        with open_scene(file, contract.bands, contract.value_range, contract.read) as scene:
+            total = count_of(scene.size, tiling)
+            for done, window in enumerate(windows_of(scene.size, tiling), 1):
+                values = scene.read(window)
+                if values is not None:
+                    said = predictor.predict(values, top=asked.top, threshold=asked.threshold, name=file)
+                    if said.answer is None:
+                        return said
+                    parts.append(Part(window, said.answer))
+                if on_tile is not None:
+                    on_tile(file, done, total)
+            joined = places.joined(parts, scene.size, predictor.labels)
+            return Prediction(file, joined, size=scene.size)
+    except DataError as error:
+        return _unread(predictor, file, asked, error)

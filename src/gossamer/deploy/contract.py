@@ -161,9 +161,18 @@ class InputContract:
 
     def normalise(self, pictures: Pixels) -> NDArray[np.float32]:
         """Raw (N, H, W, bands) of the right size as (N, bands, H, W)."""
-        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
-        values = (pictures.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset) - mean) / std
-        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+        mean, std = (np.asarray(each, np.float32).reshape(-1, 1, 1) for each in (self.mean, self.std))
+        planes = np.array(
+            pictures.transpose(0, 3, 1, 2), order="C"
+        )  # of bytes, where they are: a quarter of the memory
+        values: NDArray[np.float32] = planes.astype(np.float32, copy=False)
+        if self.scale != 1:
+            values *= np.float32(self.scale)
+        if self.offset != 0:
+            values += np.float32(self.offset)
+        values -= mean
+        values /= std
+        return values
 
     def to_json(self) -> dict[str, Any]:
         """The contract as a JSON object."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,7 @@ class Predictor:
 
     def columns(self, top: int = 1) -> tuple[str, ...]:
         """Of a CSV table of answers of at most `top` labels, between `file` and `error`."""
-        return tuple(self._nothing(top).row)
+        return tuple(self.blank(top).row)
 
     def predict(
         self, file: Path | Picture, *, top: int = 5, threshold: float | None = None, name: Path | None = None
@@ -114,8 +116,42 @@ class Predictor:
         if isinstance(file, str | Path):
             name = file = Path(file)
         name = name or Path("picture")
+        return self._answered(name, self._framed(file), top, threshold)
+
+    def each(
+        self, files: Iterable[Path], *, top: int = 5, threshold: float | None = None
+    ) -> Iterator[Prediction]:
+        """As `predict`, of one file after the other; the next picture is decoded while the network runs.
+
+        Raises:
+            BundleError: as `predict`.
+        """
+        self.check(threshold)
+        with ThreadPoolExecutor(1, thread_name_prefix="next-picture") as reader:
+            waiting: deque[tuple[Path, Future[Framed | DataError]]] = deque()
+            for file in files:
+                waiting.append((file, reader.submit(self._framed, file)))
+                if len(waiting) > 1:
+                    name, framed = waiting.popleft()
+                    yield self._answered(name, framed.result(), top, threshold)
+            for name, framed in waiting:
+                yield self._answered(name, framed.result(), top, threshold)
+
+    def _framed(self, file: Path | Picture) -> Framed | DataError:
+        """A picture as the network takes it, or why there is none."""
         try:
-            taken, frame = self._open(file) if isinstance(file, Path) else self._take(file)
+            return self._open(file) if isinstance(file, Path) else self._take(file)
+        except DataError as error:
+            return error
+
+    def _answered(
+        self, name: Path, framed: Framed | DataError, top: int, threshold: float | None
+    ) -> Prediction:
+        """What the network says of it."""
+        try:
+            if isinstance(framed, DataError):
+                raise framed
+            taken, frame = framed
             outputs = self._run(taken, name)
         except DataError as error:
             return Prediction(name, None, str(error), self.nothing(threshold))
@@ -132,14 +168,14 @@ class Predictor:
             return
         if not 0 <= threshold <= 1:
             raise BundleError(f"a threshold is a share from 0 to 1, got {threshold:g}; write e.g. 0.8")
-        if self.task.doubted(self._nothing(), threshold) is None:
+        if self.task.doubted(self.blank(), threshold) is None:
             raise BundleError(
                 f"a threshold is for answers that are one class, {self._model} is for {self.task.name}; leave it out"
             )
 
     def nothing(self, threshold: float | None = None) -> dict[str, Any]:
         """The keys of an answer's document, without values."""
-        answer = self._nothing()
+        answer = self.blank()
         if threshold is not None:
             answer = self.task.doubted(answer, threshold) or answer
         return {key: [] if isinstance(v, list) else None for key, v in answer.document.items()}
@@ -183,7 +219,7 @@ class Predictor:
             return (np.log(np.maximum(outputs[0], np.finfo(np.float32).tiny)),)
         return outputs
 
-    def _nothing(self, top: int = 1) -> Answer:
+    def blank(self, top: int = 1) -> Answer:
         """An answer of the task, whatever it says."""
         shape = tuple(1 if side is None else side for side in self.task.row_shape(self.labels))
         return self.task.decode((np.zeros((1, *shape), np.float32),), self.labels, top=top)

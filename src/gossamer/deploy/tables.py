@@ -101,12 +101,16 @@ def _write_things(path: Path, predictor: Predictor, predictions: Sequence[Predic
         write_rows(file, ["file", *places.columns, *more, "error"], table)
 
 
-def write_rows(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A CSV table: a head, and rows whose missing values are empty."""
+def write_rows(
+    file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, named: bool = True
+) -> None:
+    """A CSV table: a head where it is to be `named`, and rows whose missing values are empty."""
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(cells(columns))
+    if named:
+        table.writerow(cells(columns))
     for row in rows:
-        table.writerow(cells([row.get(name, "") for name in columns]))
+        values = (row.get(name) for name in columns)
+        table.writerow(cells("" if value is None else value for value in values))
 
 
 def _write_coco(path: Path, predictor: Predictor, predictions: Sequence[Prediction], top: int) -> None:

@@ -26,7 +26,7 @@ _RUNTIMES = {
     "litert": "litert",
 }
 """Runtime of a file -> whose session of the program opens it."""
-_TASKS = ("classify", "multi-label", "regress")
+_TASKS = ("classify", "multi-label", "regress", "detect")
 """Whose answers the programs know how to read; a task from outside has labels.txt alone."""
 _PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert"}
 

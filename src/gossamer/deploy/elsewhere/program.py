@@ -1,6 +1,6 @@
 """Says what the network in this folder sees in pictures: numpy, Pillow and the runtime of its file, nothing else.
 
-    python predict.py PICTURE... [--top 3] [--threshold 0.8] [--json]
+    python predict.py PICTURE... [--top 3] [--threshold 0.8] [--draw FOLDER] [--json]
 
 Written by gossamer for one bundle: CARD holds all that belongs to its network.
 """
@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 CARD: dict[str, Any] = {}
 """`file` of `runtime`, `task`, `labels`, `input` and `temperature` as in model.json, `formats` of pictures."""
+
+SAID, SAME, CANDIDATES, MOST = 0.25, 0.6, 1000, 100
+"""Of boxes: the score from which one is said, the overlap from which two are one thing, how many are looked at and said."""
 
 WIDE = {"I;16", "I;16B", "I;16L", "I;16N", "I", "F"}
 """Pillow's modes of more than 8 bits."""
@@ -81,29 +84,32 @@ def values(path: Path) -> np.ndarray[Any, Any]:
     return array
 
 
-def fitted(image: Image.Image) -> Image.Image:
-    """A picture at the network's size, by the contract's resize rule."""
+def placed(high: int, wide: int) -> tuple[tuple[float, float, float, float], tuple[int, int, int, int]]:
+    """By the contract's resize rule: what of a picture is taken, and what of the input it fills, left, top, right, bottom."""
     (height, width), rule = CARD["input"]["size"], CARD["input"]["resize"]
-    taken, filled = (0.0, 0.0, float(image.width), float(image.height)), (0, 0, width, height)
+    whole = (0.0, 0.0, float(wide), float(high))
     if rule == "short-side-centre-crop":
-        high, wide = float(image.height), float(image.width)
-        if wide * height > high * width:
-            wide = high * width / height
+        down, across = float(high), float(wide)
+        if across * height > down * width:
+            across = down * width / height
         else:
-            high = wide * height / width
-        left, top = (image.width - wide) / 2, (image.height - high) / 2
-        taken = (left, top, left + wide, top + high)
-    elif rule == "letterbox":
-        scale = min(width / image.width, height / image.height)
-        wide_, high_ = (
-            min(a, max(1, round(b * scale))) for a, b in ((width, image.width), (height, image.height))
-        )
-        filled = ((width - wide_) // 2, (height - high_) // 2, wide_, high_)
-        filled = (filled[0], filled[1], filled[0] + wide_, filled[1] + high_)
-    elif rule == "none" and image.size != (width, height):
-        raise ValueError(
-            f"it has {image.width} x {image.height} pixels, the network takes {width} x {height}"
-        )
+            down = across * height / width
+        left, top = (wide - across) / 2, (high - down) / 2
+        return (left, top, left + across, top + down), (0, 0, width, height)
+    if rule == "letterbox":
+        scale = min(width / wide, height / high)
+        columns, rows = (min(a, max(1, round(b * scale))) for a, b in ((width, wide), (height, high)))
+        x, y = (width - columns) // 2, (height - rows) // 2
+        return whole, (x, y, x + columns, y + rows)
+    if rule == "none" and (wide, high) != (width, height):
+        raise ValueError(f"it has {wide} x {high} pixels, the network takes {width} x {height}")
+    return whole, (0, 0, width, height)
+
+
+def fitted(image: Image.Image) -> Image.Image:
+    """A picture at the network's size."""
+    height, width = CARD["input"]["size"]
+    taken, filled = placed(image.height, image.width)
     size = (filled[2] - filled[0], filled[3] - filled[1])
     scaled = image.resize(size, Image.Resampling.BICUBIC, box=taken, reducing_gap=3.0)
     if scaled.size == (width, height):
@@ -114,18 +120,19 @@ def fitted(image: Image.Image) -> Image.Image:
     return whole
 
 
-def prepared(path: Path) -> np.ndarray[Any, Any]:
-    """A picture as the network's input, float32 (1, bands, H, W)."""
+def prepared(path: Path) -> tuple[np.ndarray[Any, Any], tuple[int, int]]:
+    """A picture as the network's input, float32 (1, bands, H, W), and its own height and width."""
     rule = CARD["input"]
     if rule["bands"] == ["red", "green", "blue"]:
-        pixels = np.asarray(fitted(opened(path)))
+        image = opened(path)
+        pixels, size = np.asarray(fitted(image)), (image.height, image.width)
     else:
-        pixels = np.stack(
-            [np.asarray(fitted(Image.fromarray(p))) for p in np.moveaxis(values(path), 2, 0)], 2
-        )
+        array = values(path)
+        pixels = np.stack([np.asarray(fitted(Image.fromarray(p))) for p in np.moveaxis(array, 2, 0)], 2)
+        size = (array.shape[0], array.shape[1])
     mean, std = np.asarray(rule["mean"], np.float32), np.asarray(rule["std"], np.float32)
     ready = (pixels.astype(np.float32) * np.float32(rule["scale"]) + np.float32(rule["offset"]) - mean) / std
-    return np.ascontiguousarray(ready.transpose(2, 0, 1)[None])
+    return np.ascontiguousarray(ready.transpose(2, 0, 1)[None]), size
 
 
 def onnxruntime_session(path: Path) -> Any:
@@ -198,6 +205,55 @@ def answer(outputs: np.ndarray[Any, Any], top: int, threshold: float | None) -> 
     return {**document, "label": None if unsure else document["label"], "unsure": unsure}
 
 
+def boxes(outputs: np.ndarray[Any, Any], size: tuple[int, int], threshold: float | None) -> dict[str, Any]:
+    """What the outputs (A, 4 + K) say: boxes left, top, right, bottom in pixels of a picture of that height and width."""
+    scores = outputs[:, 4:]
+    places, labels = np.nonzero(scores > SAID if threshold is None else scores >= np.float32(threshold))
+    order = np.lexsort((labels, places, -scores[places, labels]))[:CANDIDATES]
+    places, labels = places[order], labels[order]
+    taken, filled = placed(*size)
+    (left, top), (x, y) = taken[:2], filled[:2]
+    scale_x, scale_y = (filled[2] - x) / (taken[2] - left), (filled[3] - y) / (taken[3] - top)
+    xyxy = outputs[places, :4].astype(np.float64)
+    rows: list[dict[str, Any]] = []
+    waiting = np.flatnonzero((xyxy[:, 2:] > xyxy[:, :2]).all(1))
+    while len(waiting) and len(rows) < MOST:
+        first, waiting = waiting[0], waiting[1:]
+        box = (xyxy[first] - [x, y, x, y]) / [scale_x, scale_y, scale_x, scale_y] + [left, top, left, top]
+        box = np.clip(box, 0, [size[1], size[0]] * 2).round(2)
+        label, score = CARD["labels"][labels[first]], round(float(scores[places[first], labels[first]]), 6)
+        rows.append({"label": label, "score": score, "box": box.tolist()})
+        waiting = waiting[
+            ~((labels[waiting] == labels[first]) & (_overlap(xyxy[first], xyxy[waiting]) > SAME))
+        ]
+    counts = {label: sum(row["label"] == label for row in rows) for label in CARD["labels"]}
+    return {"boxes": rows, "counts": counts}
+
+
+def _overlap(box: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Intersection over union with each of the others (N, 4)."""
+    inner = np.clip(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0, None).prod(1)
+    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - inner
+    return np.asarray(inner / union)
+
+
+def drawn(path: Path, rows: list[dict[str, Any]], folder: Path) -> None:
+    """A copy of the picture with its boxes, a colour a class."""
+    image = opened(path)
+    pen, width = ImageDraw.Draw(image), max(2, round(min(image.size) / 250))
+    high = max(11, round(min(image.size) / 36))
+    font = ImageFont.load_default(high)
+    for row in reversed(rows):
+        colour = f"hsv({round(360 * 0.618 * CARD['labels'].index(row['label'])) % 360}, 85%, 100%)"
+        pen.rectangle(row["box"], outline=colour, width=width)
+        text = f"{row['label']} {row['score']:.2f}"
+        plate = pen.textbbox((row["box"][0], max(0, row["box"][1] - 1.3 * high)), text, font=font)
+        pen.rectangle(plate, fill=colour)
+        pen.text(plate[:2], text, fill="black", font=font)
+    folder.mkdir(parents=True, exist_ok=True)
+    image.save(folder / f"{path.stem}.png")
+
+
 def _ranked(labels: list[str], shares: np.ndarray[Any, Any], order: Any) -> list[dict[str, Any]]:
     return [{"label": labels[i], "score": round(float(shares[i]), 6)} for i in order]
 
@@ -206,7 +262,9 @@ def line(document: dict[str, Any]) -> str:
     """One picture for a person."""
     if document["error"] is not None:
         return f"{document['file']}  not read: {document['error']}"
-    if "values" in document:
+    if "boxes" in document:
+        pairs = [(row["label"], row["score"]) for row in document["boxes"]]
+    elif "values" in document:
         pairs = list(document["values"].items())
     else:
         pairs = [(row["label"], row["score"]) for row in document["top"]]
@@ -222,18 +280,28 @@ def main() -> int:
     parser.add_argument("pictures", nargs="+", metavar="PICTURE")
     parser.add_argument("--top", type=int, default=3, help="how many classes to name")
     parser.add_argument("--threshold", type=float, help="share below which the answer is unsure")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="draw boxes into copies of the pictures")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
     if arguments.top < 1:
         parser.error(f"--top is at least 1, got {arguments.top}")
-    if arguments.threshold is not None and (CARD["task"] != "classify" or not 0 <= arguments.threshold <= 1):
-        parser.error("--threshold is a share from 0 to 1, for one class a picture")
+    doubts = CARD["task"] in ("classify", "detect")
+    if arguments.threshold is not None and (not doubts or not 0 <= arguments.threshold <= 1):
+        parser.error("--threshold is a share from 0 to 1, for one class a picture, or boxes")
+    if arguments.draw is not None and CARD["task"] != "detect":
+        parser.error("--draw is for boxes")
     session = SESSIONS[CARD["runtime"]](Path(__file__).parent / CARD["file"])
     documents = []
     for name in arguments.pictures:
         document: dict[str, Any] = {"file": name}
         try:
-            document |= answer(session(prepared(Path(name))), arguments.top, arguments.threshold)
+            ready, size = prepared(Path(name))
+            if CARD["task"] == "detect":
+                document |= boxes(session(ready), size, arguments.threshold)
+            else:
+                document |= answer(session(ready), arguments.top, arguments.threshold)
+            if arguments.draw is not None:
+                drawn(Path(name), document["boxes"], arguments.draw)
         except Exception as error:  # whatever Pillow meets in damaged bytes
             document |= {"error": f"{type(error).__name__}: {error}"}
         documents.append({**document, "error": document.get("error")})

@@ -33,7 +33,14 @@ class Shipped(NamedTuple):
 
 
 def snippets(shipped: Shipped) -> str:
-    """Sections of Markdown: C++, Android, JavaScript, Raspberry Pi."""
+    """Sections of Markdown: C++, Android, JavaScript, Raspberry Pi; of a detector the last alone, and what its rows are."""
+    if shipped.task == "detect":
+        return (
+            f"\nThe file gives rows of {4 + shipped.outputs} numbers a place: left, top, right, bottom in pixels of the "
+            f"{shipped.width} x {shipped.height} input, then a score for each label. `predict.py` keeps scores above 0.25, of boxes "
+            "of one label that overlap by more than 0.6 of their union the best one, and takes the boxes back to the picture.\n"
+            + _pi(shipped)
+        )
     told = (
         f"\nThe programs below take a picture that has {shipped.width} x {shipped.height} pixels already, values as the "
         f"file has them, its {shipped.bands} bands side by side in each pixel. That is {_RULES[shipped.rule]}; shrink with a "
@@ -45,19 +52,22 @@ def snippets(shipped: Shipped) -> str:
         }[shipped.task]
         + "\n"
     )
-    pi = (
-        "\n### Raspberry Pi\n\n64-bit Raspberry Pi OS runs the same file and the same program:\n\n"
-        "```\nsudo apt install python3-venv\npython3 -m venv run\nrun/bin/pip install numpy pillow "
-        f"{'ai-edge-litert' if shipped.path.endswith('.tflite') else 'onnxruntime'}\nrun/bin/python predict.py picture.jpg\n```\n"
-    )
     if shipped.path.endswith(".tflite"):
-        return told + _section("Android (Kotlin, LiteRT)", "kotlin", _litert_kotlin(shipped)) + pi
+        return told + _section("Android (Kotlin, LiteRT)", "kotlin", _litert_kotlin(shipped)) + _pi(shipped)
     return (
         told
         + _section("C++ (ONNX Runtime)", "cpp", _cpp(shipped))
         + _section("Android (Kotlin, ONNX Runtime)", "kotlin", _kotlin(shipped))
         + _section("JavaScript (onnxruntime-web)", "javascript", _javascript(shipped))
-        + pi
+        + _pi(shipped)
+    )
+
+
+def _pi(shipped: Shipped) -> str:
+    return (
+        "\n### Raspberry Pi\n\n64-bit Raspberry Pi OS runs the same file and the same program:\n\n"
+        "```\nsudo apt install python3-venv\npython3 -m venv run\nrun/bin/pip install numpy pillow "
+        f"{'ai-edge-litert' if shipped.path.endswith('.tflite') else 'onnxruntime'}\nrun/bin/python predict.py picture.jpg\n```\n"
     )
 
 

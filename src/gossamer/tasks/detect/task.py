@@ -6,7 +6,6 @@ from. A label of -1 is no box.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -191,7 +190,8 @@ class Detect(Task):
         """As `decode`, or every box of at least the threshold's score, be that lower."""
         if threshold is None:
             return self.decode(outputs, labels, top=top, frame=frame)
-        how = replace(SAID_LOW, threshold=math.nextafter(threshold, -1))
+        below = float(np.nextafter(np.float32(threshold), np.float32(-1)))
+        how = replace(SAID_LOW, threshold=below)
         return boxes_answer(detections(outputs[0][0], how), labels, frame)
 
     def doubted(self, answer: Answer, threshold: float) -> Answer:
