@@ -85,7 +85,7 @@ class DetectObjective(TrainingObjective):
             label_smoothing=0.0,
             clip_norm=20.0,
             augmentation=augmentation,
-            **({"learning_rate": 1e-3} if whole else _RATES.get(recipe.name, {})),
+            **({"learning_rate": 4e-3, "body_rate": 0.25} if whole else _RATES.get(recipe.name, {})),
             batch=max(1, recipe.batch // (2 if whole else 4)),
         )
 

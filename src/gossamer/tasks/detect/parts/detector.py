@@ -145,6 +145,8 @@ class Detector(Architecture):
         self.backbone, self.neck, self.head = backbone, neck, head
         self.coder, self.scoring, self.criterion = coder, scoring, criterion
         self.auxiliary, self.detached = auxiliary, detached
+        self.other_classes = False
+        """Whether the classes were drawn anew, on a detector that was trained for others."""
 
     @property
     def min_input(self) -> int:
@@ -153,13 +155,18 @@ class Detector(Architecture):
 
     def replace_classes(self, num_classes: int) -> None:
         """Draw all that tells classes anew, for so many; what tells boxes stays: in place."""
+        self.other_classes = True
         for part in (self.head, self.auxiliary):
             if part is not None:
                 part.replace_classes(num_classes + self.scoring.background)  # type: ignore[operator]
 
     def new_parts(self) -> list[nn.Module]:
-        """Neck, head and what only training has: pretrained backbones have none."""
-        return [part for part in (self.neck, self.head, self.auxiliary) if part is not None]
+        """Neck, head and what only training has: pretrained backbones have none. Of a detector that was trained for other
+        classes what tells these."""
+        if not self.other_classes:
+            return [part for part in (self.neck, self.head, self.auxiliary) if part is not None]
+        heads = [part for part in self.modules() if hasattr(part, "class_layers")]
+        return [head.get_submodule(name) for head in heads for name in head.class_layers()]  # type: ignore[operator]
 
     def drop_training_parts(self) -> None:
         """Take off the auxiliary branch; the head then moves the levels itself: in place."""
