@@ -37,7 +37,7 @@ def test_colours_of_the_first_labels_are_far_apart():
 
 def test_words_have_an_id_where_there_is_one():
     assert words(_row("car", 0.934, 0, 0, 1, 1)) == "car 0.93"
-    assert words(_row("car", 0.934, 0, 0, 1, 1, id=7)) == "car 7 0.93"
+    assert words(_row("car", 0.934, 0, 0, 1, 1, id=7)) == "car #7 0.93"
 
 
 @pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255), (128, 128, 128), colour_of(0)])
