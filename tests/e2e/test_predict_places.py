@@ -361,3 +361,29 @@ def _sparse_raster(path, side, transform, corner):
         rasterio.open(path, "w", **profile, **more, transform=transform, crs="EPSG:32611") as raster,
     ):
         raster.write(np.moveaxis(np.asarray(corner), 2, 0), window=((0, 64), (0, 64)))
+
+
+def test_damaged_rasters_are_named_and_stop_nothing(gossamer, detector, tmp_path):
+    pytest.importorskip("rasterio")
+    from rasterio.transform import Affine
+
+    pixels = np.asarray(picture_of(("red square", 100, 52), size=(192, 128)))
+    raster, rng = tmp_path / "map.tif", np.random.default_rng(0)
+    _raster(raster, pixels, Affine(1, 0, 500_000, 0, -1, 4_000_000), compress="deflate")
+    whole = raster.read_bytes()
+    picture_of(("red square", 8, 12)).save(tmp_path / "sound.png")
+    errors = 0
+    for case in range(20):
+        damaged = bytearray(whole)
+        if case % 2:
+            damaged = damaged[: int(rng.integers(0, len(whole)))]
+        else:
+            for at in rng.integers(0, len(whole), 30):
+                damaged[at] = int(rng.integers(0, 256))
+        raster.write_bytes(bytes(damaged))
+        code, out, _ = gossamer(detector, raster, tmp_path / "sound.png", "--tile", 64, "--json")
+        assert code == 0
+        first, second = json.loads(out)
+        assert second["counts"]["red square"] >= 1
+        errors += first["error"] is not None
+    assert errors >= 10

@@ -149,7 +149,7 @@ def watch(
 
 
 def _said(predictor: Predictor, shot: Shot, watching: Watching, follower: Follower | None) -> Answer:
-    """Of one frame; what is followed needs the unsure boxes too."""
+    """Of one frame; what is followed needs the unsure things too."""
     asked = watching.asked
     threshold = asked.threshold
     if follower is not None:

@@ -199,7 +199,8 @@ def test_labels_fewer_or_more_than_outputs(shipped, pictures, tmp_path, labels):
     model = _rewritten(shipped[2], tmp_path / "m.onnx", labels=labels)
     count = len(labels)
     with pytest.raises(
-        BundleError, match=rf"for classify with {count} labels gives 1 x {count}, .*m\.onnx gives 1 x 3; export"
+        BundleError,
+        match=rf"for classify with {count} labels gives 1 x {count}, .*m\.onnx gives 1 x 3; export",
     ):
         predict(model, [pictures({"a": 1})])
 
