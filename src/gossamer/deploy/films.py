@@ -201,6 +201,8 @@ def _mp4(path: Path, rate: float) -> Iterator[Callable[[Image.Image, float | Non
                 stream = container.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
                 stream.width, stream.height = image.width + image.width % 2, image.height + image.height % 2
                 stream.pix_fmt = "yuv420p"
+                if codec == "libx264":
+                    stream.options = {"preset": "veryfast", "crf": "20"}  # by itself as slow as many a network
                 stream.codec_context.time_base = clock
                 streams.append(stream)
             (stream,) = streams
