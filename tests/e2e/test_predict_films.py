@@ -206,3 +206,31 @@ def test_without_pyav_a_video_names_the_extra(gossamer, detector, monkeypatch, t
     code, _, err = gossamer(detector, tmp_path / "film.mp4")
     assert code == 3
     assert err.endswith("needs av, which is not installed; pip install 'gossamer[video]'\n")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
+def test_damaged_animations_are_one_line_or_read(gossamer, detector, tmp_path, suffix):
+    """Bytes cut, changed or emptied anywhere: an exit code, at most one error, and files that are whole."""
+    first, *others = _frames()
+    film, out = tmp_path / f"film{suffix}", tmp_path / "t.json"
+    first.save(film, save_all=True, append_images=others)
+    whole, rng = film.read_bytes(), np.random.default_rng(0)
+    for case in range(24):
+        damaged = bytearray(whole)
+        place = int(rng.integers(0, len(whole)))
+        if case % 3 == 0:
+            damaged = damaged[:place]
+        elif case % 3 == 1:
+            damaged[place : place + 300] = bytes(min(300, len(whole) - place))
+        else:
+            for at in rng.integers(0, len(whole), 20):
+                damaged[at] = int(rng.integers(0, 256))
+        film.write_bytes(bytes(damaged))
+        out.unlink(missing_ok=True)
+        code, _, err = gossamer(detector, film, "--every", 1, "-o", out)
+        assert code in (0, 2)
+        assert sum("error" in line for line in err.splitlines()) == (1 if code else 0), err
+        if out.exists():
+            document = json.loads(out.read_text())
+            assert len(document["frames"]) == document["frames_seen"] > 0
+            assert (document["error"] is None) == (code == 0)

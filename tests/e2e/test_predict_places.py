@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -307,3 +309,81 @@ def test_ground_control_points_alone_are_refused(gossamer, detector, tmp_path):
     assert code == 2
     assert "has ground control points alone; warp it with gdalwarp" in err
     assert not (tmp_path / "t.geojson").exists()
+
+
+def test_a_raster_is_never_read_as_a_whole(detector, tmp_path):
+    """Peak memory of a raster of 300 MB stays near that of a small one; tiles without data are passed over."""
+    pytest.importorskip("rasterio")
+    from rasterio.transform import Affine
+
+    script = (
+        "import resource, sys\n"
+        "from gossamer.cli import app\nfrom gossamer.cli._common import run\n"
+        "code = run(app, ['predict', *sys.argv[1:]])\n"
+        "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)\n"
+    )
+    peaks = []
+    for side in (256, 10_240):
+        path, transform = tmp_path / f"{side}.tif", Affine(1, 0, 500_000, 0, -1, 4_000_000)
+        _sparse_raster(path, side, transform, picture_of(("red square", 8, 12), ("blue square", 40, 40)))
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                script,
+                detector,
+                path,
+                "--tile",
+                "512",
+                "--threshold",
+                "0.9",
+                "-o",
+                tmp_path / "t.json",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        code, megabytes = done.stderr.split()[-2:]
+        assert code == "0"
+        peaks.append(int(megabytes))
+    assert peaks[1] - peaks[0] < 120
+
+
+def _sparse_raster(path, side, transform, corner):
+    """Only its first tile has data."""
+    import rasterio
+
+    profile = {"driver": "GTiff", "height": side, "width": side, "count": 3, "dtype": "uint8"}
+    more = {"tiled": True, "blockxsize": 256, "blockysize": 256, "sparse_ok": True, "nodata": 0}
+    with (
+        warnings.catch_warnings(action="ignore"),
+        rasterio.open(path, "w", **profile, **more, transform=transform, crs="EPSG:32611") as raster,
+    ):
+        raster.write(np.moveaxis(np.asarray(corner), 2, 0), window=((0, 64), (0, 64)))
+
+
+def test_damaged_rasters_are_named_and_stop_nothing(gossamer, detector, tmp_path):
+    pytest.importorskip("rasterio")
+    from rasterio.transform import Affine
+
+    pixels = np.asarray(picture_of(("red square", 100, 52), size=(192, 128)))
+    raster, rng = tmp_path / "map.tif", np.random.default_rng(0)
+    _raster(raster, pixels, Affine(1, 0, 500_000, 0, -1, 4_000_000), compress="deflate")
+    whole = raster.read_bytes()
+    picture_of(("red square", 8, 12)).save(tmp_path / "sound.png")
+    errors = 0
+    for case in range(20):
+        damaged = bytearray(whole)
+        if case % 2:
+            damaged = damaged[: int(rng.integers(0, len(whole)))]
+        else:
+            for at in rng.integers(0, len(whole), 30):
+                damaged[at] = int(rng.integers(0, 256))
+        raster.write_bytes(bytes(damaged))
+        code, out, _ = gossamer(detector, raster, tmp_path / "sound.png", "--tile", 64, "--json")
+        assert code == 0
+        first, second = json.loads(out)
+        assert second["counts"]["red square"] >= 1
+        errors += first["error"] is not None
+    assert errors >= 10

@@ -11,81 +11,92 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gossamer.cli._common import DebugOption, JsonOption, bounded, print_json, print_lines
+from gossamer.cli._common import DebugOption, JsonOption, bounded, print_json, print_lines, say
 
 if TYPE_CHECKING:
     from gossamer.deploy.asked import Asked, OnTile
+    from gossamer.deploy.drawings import Drawings
     from gossamer.deploy.predict import Prediction, Predictor
     from gossamer.runs.reporter import Bar
 
 __all__ = ["predict_verb"]
 
-_PLACES, _FILES = "Things in pictures", "Files"
+_Model = Annotated[str, typer.Argument(help="Bundle folder, .onnx, .tflite or .gsm file.")]
+_Inputs = Annotated[list[str], typer.Argument(help="Pictures or folders, or one film.")]
+_Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Write a .csv, .json, .jsonl, .coco.json or .geojson file as well."),
+]
+_Top = Annotated[int, typer.Option("--top", help="Classes a picture.", callback=bounded("--top", 1, 100_000))]
+_Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", help="Threads; the bundle's by default.", callback=bounded("--threads", 1, 1024)
+    ),
+]
+_On = Annotated[
+    str | None, typer.Option("--on", help="Which of a bundle's files: RUNTIME or RUNTIME:PRECISION.")
+]
+_Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        help="Share, 0 to 1, below which the best class is given as unsure, and a thing is not said.",
+    ),
+]
+_Rows = Annotated[str, typer.Option("--rows", help="What a row of the .csv file is: pictures or things.")]
+_Draw = Annotated[
+    Path | None,
+    typer.Option(
+        "--draw",
+        help="Folder for pictures with what is said drawn into them; of a film also .mp4 or .gif.",
+    ),
+]
+_Every = Annotated[
+    int | None,
+    typer.Option(
+        "--every", help="Look at every nth frame of a film.", callback=bounded("--every", 1, 1_000_000)
+    ),
+]
+_Track = Annotated[
+    bool, typer.Option("--track", help="Know things again from frame to frame of a film, and count them.")
+]
+_Tile = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        help="Cut pictures into tiles of so many pixels a side.",
+        callback=bounded("--tile", 8, 1 << 14),
+    ),
+]
+_Overlap = Annotated[
+    str, typer.Option("--overlap", help="What neighbouring tiles share: pixels, or a share of a tile.")
+]
+_Region = Annotated[
+    Path | None,
+    typer.Option("--region", help="Polygons (.geojson): only things inside, counted by polygon."),
+]
+_RegionRule = Annotated[
+    str, typer.Option("--region-rule", help="Inside by its centre, or by any part of it: crossing.")
+]
 
 
 def predict_verb(
-    model: Annotated[str, typer.Argument(help="Bundle folder, .onnx, .tflite or .gsm file.")],
-    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders, or one film.")],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Write a .csv, .json, .jsonl, .coco.json or .geojson file as well."),
-    ] = None,
-    top: Annotated[
-        int, typer.Option("--top", help="Classes a picture.", callback=bounded("--top", 1, 100_000))
-    ] = 3,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads", help="Threads; the bundle's by default.", callback=bounded("--threads", 1, 1024)
-        ),
-    ] = None,
-    on: Annotated[
-        str | None, typer.Option("--on", help="Which of a bundle's files: RUNTIME or RUNTIME:PRECISION.")
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold",
-            help="Share, 0 to 1, below which the best class is given as unsure, and a thing is not said.",
-        ),
-    ] = None,
-    rows: Annotated[
-        str, typer.Option("--rows", help="What a row of the .csv file is: pictures or things.")
-    ] = "pictures",
-    draw: Annotated[
-        Path | None,
-        typer.Option(
-            "--draw",
-            help="Folder for pictures with what is said drawn into them; of a film also .mp4 or .gif.",
-        ),
-    ] = None,
-    every: Annotated[
-        int | None,
-        typer.Option(
-            "--every", help="Look at every nth frame of a film.", callback=bounded("--every", 1, 1_000_000)
-        ),
-    ] = None,
-    track: Annotated[
-        bool, typer.Option("--track", help="Know things again from frame to frame of a film, and count them.")
-    ] = False,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            "--tile",
-            help="Cut pictures into tiles of so many pixels a side.",
-            callback=bounded("--tile", 8, 1 << 14),
-        ),
-    ] = None,
-    overlap: Annotated[
-        str, typer.Option("--overlap", help="What neighbouring tiles share: pixels, or a share of a tile.")
-    ] = "20%",
-    region: Annotated[
-        Path | None,
-        typer.Option("--region", help="Polygons (.geojson): only things inside, counted by polygon."),
-    ] = None,
-    region_rule: Annotated[
-        str, typer.Option("--region-rule", help="Inside by its centre, or by any part of it: crossing.")
-    ] = "centre",
+    model: _Model,
+    inputs: _Inputs,
+    out: _Out = None,
+    top: _Top = 3,
+    threads: _Threads = None,
+    on: _On = None,
+    threshold: _Threshold = None,
+    rows: _Rows = "pictures",
+    draw: _Draw = None,
+    every: _Every = None,
+    track: _Track = False,
+    tile: _Tile = None,
+    overlap: _Overlap = "20%",
+    region: _Region = None,
+    region_rule: _RegionRule = "centre",
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
@@ -131,11 +142,12 @@ def _pictures(
     from gossamer.deploy.asked import answered
     from gossamer.deploy.drawings import Drawings
     from gossamer.deploy.predict import find_pictures
-    from gossamer.deploy.tables import check_output, write_predictions
+    from gossamer.deploy.tables import check_files, check_output, write_predictions
     from gossamer.errors import DataError
 
     if out is not None:
         check_output(out, rows, predictor)
+        check_files(out, find_pictures(inputs))
     drawings = None if draw is None else Drawings(draw, predictor)
     predictions: list[Prediction] = []
     listening = not json
@@ -143,7 +155,7 @@ def _pictures(
         for prediction in answered(predictor, find_pictures(inputs), asked, on_tile=on_tile):
             predictions.append(prediction)
             if drawings is not None:
-                drawings.add(prediction)
+                _draw(drawings, prediction)
             listening = listening and _printed(prediction)
             if not listening and out is None and draw is None and not json:
                 break
@@ -154,6 +166,15 @@ def _pictures(
     if json:
         print_json([p.to_json() for p in predictions])
     return 2 if all(p.error is not None for p in predictions) else 0
+
+
+def _draw(drawings: Drawings, prediction: Prediction) -> None:
+    from gossamer.errors import DataError
+
+    try:
+        drawings.add(prediction)
+    except DataError as error:
+        say(f"{prediction.file} is not drawn: {error}")
 
 
 @contextlib.contextmanager

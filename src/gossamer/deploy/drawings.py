@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gossamer._files import atomic_path
+from gossamer.data.bands import RGB, open_view
 from gossamer.deploy.asked import places_of
 from gossamer.deploy.predict import Prediction, Predictor
-from gossamer.errors import DataError
 
 __all__ = ["Drawings"]
 
@@ -22,17 +22,17 @@ class Drawings:
         self._taken: set[str] = set()
 
     def add(self, prediction: Prediction) -> Path | None:
-        """Draw a picture that was read; one that is too large to be shown as a whole is left out.
+        """Draw a picture that was read.
 
         Raises:
+            DataError: it is too large to be shown as a whole.
             RunFolderError: the folder cannot be written.
         """
         if prediction.answer is None:
             return None
-        try:
-            image = self._predictor.contract.read(prediction.file)
-        except DataError:
-            return None
+        contract = self._predictor.contract
+        bands = None if contract.bands == RGB else contract.bands
+        image = open_view(prediction.file, bands, contract.value_range)
         path = self._folder / f"{self._name(prediction.file.stem)}.png"
         with atomic_path(path) as temporary:
             self._places.drawn(image, prediction.answer, self._predictor.labels).save(temporary)

@@ -13,9 +13,9 @@ from gossamer._text import cells
 from gossamer.deploy.asked import places_of
 from gossamer.deploy.predict import Prediction, Predictor
 from gossamer.errors import BundleError, DataError
-from gossamer.geo.scene import georeference_of
+from gossamer.geo.scene import Georeference, georeference_of
 
-__all__ = ["KINDS", "ROWS", "check_output", "write_predictions", "write_rows"]
+__all__ = ["KINDS", "ROWS", "check_files", "check_output", "write_predictions", "write_rows"]
 
 ROWS = ("pictures", "things")
 """What a row of a CSV table is."""
@@ -131,6 +131,27 @@ def _write_coco(path: Path, predictor: Predictor, predictions: Sequence[Predicti
     write_json(path, {"images": images, "categories": categories, "annotations": annotations})
 
 
+def _ground(file: Path) -> Georeference:
+    """Raises DataError: the file is on no map."""
+    ground = georeference_of(file)
+    if ground is None:
+        raise DataError(
+            f"GeoJSON is for rasters on a map, {file} is on none; write .json, .csv or .coco.json instead"
+        )
+    return ground
+
+
+def check_files(path: Path, files: Iterable[Path]) -> None:
+    """That what is said of these files can be written, from their headers alone, before anything is predicted.
+
+    Raises:
+        DataError: GeoJSON of a picture that is on no map.
+    """
+    if _kind(path) == ".geojson":
+        for file in files:
+            _ground(file)
+
+
 def _write_geojson(path: Path, predictor: Predictor, predictions: Sequence[Prediction], top: int) -> None:
     """Longitude and latitude of WGS 84, as RFC 7946 asks."""
     places = places_of(predictor, "--out")
@@ -138,11 +159,7 @@ def _write_geojson(path: Path, predictor: Predictor, predictions: Sequence[Predi
     for each in predictions:
         if each.answer is None:
             continue
-        ground = georeference_of(each.file)
-        if ground is None:
-            raise DataError(
-                f"GeoJSON is for rasters on a map, {each.file} is on none; write .json, .csv or .coco.json instead"
-            )
+        ground = _ground(each.file)
         for feature in places.features(each.answer, ground.to_lonlat):
             feature["properties"]["file"] = str(each.file)
             features.append(feature)

@@ -24,7 +24,7 @@ __all__ = ["REAL_TIME", "Watched", "Watching", "watch"]
 REAL_TIME = 30
 """Frames a second."""
 _TRACKED_FROM = 0.1
-"""Score that a box needs to go on a track."""
+"""Score that a thing needs to go on a track."""
 _KINDS = (".csv", ".json", ".jsonl")
 
 OnFrame = Callable[[int, int | None, float], None]
@@ -149,7 +149,7 @@ def watch(
 
 
 def _said(predictor: Predictor, shot: Shot, watching: Watching, follower: Follower | None) -> Answer:
-    """Of one frame; what is followed needs the unsure boxes too."""
+    """Of one frame; what is followed needs the unsure things too."""
     asked = watching.asked
     threshold = asked.threshold
     if follower is not None:

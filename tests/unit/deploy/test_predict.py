@@ -197,8 +197,10 @@ def _rewritten(model, target, **changes):
 @pytest.mark.parametrize("labels", [LABELS[:1], [*LABELS, "more"]], ids=len)
 def test_labels_fewer_or_more_than_outputs(shipped, pictures, tmp_path, labels):
     model = _rewritten(shipped[2], tmp_path / "m.onnx", labels=labels)
+    count = len(labels)
     with pytest.raises(
-        BundleError, match=rf"one number a label, .* has {len(labels)} labels and gives \(1, 3\)"
+        BundleError,
+        match=rf"for classify with {count} labels gives 1 x {count}, .*m\.onnx gives 1 x 3; export",
     ):
         predict(model, [pictures({"a": 1})])
 
@@ -373,3 +375,40 @@ def test_the_table_has_every_one_of_the_best(shipped, pictures, tmp_path):
         assert (row["label"], row["label_2"]) == ("unsure", p.labels[1])
         assert [float(row["score"]), float(row["score_2"])] == pytest.approx(p.scores, abs=1e-6)
     assert "  unsure: " in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--tile", "64"), "--tile"),
+        (("--draw", "drawn"), "--draw"),
+        (("-o", "t.coco.json"), "--out t.coco.json"),
+        (("-o", "t.csv", "--rows", "things"), "--rows things"),
+        (("--region", "r.geojson"), "--region"),
+    ],
+)
+def test_what_needs_a_place_is_refused_for_a_class(shipped, pictures, options, told, monkeypatch, tmp_path):
+    root = pictures({"a": 1})
+    monkeypatch.chdir(tmp_path)
+    Path("r.geojson").write_text('{"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9]]]}')
+    done = CliRunner().invoke(app, ["predict", str(shipped[1]), str(root), *options])
+    assert isinstance(done.exception, BundleError)
+    assert str(done.exception) == (
+        f"{told} is for answers that lie somewhere in a picture, the model is for classify; leave it out"
+    )
+    assert not list(tmp_path.glob("t.*"))
+
+
+def test_pictures_read_ahead_are_those_read_one_by_one(shipped, pictures):
+    root = pictures({"a": 3, "b": 2}, size=(48, 36))
+    (root / "b" / "broken.png").write_bytes(b"nothing")
+    predictor = Predictor(shipped[1])
+    files = list(find_pictures([root]))
+    assert list(predictor.each(files, top=2)) == [predictor.predict(file, top=2) for file in files]
+    assert list(predictor.each([])) == []
+
+
+def test_the_time_of_the_network_is_kept(shipped, pictures):
+    predictor = Predictor(shipped[1])
+    predictor.predict(next(find_pictures([pictures({"a": 1})])))
+    assert 0 < predictor.network_seconds < 5

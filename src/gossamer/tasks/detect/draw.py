@@ -52,8 +52,8 @@ def drawn(
 
 
 def words(row: Mapping[str, Any]) -> str:
-    """`ship 7 0.93`: label, id where it has one, score."""
-    number = f" {row['id']}" if "id" in row else ""
+    """`ship #7 0.93`: label, id where it has one, score."""
+    number = f" #{row['id']}" if "id" in row else ""
     return f"{row['label']}{number} {row['score']:.2f}"
 
 
