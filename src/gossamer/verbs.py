@@ -172,6 +172,7 @@ def export(
     *,
     to: Sequence[str] | str,
     uint8: bool = False,
+    nms: bool = False,
     data: Any = "",
     max_drop: float | str = 0.01,
     online: bool = False,
@@ -190,7 +191,8 @@ def export(
 ) -> ExportRun:
     """A network as files for runtimes and precisions, in one bundle: `to` e.g. ["onnxruntime:int8", "litert"].
 
-    With `uint8` each file for onnxruntime has one beside it that takes a picture's bytes and gives shares.
+    With `uint8` each file for onnxruntime has one beside it that takes a picture's bytes and gives shares; with `nms` files of
+    detectors for onnxruntime and openvino suppress in their graph.
 
     `model` is MODEL as the command line takes it, a `Bundle`, or any module; `input`, BANDSxHEIGHTxWIDTH, tells what a module
     takes: three bands are RGB pictures normalised as ImageNet's. int8 is calibrated on `data` and judged by it.

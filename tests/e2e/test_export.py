@@ -6,10 +6,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from gossamer._files import sha256
 from gossamer.deploy.bundle import load
 from gossamer.deploy.runtimes import get_runtime
+from gossamer.files.metadata import read_metadata
+from gossamer.testing.networks import enliven
+from gossamer.zoo.build import build
 
 pytestmark = pytest.mark.slow
 TO = "onnxruntime:int8,onnxruntime,openvino:int8,onnxruntime:fp16"
@@ -173,6 +178,73 @@ def test_the_card_and_page_of_a_file_that_takes_bytes(gossamer, data, trained, t
     )
     assert [row["label"] for row in other] == [row["label"] for row in plain]
     assert [row["score"] for row in other] == pytest.approx([row["score"] for row in plain], abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    """A detector whose boxes are of many sides, as MODEL: of one that never learned they lie on a grid, and overlaps are ties."""
+    torch.manual_seed(0)
+    network = enliven(build("nanodet_plus_m_320"), (3, 96, 128))
+    for name in network.head.class_layers():
+        torch.nn.init.normal_(network.head.get_submodule(name).weight, std=0.3)
+    weights = tmp_path_factory.mktemp("detector") / "weights.safetensors"
+    save_file(network.state_dict(), weights)
+    return f"nanodet_plus_m_320@{weights}"
+
+
+def test_a_file_that_suppresses_says_what_the_plain_one_says(gossamer, draw, detector, tmp_path):
+    for name, to, more in (
+        ("plain", "onnxruntime", ()),
+        ("nms", "onnxruntime,openvino", ("--nms", "--uint8")),
+    ):
+        out = ("--out", tmp_path / name, "--json")
+        code, text, err = gossamer("export", detector, "--to", to, "--input", "3x96x128", *more, *out)
+        assert code == 0, err
+    for file in json.loads(text)["files"]:
+        assert file["ending"] == "suppressed"
+        assert file["ending_difference"] < 1e-5
+        assert file["plain_ms"] > 0
+    assert "without nms ms" in (tmp_path / "nms" / "report.html").read_text(encoding="utf-8")
+    assert "suppressed in the file" in (tmp_path / "nms/bundle/MODEL_CARD.md").read_text(encoding="utf-8")
+    picture = tmp_path / "a.png"
+    draw(3, (80, 120)).save(picture)
+    folder = "deploy/onnxruntime-fp32"
+    files = [tmp_path / "plain/bundle", tmp_path / "nms/bundle"]
+    files += [tmp_path / "nms/bundle" / folder / each for each in ("model.onnx", "uint8.onnx")]
+    said = [
+        json.loads(gossamer("predict", each, picture, "--threshold", "0.006", "--json")[1])[0]["boxes"]
+        for each in files
+    ]
+    assert len(said[0]) > 5
+    for rows in said[1:]:
+        assert [row["label"] for row in rows] == [row["label"] for row in said[0]]
+        assert [row["score"] for row in rows] == pytest.approx([row["score"] for row in said[0]], abs=1e-5)
+    session = get_runtime("onnxruntime").load(files[2], threads=1)
+    assert read_metadata(session.metadata, files[2])["suppressed"] == {
+        "labels": 80,
+        "threshold": 0.005,
+        "overlap": 0.6,
+        "most": 100,
+        "candidates": 1000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("yolox_nano", "--to", "onnxruntime,litert"),
+            "is for files of onnxruntime and openvino, got litert:fp32",
+        ),
+        (("yolox_nano", "--to", "litert:fp16"), "got litert:fp16; leave it out, or export to those alone"),
+        (("squeezenet_1.1", "--to", "onnxruntime"), "squeezenet_1.1 is for classify; leave it out"),
+    ],
+)
+def test_what_cannot_suppress_is_one_line(gossamer, tmp_path, arguments, message):
+    code, text, err = gossamer("export", *arguments, "--nms", "--out", tmp_path / "run")
+    assert (code, text) == (2, "")
+    assert message in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_bytes_are_for_onnxruntime_alone(gossamer, trained):

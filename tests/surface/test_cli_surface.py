@@ -73,6 +73,7 @@ SURFACE: dict[str, tuple[list[str], list[str]]] = {
             "--input",
             "--json",
             "--max-drop",
+            "--nms",
             "--on-bad",
             "--online",
             "--out",

@@ -1,23 +1,30 @@
-"""Edits of ONNX files that change no output: padding folded, names shortened, the contract written in."""
+"""Edits of ONNX files that change no output: padding folded or written out, names shortened, the contract written in."""
 
 from __future__ import annotations
 
 import json
 import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 from gossamer._files import write_bytes
 from gossamer.files.metadata import METADATA_KEY
-from gossamer.files.onnx_bodies import all_graphs, all_nodes, rename
+from gossamer.files.onnx_bodies import all_graphs, all_nodes, rename, unused_names
 
-__all__ = ["compact", "fold_constants", "fold_pads", "write_file_metadata", "write_metadata"]
+__all__ = [
+    "compact",
+    "fold_constants",
+    "fold_pads",
+    "write_file_metadata",
+    "write_metadata",
+    "write_out_pads",
+]
 
 _SHAPE_OPS = frozenset({"Cast", "Concat", "ConstantOfShape", "Reshape", "Slice", "Transpose"})
 _MAX_SHAPE_ELEMENTS = 64
@@ -56,6 +63,65 @@ def _pad_more(conv: NodeProto, amounts: Sequence[int]) -> None:
     if "pads" in attributes:
         conv.attribute.remove(attributes["pads"])
     conv.attribute.append(helper.make_attribute("pads", [a + b for a, b in zip(own, amounts, strict=True)]))
+
+
+def write_out_pads(model: ModelProto) -> int:
+    """Join zeros to a map that is padded with them before a maximum, in place; how many paddings there were.
+
+    ONNX Runtime (1.31) folds such a Pad into the MaxPool behind it, whose own padding is less than every number: where all
+    of a window is negative the maximum is then another. Maps of unknown shape stay as they are.
+    """
+    graph = model.graph
+    constants, unused = _constants(model), unused_names(graph)
+    pooled = {node.input[0] for node in graph.node if node.op_type == "MaxPool"}
+    pads = [node for node in graph.node if node.op_type == "Pad" and node.output[0] in pooled]
+    shapes = _shapes(model) if pads else {}
+    count = 0
+    for pad in pads:
+        amounts, shape = _zero_pads(pad, constants), shapes.get(pad.input[0], [])
+        if amounts is None or not shape or not all(shape):
+            continue
+        place = list(graph.node).index(pad)
+        graph.node.remove(pad)
+        for node in reversed(_joined(pad, shape, amounts, unused)):
+            graph.node.insert(place, node)
+        count += 1
+    _drop_unused(model)
+    return count
+
+
+def _joined(
+    pad: NodeProto, shape: Sequence[int], amounts: Sequence[int], unused: Callable[[str], str]
+) -> list[NodeProto]:
+    """Nodes that give what a Pad by spatial [begin..., end...] gives of a map of this shape."""
+    sides, name, half = list(shape), pad.input[0], len(amounts) // 2
+    value = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.0])
+    nodes: list[NodeProto] = []
+    for axis in range(half):
+        parts = [name]
+        for amount, first in ((amounts[axis], True), (amounts[half + axis], False)):
+            if amount:
+                border = [*sides[: 2 + axis], amount, *sides[3 + axis :]]
+                size, zeros = unused("border_shape"), unused("border")
+                stored = numpy_helper.from_array(np.asarray(border, np.int64))
+                nodes.append(helper.make_node("Constant", [], [size], value=stored))
+                nodes.append(helper.make_node("ConstantOfShape", [size], [zeros], value=value))
+                parts.insert(0 if first else len(parts), zeros)
+        if len(parts) > 1:
+            name = unused("padded")
+            nodes.append(helper.make_node("Concat", parts, [name], axis=2 + axis))
+            sides[2 + axis] += amounts[axis] + amounts[half + axis]
+    nodes[-1].output[0] = pad.output[0]
+    return nodes
+
+
+def _shapes(model: ModelProto) -> dict[str, list[int]]:
+    """Sides of tensors by name, 0 where one is unknown."""
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    return {
+        value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.value_info)
+    }
 
 
 def fold_constants(model: ModelProto) -> int:

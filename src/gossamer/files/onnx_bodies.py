@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
-__all__ = ["all_graphs", "all_nodes", "inline_branches", "rename"]
+__all__ = ["all_graphs", "all_nodes", "inline_branches", "rename", "unused_names"]
 
 _FOLLOWED = frozenset(
     {
@@ -53,6 +53,21 @@ def rename(graph: GraphProto, name: Callable[[str], str]) -> None:
                 names[:] = [name(each) for each in names]
         for value in (*body.input, *body.output, *body.value_info, *body.initializer):
             value.name = name(value.name)
+
+
+def unused_names(graph: GraphProto) -> Callable[[str], str]:
+    """What gives a wanted name to something new: as it is where nothing in the graph is called so, else with `_` behind."""
+    used = {name for node in all_nodes(graph) for name in (*node.input, *node.output)}
+    used |= {tensor.name for body in all_graphs(graph) for tensor in body.initializer}
+
+    def unused(name: str) -> str:
+        count, plain = 0, name
+        while name in used:
+            name, count = f"{plain}_{count or ''}", count + 1
+        used.add(name)
+        return name
+
+    return unused
 
 
 def inline_branches(model: ModelProto) -> int:

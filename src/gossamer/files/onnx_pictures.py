@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from gossamer.files.onnx_bodies import all_nodes
+from gossamer.files.onnx_bodies import unused_names
 
 __all__ = ["PICTURE", "SHARES", "take_bytes"]
 
@@ -25,16 +25,7 @@ def take_bytes(
     graph = model.graph
     taken = graph.input[0]
     bands, height, width = (side.dim_value for side in taken.type.tensor_type.shape.dim[1:])
-    used = {name for node in all_nodes(graph) for name in (*node.input, *node.output)} | {
-        tensor.name for tensor in graph.initializer
-    }
-
-    def unused(name: str) -> str:
-        while name in used:
-            name += "_"
-        used.add(name)
-        return name
-
+    unused = unused_names(graph)
     picture = unused(PICTURE)
     numbers, scaled, shifted = unused("picture_float"), unused("picture_scaled"), unused("picture_shifted")
     factors, terms = unused("picture_scale"), unused("picture_shift")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from gossamer._table import Table
 from gossamer.errors import ModelError
-from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Score, Task
+from gossamer.tasks.task import Answer, Criterion, Ending, Frame, Mistake, Outputs, Score, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +22,7 @@ __all__ = [
     "TASKS",
     "Answer",
     "Criterion",
+    "Ending",
     "Frame",
     "Mistake",
     "Outputs",

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
     from gossamer.tasks.places import Places
 
-__all__ = ["Answer", "Criterion", "Frame", "Mistake", "Outputs", "Remark", "Score", "Targets", "Task"]
+__all__ = [
+    "Answer",
+    "Criterion",
+    "Ending",
+    "Frame",
+    "Mistake",
+    "Outputs",
+    "Remark",
+    "Score",
+    "Targets",
+    "Task",
+]
 
 Outputs = tuple[NDArray[np.float32], ...]
 """What a network gives for N pictures, in the order of `Task.outputs`; the first axis of each is N."""
@@ -52,6 +63,14 @@ class Frame(NamedTuple):
 
     transform: Transform
     picture: Size
+
+
+class Ending(NamedTuple):
+    """An edit by which an exported file gives what `Task.condensed` makes of its outputs."""
+
+    name: str
+    """One of `gossamer.files.onnx_endings.ENDINGS`; what the file's metadata tell it by."""
+    arguments: Mapping[str, int | float]
 
 
 class Remark(NamedTuple):
@@ -215,6 +234,10 @@ class Task(ABC):
     def condensed(self, outputs: Outputs) -> Outputs:
         """What outputs tell, in less memory, where many pictures are kept: as they are by itself."""
         return outputs
+
+    def ending(self, labels: Sequence[str]) -> Ending | None:
+        """How a file does what `condensed` does; None, as by itself, where that is nothing, or no file can."""
+        return None
 
     @abstractmethod
     def answers(self, outputs: Outputs) -> Targets:

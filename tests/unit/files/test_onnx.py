@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from deploy_samples import CONTRACT, inputs, run, scores, tiny_network, traced
 from onnx import TensorProto, helper, numpy_helper
 
@@ -15,7 +16,7 @@ from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.deploy.runtimes.onnxruntime.export import export
 from gossamer.files.metadata import METADATA_KEY, read_metadata
-from gossamer.files.onnx import compact, fold_constants, fold_pads, write_metadata
+from gossamer.files.onnx import compact, fold_constants, fold_pads, write_metadata, write_out_pads
 from gossamer.types import Size
 from gossamer.zoo.build import build
 
@@ -47,6 +48,28 @@ def _pad_then_conv(pads, *, value=0.0, mode="constant", own=None, uses=1):
     inputs_ = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 6, 6])]
     graph = helper.make_graph(nodes, "g", inputs_, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+@pytest.mark.parametrize("amounts", [(0, 1, 0, 1), (1, 0, 0, 0), (2, 1, 1, 2)])
+def test_zeros_before_a_maximum_stay_zeros(tmp_path, amounts):
+    """Where all is negative, zeros are the maximum; a pool's own padding never is."""
+    network = torch.nn.Sequential(torch.nn.ZeroPad2d(amounts), torch.nn.MaxPool2d(3, 2, padding=1)).eval()
+    contract = InputContract(Size(7, 10))
+    export(network, contract, tmp_path / "m.onnx")
+    batch = -1 - np.random.default_rng(0).random((1, 3, 7, 10)).astype(np.float32)
+    (ours,) = get_runtime("onnxruntime").load(tmp_path / "m.onnx", threads=1).run(batch)
+    theirs = network(torch.from_numpy(batch)).numpy()
+    assert (theirs == 0).any()
+    assert np.array_equal(ours, theirs)
+
+
+def test_padding_that_is_no_zeros_or_before_something_else_is_not_written_out():
+    lowest = torch.nn.Sequential(torch.nn.ConstantPad2d(1, float("-inf")), torch.nn.MaxPool2d(3))
+    mean = torch.nn.Sequential(torch.nn.ZeroPad2d(1), torch.nn.AvgPool2d(3))
+    for network in (lowest, mean):
+        model = traced(network.eval())
+        assert write_out_pads(model) == 0
+        assert "Pad" in _ops(model)
 
 
 def test_padding_of_a_traced_network_is_folded_and_outputs_keep():

@@ -11,6 +11,9 @@ from gossamer.types import PRECISIONS, Precision
 
 __all__ = ["ExportConfig", "Target", "read_targets"]
 
+_ENDED = ("onnxruntime", "openvino")
+"""Runtimes whose files are graphs that can be edited, with an operator for every ending."""
+
 
 class Target(NamedTuple):
     """A runtime and a precision; written `runtime:precision`, fp32 where nobody says."""
@@ -36,6 +39,12 @@ class ExportConfig(ModelConfig):
         group="Goal",
     )
 
+    nms: bool = option(
+        False,
+        "Files for onnxruntime and openvino suppress in their graph: they give what stays, best first.",
+        group="Goal",
+    )
+
     @property
     def targets(self) -> tuple[Target, ...]:
         return read_targets(self.to)
@@ -52,6 +61,10 @@ class ExportConfig(ModelConfig):
         if self.uint8 and not any(target.runtime == "onnxruntime" for target in targets):
             raise GossamerError(
                 f"--uint8 is for files of onnxruntime, got --to {self.to}; add onnxruntime, or leave --uint8 out"
+            )
+        if self.nms and (other := [t for t in targets if t.runtime not in _ENDED]):
+            raise GossamerError(
+                f"--nms is for files of {' and '.join(_ENDED)}, got {other[0]}; leave it out, or export to those alone"
             )
         if not self.data and (lossy := [t for t in targets if t.precision == "int8"]):
             raise GossamerError(

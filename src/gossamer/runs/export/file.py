@@ -25,13 +25,14 @@ from gossamer.runs.calibration import has_shares
 from gossamer.runs.choice import decide, float_operators, measure_together
 from gossamer.runs.export.bytes_file import RUNTIME, write_bytes_file
 from gossamer.runs.export.config import ExportConfig, Target
+from gossamer.runs.export.ended import end_file
 from gossamer.runs.folder import RunFolder
 from gossamer.runs.int8 import Inputs, calibration_inputs, int8_files
 from gossamer.runs.judge import Judge
 from gossamer.runs.model import Model
 from gossamer.runs.pictures import answers_of, split_pictures
 from gossamer.runs.reporter import Reporter
-from gossamer.tasks import Outputs
+from gossamer.tasks import Ending, Outputs
 from gossamer.tasks.paired import Paired, allowance, paired
 from gossamer.timing.latency import compare
 from gossamer.types import within
@@ -81,6 +82,12 @@ class Exported(BaseModel):
     """The file beside it that takes bytes, below the run folder."""
     uint8_difference: float | None = None
     """Of that file's shares from this one's, on noise."""
+    ending: str = ""
+    """What the file does in its graph so that nobody has to do it after it, as its metadata tell it."""
+    plain_ms: float | None = None
+    """Median latency of the file without that, in the same rounds."""
+    ending_difference: float | None = None
+    """Of what it gives from what the task makes of the file without it: on the test pictures, on noise where there are none."""
 
 
 class FileJudge:
@@ -183,13 +190,58 @@ class Files:
             outputs=task.outputs,
             temperature=temperature,
         )
+        ending = self._ending()
+        metadata |= {} if ending is None else end_file(shipped, ending)
         runtime.write_metadata(shipped, metadata)
-        made = self._measured(target, exact, shipped, tried).model_copy(update={"temperature": temperature})
+        plain = shipped if ending is None else path
+        made = self._measured(target, exact, plain, shipped, tried).model_copy(
+            update={"temperature": temperature}
+        )
+        if ending is not None:
+            made = self._ended(made, ending.name, path, shipped)
         if not self.config.uint8 or target.runtime != RUNTIME:
             return made
         beside = write_bytes_file(shipped, contract, task, metadata, threads=self.config.threads)
         inside = beside.path.relative_to(self.run.path).as_posix()
         return made.model_copy(update={"uint8": inside, "uint8_difference": beside.difference})
+
+    def _ending(self) -> Ending | None:
+        """What files are asked to do in their graphs, where they are."""
+        return self.model.task.ending(self.labels) if self.config.nms else None
+
+    def _ended(self, made: Exported, name: str, plain: Path, shipped: Path) -> Exported:
+        """What the file is like beside the one that it was made of."""
+        ours, theirs = (self._said(made.runtime, path) for path in (shipped, plain))
+        difference = max(float(np.abs(a - b).max(initial=0.0)) for a, b in zip(ours, theirs, strict=True))
+        timed = measure_together(
+            {"file": shipped, "plain": plain},
+            on=made.runtime,
+            threads=self.config.threads,
+            seconds=_SECONDS,
+        )
+        verdict = (
+            f"{made.verdict}; {name} in the file: {timed['file'].p50_ms:.2f} ms, {timed['plain'].p50_ms:.2f} ms without, "
+            f"answers differ by {difference:.1e}"
+        )
+        return made.model_copy(
+            update={
+                "ending": name,
+                "plain_ms": timed["plain"].p50_ms,
+                "ending_difference": difference,
+                "latency": timed["file"].to_json(),
+                "verdict": verdict,
+            }
+        )
+
+    def _said(self, runtime: str, path: Path) -> Outputs:
+        """What the task makes of a file's answers to the test pictures, or to noise."""
+        if self.judge is not None:
+            return self.judge.outputs(runtime, path, "test")
+        session = get_runtime(runtime).load(path, threads=self.config.threads)
+        return self.model.task.condensed(session.run(self._noise()))
+
+    def _noise(self) -> NDArray[np.float32]:
+        return np.random.default_rng(0).standard_normal(self.model.contract.shape).astype(np.float32)
 
     def _temperature(self, target: Target, path: Path) -> float:
         """From the pictures where they tell it, else that of the bundle that the network is from."""
@@ -243,15 +295,18 @@ class Files:
         made.sort(key=lambda each: -each[1].drop)
         return made[-1][0], [tried for _, tried in made]
 
-    def _measured(self, target: Target, exact: Path, shipped: Path, tried: list[Tried]) -> Exported:
+    def _measured(
+        self, target: Target, exact: Path, plain: Path, shipped: Path, tried: list[Tried]
+    ) -> Exported:
+        """Of the file that ships; what it costs and loses beside the fp32 file is told of `plain`, which only answers."""
         runtime, threads = get_runtime(target.runtime), self.config.threads
-        files = {"fp32": exact, "file": shipped}
+        files = {"fp32": exact, "file": plain}
         timed = measure_together(files, on=target.runtime, threads=threads, seconds=_SECONDS)
         size = shipped.stat().st_size
         lossy = bool(tried)
         ratio = compare(timed["file"], timed["fp32"]).ratio if lossy else 1.0
-        size_ratio = size / exact.stat().st_size if lossy else 1.0
-        difference = None if lossy else self._difference(runtime.load(shipped, threads=threads))
+        size_ratio = plain.stat().st_size / exact.stat().st_size if lossy else 1.0
+        difference = None if lossy else self._difference(runtime.load(plain, threads=threads))
         drop = tried[-1].drop if lossy and self.judge is not None else None
         return Exported(
             runtime=target.runtime,
@@ -266,7 +321,7 @@ class Files:
             difference=difference,
             drop=drop,
             test=None if self.judge is None else self.judge.score(target.runtime, shipped, "test"),
-            verdict=_verdict(target, shipped, (size_ratio, ratio))
+            verdict=_verdict(target, plain, (size_ratio, ratio))
             if lossy
             else _parity(target, difference or 0.0),
             tried=tried,
@@ -275,7 +330,7 @@ class Files:
 
     def _difference(self, session: Session) -> float:
         """The largest difference of the file's outputs from the network's on noise, as a share of the output's largest."""
-        inputs = np.random.default_rng(0).standard_normal(self.model.contract.shape).astype(np.float32)
+        inputs = self._noise()
         wanted = said_by(self.model.network, torch.from_numpy(inputs))
         return max(
             float(np.abs(ours - theirs).max() / (np.abs(theirs).max() or 1.0))

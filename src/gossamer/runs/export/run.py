@@ -34,6 +34,9 @@ from gossamer.train.pace import save_average
 
 __all__ = ["ExportRun", "export_model"]
 
+_WITHOUT = "without_nms_ms"
+"""Column of files that end in suppression."""
+
 
 @dataclass(frozen=True)
 class ExportRun:
@@ -88,6 +91,10 @@ def export_model(
     if config.uint8 and model.contract.bands != RGB:
         raise GossamerError(
             f"--uint8 is for pictures of red, green and blue, {config.model} takes {', '.join(model.contract.bands)}; leave it out"
+        )
+    if config.nms and model.task.ending(model.labels) is None:
+        raise GossamerError(
+            f"--nms is for networks whose answers are suppressed, {config.model} is for {model.task.name}; leave it out"
         )
     with open_run(config, name_after(config.model, "exported"), out, resume=resume) as run:
         return _exported(config, model, run, reporter or Quiet())
@@ -151,7 +158,9 @@ def _published(
     answers: Answers | None,
 ) -> bundle.Bundle:
     rows = [_row(file, model.task) for file in files]
-    numbers = {"bytes", "of_fp32", "p50_ms", "time_of_fp32", "points_lost", "test"}
+    if not any(file.ending for file in files):
+        rows = [{name: value for name, value in row.items() if name != _WITHOUT} for row in rows]
+    numbers = {"bytes", "of_fp32", "p50_ms", "time_of_fp32", _WITHOUT, "points_lost", "test"} & rows[0].keys()
     title = f"{model.spec.label} as files for {len(files)} targets, threads: {config.threads}"
     table = TableRows(
         title="The files",
@@ -218,6 +227,7 @@ def _row(file: Exported, task: Task) -> dict[str, Any]:
         "of_fp32": f"{file.size_ratio:.2f}",
         "p50_ms": f"{file.latency['p50_ms']:.3f}",
         "time_of_fp32": f"{file.latency_ratio:.2f}",
+        _WITHOUT: None if file.plain_ms is None else f"{file.plain_ms:.3f}",
         "points_lost": None if file.drop is None else f"{100 * file.drop:.1f}",
         "test": None if file.test is None else task.headline.shown(file.test),
         "verdict": file.verdict,

@@ -22,7 +22,7 @@ from gossamer.tasks.detect.faults import faults, repaired
 from gossamer.tasks.detect.places import BoxPlaces
 from gossamer.tasks.detect.score import SAID, SCORED, DetectionScore, found_in, paired_drops, real_rows
 from gossamer.tasks.detect.suppress import Detections, detections
-from gossamer.tasks.task import Answer, Criterion, Frame, Mistake, Outputs, Remark, Targets, Task
+from gossamer.tasks.task import Answer, Criterion, Ending, Frame, Mistake, Outputs, Remark, Targets, Task
 from gossamer.types import Size
 
 if TYPE_CHECKING:
@@ -141,6 +141,19 @@ class Detect(Task):
     def condensed(self, outputs: Outputs) -> Outputs:
         """Only what counts for AP: (N, 100, 4 + K), one class a row."""
         return (np.stack([_dense(detections(each, SCORED), each.shape[1] - 4) for each in outputs[0]]),)
+
+    def ending(self, labels: Sequence[str]) -> Ending:
+        """Suppression as AP is counted with it: what is said of a picture is suppressed no less."""
+        return Ending(
+            "suppressed",
+            {
+                "labels": len(labels),
+                "threshold": SCORED.threshold,
+                "overlap": SCORED.overlap,
+                "most": SCORED.most,
+                "candidates": SCORED.candidates,
+            },
+        )
 
     def answers(self, outputs: Outputs) -> Targets:
         rows = np.zeros((len(outputs[0]), SAID.most, _COLUMNS), np.float32)

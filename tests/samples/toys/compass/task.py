@@ -62,7 +62,7 @@ class Compass(Task):
     def score(self, labels):
         return CompassScore()
 
-    def decode(self, outputs, labels, *, top):
+    def decode(self, outputs, labels, *, top, frame=None):
         angle = float(degrees(outputs[0])[0])
         return Answer(("degrees",), (angle,), {"degrees": angle}, {"degrees": f"{angle:.1f}"})
 

@@ -14,7 +14,7 @@ import torch
 from gossamer._files import write_bytes
 from gossamer.deploy.contract import InputContract
 from gossamer.errors import ModelError
-from gossamer.files.onnx import compact, fold_constants, fold_pads
+from gossamer.files.onnx import compact, fold_constants, fold_pads, write_out_pads
 from gossamer.files.onnx_bodies import inline_branches
 from gossamer.nn.edits.fuse import fuse
 from gossamer.nn.network import Architecture
@@ -67,6 +67,7 @@ def export(
     model = onnx.load_from_string(buffer.getvalue())
     inline_branches(model)
     fold_pads(model)
+    write_out_pads(model)
     fold_constants(model)
     if not names:
         compact(model)
