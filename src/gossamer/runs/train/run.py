@@ -241,12 +241,12 @@ class _Run:
             raise
         write_recipe(start.recipe, run)
         pictures = _pictures(report, start.contract, run, reporter)
-        if not run.resumed:
-            start.unfold(pictures.train, reporter)
         reporter.heading("2 of 5  linear probe: what the features give before any training")
         probed = run.stage("2-probe", _Probed, lambda: self._probe(start, pictures, report))
         reporter.line(probed.note)
         training = _training(config, report, start, pictures, run.path)
+        if not run.resumed:
+            start.ready(training, reporter)
         told = "epochs" if config.minutes is None else "minutes"
         count = (config.epochs or start.recipe.epochs) if config.minutes is None else config.minutes
         reporter.heading(f"3 of 5  train: {start.value.key} by {start.recipe.name}, {count:g} {told}")

@@ -31,8 +31,10 @@ from gossamer.runs.trained import NetworkValue
 from gossamer.runs.trial import try_export
 from gossamer.tasks import Task, get_task
 from gossamer.train.objective import objective_of
+from gossamer.train.overfit import overfit
 from gossamer.train.recipe import Recipe, changed
 from gossamer.train.recipes import named_recipe
+from gossamer.train.training import Training
 from gossamer.types import Size
 from gossamer.zoo.catalogue import CATALOGUE
 from gossamer.zoo.composed import trunk_of
@@ -143,8 +145,14 @@ class Start:
             macs=cost.macs,
         )
 
-    def unfold(self, pixels: Pixels, reporter: Reporter) -> None:
-        """Weights of a file whose norms were folded away get norms that training can move, from some training pictures."""
+    def ready(self, training: Training, reporter: Reporter) -> None:
+        """Norms that a file folded away are made again from training pictures; of a task whose figures are slow to rise it is
+        told whether one batch can be learned by heart."""
+        self._unfold(training.pictures.train, reporter)
+        if self.task.slow:
+            reporter.line(overfit(training).told)
+
+    def _unfold(self, pixels: Pixels, reporter: Reporter) -> None:
         if not has_plain_norms(self.network):
             return
         count = min(_UNFOLDED, len(pixels))

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from gossamer.nn.edits.fuse import fuse
-from gossamer.runs.model import open_model, resized
 from gossamer.nn.unfold import has_plain_norms, unfold_norms
+from gossamer.runs.model import open_model, resized
 from gossamer.zoo.build import build
 
 pytestmark = pytest.mark.shared
