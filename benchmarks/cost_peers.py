@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -51,15 +51,15 @@ def run() -> Iterator[str]:
             yield f"  {times:.1f} times faster than the fastest of them ({times / TARGETS[name]:.2f} of the target)"
 
 
-def environment() -> Path:
-    """The peers' Python, made where it is not there; torch is borrowed from ours."""
-    python, marker = ENVIRONMENT / "bin" / "python", ENVIRONMENT / ".installed"
-    wanted = " ".join(PEERS)
+def environment(folder: Path = ENVIRONMENT, packages: Sequence[str] = PEERS, *options: str) -> Path:
+    """The peers' Python, made where it is not there; torch is borrowed from ours. `options` are pip's."""
+    python, marker = folder / "bin" / "python", folder / ".installed"
+    wanted = " ".join(packages)
     if not marker.exists() or marker.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         here = sysconfig.get_path("purelib")
-        theirs = next((ENVIRONMENT / "lib").glob("python*/site-packages"))
+        theirs = next((folder / "lib").glob("python*/site-packages"))
         (theirs / "torch_of_gossamer.pth").write_text(f"{here}\n{ROOT / 'src'}\n")
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *options, *packages], check=True)
         marker.write_text(wanted)
     return python

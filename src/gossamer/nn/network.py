@@ -73,6 +73,9 @@ class Architecture(nn.Module):
     training_only: ClassVar[tuple[str, ...]] = ()
     """Names of parts that training alone runs: they do not ship, and are not counted."""
 
+    maps_part: ClassVar[str] = ""
+    """Name of the part that gives a list of maps, finest first, which a student's are held against; none where stages do."""
+
     def image_layers(self) -> list[str]:
         """The names of the convolutions that take the input picture: the first one and those beside it."""
         first = next(name for name, module in self.named_modules() if isinstance(module, nn.Conv2d))

@@ -29,6 +29,10 @@ class TrainingObjective(Objective):
     probes: ClassVar[bool] = True
     """Whether a last layer can be fitted to features of whole pictures in closed form: where there is one row a picture."""
 
+    def width(self, shape: tuple[int, ...]) -> int | None:
+        """How many labels outputs of this shape tell of, the batch first, as `Task.width`; None where it is of no such kind."""
+        return shape[1] if len(shape) == 2 else None
+
     @abstractmethod
     def encode(self, targets: Tensor, width: int, smoothing: float = 0.0) -> Tensor:
         """Targets that can be mixed, float32 (B, `width`); `smoothing` is the share spread over all classes."""

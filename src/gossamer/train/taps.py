@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.nn.modes import in_eval, taken_off
-from gossamer.nn.network import Network, Stage
+from gossamer.nn.network import Architecture, Network, Stage
 
 __all__ = ["Site", "dry_run", "tapped"]
 
@@ -21,6 +21,13 @@ class Site(NamedTuple):
 
     module: nn.Module
     channels: int
+    pick: int | None = None
+    """Its place in what the module gives, where that is a list of maps."""
+
+    def of(self, output: Any) -> Tensor:
+        """The map in what the module gave."""
+        found: Tensor = output if self.pick is None else output[self.pick]
+        return found
 
 
 @contextlib.contextmanager
@@ -43,12 +50,15 @@ def _keep(outputs: dict[int, Tensor], index: int) -> Any:
 def dry_run(network: nn.Module, inputs: Tensor) -> tuple[Any, dict[int, Site]]:
     """What the network gives for (1, bands, H, W), and its maps: halvings of the side -> the last that has them.
 
-    Of a network of ours they are what the stages give. Of another they are the outputs (1, C, h, w) with more than
+    Of a network of ours they are what the stages give, or the part that it names by `maps_part`. Of another they are the outputs (1, C, h, w) with more than
     one place that shrink both sides alike: of one resolution the last of those that lie least deep in modules, and
     none at all where nothing shrinks (a transformer's tokens are no map).
     """
-    ours = isinstance(network, Network)
-    if isinstance(network, Network):  # a block: not every network calls its stages whole
+    part = network.maps_part if isinstance(network, Architecture) else ""
+    ours = isinstance(network, Network) or bool(part)
+    if part:
+        places = [(0, network.get_submodule(part))]
+    elif isinstance(network, Network):  # a block: not every network calls its stages whole
         places = [(0, stage[-1]) for stage in network.stages if isinstance(stage, Stage)]
     else:
         places = [(name.count("."), module) for name, module in network.named_modules() if name]
@@ -57,9 +67,10 @@ def dry_run(network: nn.Module, inputs: Tensor) -> tuple[Any, dict[int, Site]]:
     found: dict[int, tuple[int, Site]] = {}
     for index, output in outputs.items():
         depth, module = places[index]
-        level = _halvings(inputs, output, one_place=ours)
-        if level is not None and (level not in found or depth <= found[level][0]):
-            found[level] = depth, Site(module, output.shape[1])
+        for pick, one in enumerate(output if part else [output]):
+            level = _halvings(inputs, one, one_place=ours)
+            if level is not None and (level not in found or depth <= found[level][0]):
+                found[level] = depth, Site(module, one.shape[1], pick if part else None)
     if len(found) < 2 and not ours:
         found = {}
     return result, {level: found[level][1] for level in sorted(found)}

@@ -28,7 +28,8 @@ class Teaching(nn.Module):
     """What a frozen teacher tells a student, weighed by `how`: losses on scores, and on maps where `how` asks for them.
 
     Hints, `channel` and `relational` look at the last map of both networks (`relational` at its mean over places),
-    `attention` at every resolution that both have and at the last; its distances are summed, as the paper does.
+    `attention` at every resolution that both have and at the last; its distances are summed, as the paper does. Of networks
+    that name the part with their maps `channel` is the mean over every resolution that both have.
     `adaptors` are the 1x1 convolutions from the student's channels to the teacher's; they are trained with the
     student. `correlated` and `relational` compare the pictures of this process's part of a batch.
 
@@ -96,20 +97,30 @@ class Teaching(nn.Module):
                 f"a teacher takes the student's pictures {tuple(example.shape)}, this one does not: {first}; "
                 "train one at this size"
             ) from error
-        if tuple(scores.shape) != (1, width):
-            raise ModelError(other_width("the teacher", int(scores.shape[-1]), width))
+        tells = self._objective.width(tuple(scores.shape))
+        if tells != width:
+            raise ModelError(
+                other_width("the teacher", int(scores.shape[-1]) if tells is None else tells, width)
+            )
         return sites
 
     def _pair(self, ours: dict[int, Site], theirs: dict[int, Site]) -> None:
         last = ours[max(ours)], theirs[max(theirs)]
-        if self.how.attention:
+        self._dense = all(site.pick is not None for site in last)
+        if self.how.attention or self._dense:
             self._pairs = [(ours[level], theirs[level]) for level in sorted(ours.keys() & theirs.keys())]
         self._pairs = [pair for pair in self._pairs if pair != last] + [last]
-        channels = last[0].channels, last[1].channels
-        if self.how.hints or (self.how.channel and channels[0] != channels[1]):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                self.adaptors["last"] = nn.Conv2d(*channels, 1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            for name, (our, their) in self._named():
+                other = bool(self.how.channel) and our.channels != their.channels
+                if other or (self.how.hints and name == "last"):
+                    self.adaptors[name] = nn.Conv2d(our.channels, their.channels, 1)
+
+    def _named(self) -> list[tuple[str, tuple[Site, Site]]]:
+        """The pairs that have adaptors: the last, and of networks that name the part with their maps the others too."""
+        others = [(str(i), pair) for i, pair in enumerate(self._pairs[:-1])] if self._dense else []
+        return [*others, ("last", self._pairs[-1])]
 
     def train(self, mode: bool = True) -> Teaching:
         """As torch's; the teacher stays in eval mode."""
@@ -133,7 +144,7 @@ class Teaching(nn.Module):
             scores = run(inputs)
         with tapped(theirs) as their_maps, torch.no_grad():
             wanted = self.teacher(self._entrance(inputs))
-        maps = [(our_maps[i], their_maps[i]) for i in range(len(self._pairs))]
+        maps = [(our.of(our_maps[i]), their.of(their_maps[i])) for i, (our, their) in enumerate(self._pairs)]
         return scores, self._imitation(scores, wanted, encoded) + self._on_maps(maps)
 
     @torch.no_grad()
@@ -157,8 +168,17 @@ class Teaching(nn.Module):
         if how.hints:
             total = total + how.hints * hint(adapted, theirs)
         if how.channel:
-            same = ours.shape[1] == theirs.shape[1]
-            total = total + how.channel * channel_wise(ours if same else adapted, theirs, how.temperature)
+            chosen = maps if self._dense else maps[-1:]
+            names = [name for name, _ in self._named()]
+            apart = [
+                channel_wise(
+                    our if our.shape[1] == their.shape[1] else self.adaptors[name](our),
+                    their,
+                    how.temperature,
+                )
+                for name, (our, their) in zip(names, chosen, strict=True)
+            ]
+            total = total + how.channel * torch.stack(apart).mean(0)
         if how.relational:
             total = total + how.relational * relational(
                 ours.float().mean((2, 3)), theirs.float().mean((2, 3))
@@ -187,7 +207,7 @@ class Ensemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pairs = zip(self.members, self._entrances, strict=True)
         outputs = [network(entrance(x)).float() for network, entrance in pairs]
-        counts = sorted({each.shape[1] for each in outputs})
+        counts = sorted({self._objective.width(tuple(each.shape)) or 0 for each in outputs})
         if len(counts) > 1:
             raise ModelError(
                 f"teachers of an ensemble know the same classes, got {counts} of them; leave some out"

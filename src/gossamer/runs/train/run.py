@@ -154,7 +154,8 @@ def _training(
     if start.teacher is not None:
         teacher, contract = start.teacher
         cache = None
-        if config.minutes is None and config.devices * config.nodes == 1:
+        objective = objective_of(start.task.name)
+        if objective.probes and config.minutes is None and config.devices * config.nodes == 1:
             seen = f"{config.seed} {report.fingerprint} {report.split_digest} {start.contract.to_json()} {steps.count}"
             key = f"{_teacher_digest(config.teacher or '')} {recipe.of_pictures()} {seen}"
             make_room(cache_folder() / "teachers")
@@ -170,7 +171,7 @@ def _training(
             start.network,
             recipe.distillation,
             width=width,
-            objective=objective_of(start.task.name),
+            objective=objective,
             contract=start.contract,
             teacher_contract=contract,
             cache=cache,

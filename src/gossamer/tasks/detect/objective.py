@@ -23,6 +23,7 @@ from gossamer.tasks.detect.motion import mosaic, moved
 from gossamer.tasks.detect.parts.criterion import losses_of
 from gossamer.tasks.detect.parts.detector import Detector, Predictions
 from gossamer.tasks.detect.parts.overlaps import giou, iou, pairwise_iou
+from gossamer.tasks.detect.task import TASK
 from gossamer.train.objective import TrainingObjective
 from gossamer.train.recipe import Distillation, Recipe
 
@@ -44,6 +45,9 @@ class DetectObjective(TrainingObjective):
     """Losses of boxes; outputs are (B, A, 4 + K), or `Predictions` of a detector in training mode."""
 
     probes = False
+
+    def width(self, shape: tuple[int, ...]) -> int | None:
+        return TASK.width(shape)
 
     def encode(self, targets: Tensor, width: int, smoothing: float = 0.0) -> Tensor:
         """The rows (B, M, 7) themselves."""

@@ -128,6 +128,7 @@ class Detector(Architecture):
     """
 
     training_only = ("auxiliary",)
+    maps_part = "neck"
 
     def __init__(
         self,
