@@ -1,4 +1,4 @@
-"""Scatter charts of the zoo: published top-1 against a cost, one mark a network, told apart by colour and shape."""
+"""Scatter charts of the zoo: a published figure against a cost, one mark a network, told apart by colour and shape."""
 
 from __future__ import annotations
 
@@ -67,9 +67,17 @@ class Mark(NamedTuple):
 
 
 def scatter(
-    title: str, cost_name: str, marks: Sequence[Mark], *, families: Sequence[str], labelled: Sequence[str]
+    title: str,
+    cost_name: str,
+    marks: Sequence[Mark],
+    *,
+    families: Sequence[str],
+    labelled: Sequence[str],
+    figure: str = "ImageNet top-1, published",
+    overall: bool = False,
 ) -> Markup:
-    """Top-1 over the cost on a logarithmic axis; a line joins those of a family that no cheaper one of it beats.
+    """A figure over the cost on a logarithmic axis; a line joins those of a family that no cheaper one of it beats, with
+    `overall` those that no cheaper one of any beats.
 
     The order of `families` gives each its colour and shape, so that they are the same in several pictures. Of the
     names in `labelled` those are written beside their marks that find a free place near by, the first first.
@@ -79,7 +87,15 @@ def scatter(
     families = [family for family in families if any(mark.family == family for mark in marks)]
     x = spread([mark.cost for mark in marks], LEFT, RIGHT, pad=0.02)
     y = spread([mark.top1 for mark in marks], BOTTOM, TOP, log=False, pad=0.03)
-    plot = Plot(x, y, cost_name, "ImageNet top-1, published", lambda share: f"{100 * share:g} %")
+    plot = Plot(x, y, cost_name, figure, lambda share: f"{100 * share:g} %")
+    lines = (
+        [_front(marks, plot, "axis")]
+        if overall
+        else [
+            _front([m for m in marks if m.family == family], plot, f"c{looks[family][0]}")
+            for family in families
+        ]
+    )
     rows = -(-len(families) // LEGEND_COLUMNS)
     height = BOTTOM + 62 + rows * LEGEND_PITCH
     return picture(
@@ -89,7 +105,7 @@ def scatter(
         height,
         STYLE,
         axes(plot),
-        *(_best_of(family, marks, plot, looks) for family in families),
+        *lines,
         *(_mark(x(mark.cost), y(mark.top1), looks[mark.family]) for mark in marks),
         _labels(marks, labelled, x, y),
         _legend(families, looks),
@@ -102,15 +118,15 @@ def _mark(x: float, y: float, look: tuple[int, int]) -> Markup:
     return element("path", d=SHAPES[shape], transform=at, class_=f"mark c{colour}")
 
 
-def _best_of(family: str, marks: Sequence[Mark], plot: Plot, looks: Mapping[str, tuple[int, int]]) -> Markup:
+def _front(marks: Sequence[Mark], plot: Plot, look: str) -> Markup:
     best: list[Mark] = []
-    for mark in sorted((mark for mark in marks if mark.family == family), key=lambda m: (m.cost, -m.top1)):
+    for mark in sorted(marks, key=lambda m: (m.cost, -m.top1)):
         if not best or mark.top1 > best[-1].top1:
             best.append(mark)
     if len(best) < 2:
         return Markup()
     line = "M" + "L".join(f"{number(plot.x(mark.cost))} {number(plot.y(mark.top1))}" for mark in best)
-    return element("path", d=line, style="fill:none", class_=f"best c{looks[family][0]}")
+    return element("path", d=line, style="fill:none", class_=f"best {look}")
 
 
 def _labels(marks: Sequence[Mark], labelled: Sequence[str], x: Scale, y: Scale) -> Markup:
