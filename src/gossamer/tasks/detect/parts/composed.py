@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -70,6 +70,7 @@ class HeadRow:
     """For strides."""
     scoring: Scoring
     criterion: Mapping[str, Any]
+    one_to_one: bool = False
 
 
 def _coupled(levels: Sequence[int], classes: int) -> Head:
@@ -82,7 +83,7 @@ def _anchors(strides: Sequence[int]) -> tuple[tuple[Anchor, ...], ...]:
     return tuple(((2.0 * s, 4.5 * s), (3.0 * s, 3.0 * s), (4.5 * s, 2.0 * s)) for s in strides)
 
 
-HEADS: Mapping[str, HeadRow] = {
+_ROWS: Mapping[str, HeadRow] = {
     "anchors": HeadRow(
         _coupled,
         lambda strides: LooseAnchorCoder(_anchors(strides), strides),
@@ -116,7 +117,12 @@ HEADS: Mapping[str, HeadRow] = {
         yolox.CRITERION,
     ),
 }
-"""Name -> head; those of "anchors" and "retina" have anchors, the others a prior a cell."""
+HEADS: Mapping[str, HeadRow] = {
+    **_ROWS,
+    **{f"{name}_nms_free": replace(_ROWS[name], one_to_one=True) for name in ("fastest", "gfl", "yolox")},
+}
+"""Name -> head; those of "anchors" and "retina" have anchors, the others a prior a cell. Of `*_nms_free` one of two ships, which
+gives a thing one box."""
 
 
 def composed(
@@ -153,5 +159,5 @@ def composed(
         row.coder(neck.strides),
         row.scoring,
         row.criterion,
-        one_to_one=one_to_one,
+        one_to_one=one_to_one or row.one_to_one,
     )

@@ -43,6 +43,19 @@ def test_any_neck_with_any_head(neck, head):
     assert len(network.neck.channels) == len(network.neck.strides)
 
 
+@pytest.mark.parametrize("head", ["fastest", "gfl", "yolox"])
+def test_a_head_without_suppression_is_named_in_the_text(head):
+    with torch.device("meta"):
+        free = build(f"detector:{SMALL}+ghost_pan+{head}_nms_free", num_classes=3)
+        plain = build(f"detector:{SMALL}+ghost_pan+{head}", num_classes=3)
+    assert free.criterion["assigner"] == "one_to_one"
+    assert free.criterion["auxiliary"] == plain.criterion
+    assert free.detached
+    assert free.auxiliary is not None
+    free.drop_training_parts()
+    assert free.state_dict().keys() == plain.state_dict().keys()
+
+
 BACKBONES = sorted(
     {
         min((n for n, e in CLASSIFIERS.items() if e.builder == b), key=lambda n: counted(n, 128))
