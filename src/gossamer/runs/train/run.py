@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel
 
-from gossamer._files import cache_folder, sha256
+from gossamer._files import sha256
 from gossamer.data.check import CheckReport
 from gossamer.deploy.bundle import Bundle, load
-from gossamer.deploy.contract import InputContract
 from gossamer.deploy.runtimes import get_runtime
 from gossamer.errors import GossamerError, RunFolderError
 from gossamer.runs.checking import checked_data, name_of, opened
@@ -24,24 +21,22 @@ from gossamer.runs.names import check_names, write_recipe
 from gossamer.runs.needs import need_torch
 from gossamer.runs.options import command_line
 from gossamer.runs.page import document_of
-from gossamer.runs.pictures import split_pictures
 from gossamer.runs.provenance import provenance
 from gossamer.runs.publish import Published, measured_answer, metadata_of, publish
 from gossamer.runs.reporter import Quiet, Reporter
 from gossamer.runs.starved import starved, with_starved
 from gossamer.runs.train.config import TrainConfig
+from gossamer.runs.train.prepare import Mapped, pictures_of, training_of
 from gossamer.runs.train.start import Start, recipe_name
 from gossamer.runs.train.watch import Watcher
 from gossamer.runs.trained import CurvePoint, Trained, TrainedNetwork
 from gossamer.runs.verify import Verified, verify
 from gossamer.tasks import get_task
-from gossamer.train.loop import steps_of, train_until
+from gossamer.train.loop import train_until
 from gossamer.train.objective import objective_of
 from gossamer.train.pace import save_average
 from gossamer.train.probe import floor_of, linear_probe
-from gossamer.train.processes import Processes, rank_here
-from gossamer.train.score_cache import ScoreCache, make_room
-from gossamer.train.teachers import Teaching
+from gossamer.train.processes import rank_here
 from gossamer.train.training import Pictures, Seconds, Training, TrainResult
 
 __all__ = ["TrainRun", "train_network"]
@@ -123,88 +118,10 @@ def _follow(config: TrainConfig, out: str | Path | None) -> None:
         )
     report = opened(config.data, config)
     start = Start(config, report)
-    shared = _Mapped(Path(folder))
-    pictures = _pictures(report, start.contract, shared, Quiet())
-    training = _training(config, report, start, pictures, shared.path)
+    shared = Mapped(Path(folder))
+    pictures = pictures_of(report, start.contract, shared, Quiet())
+    training = training_of(config, report, start, pictures, shared.path)
     train_until(training, training.length.count)
-
-
-class _Mapped:
-    """The first process's folder, for those that only read its pictures."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-
-def _pictures(
-    report: CheckReport, contract: InputContract, run: RunFolder | _Mapped, reporter: Reporter
-) -> Pictures:
-    train, val = (split_pictures(report, name, contract, run, reporter) for name in ("train", "val"))
-    return Pictures(train.pixels, train.targets, val.pixels, val.targets, train.bands)
-
-
-def _training(
-    config: TrainConfig, report: CheckReport, start: Start, pictures: Pictures, folder: Path
-) -> Training:
-    recipe, width = start.recipe, len(report.dataset.labels)
-    epochs = config.epochs if config.epochs is not None else recipe.epochs
-    steps = steps_of(len(pictures.train_targets), batch=recipe.batch, epochs=epochs)
-    length = steps if config.minutes is None else Seconds(60 * config.minutes)
-    teaching = None
-    if start.teacher is not None:
-        teacher, contract = start.teacher
-        cache = None
-        objective = objective_of(start.task.name)
-        if objective.probes and config.minutes is None and config.devices * config.nodes == 1:
-            seen = f"{config.seed} {report.fingerprint} {report.split_digest} {start.contract.to_json()} {steps.count}"
-            key = f"{_teacher_digest(config.teacher or '')} {recipe.of_pictures()} {seen}"
-            make_room(cache_folder() / "teachers")
-            cache = ScoreCache(
-                cache_folder() / "teachers" / _digest(key),
-                steps=steps.count,
-                batch=recipe.batch,
-                width=width,
-                key=key,
-            )
-        teaching = Teaching(
-            teacher,
-            start.network,
-            recipe.distillation,
-            width=width,
-            objective=objective,
-            contract=start.contract,
-            teacher_contract=contract,
-            cache=cache,
-        )
-    return Training(
-        network=start.network,
-        contract=start.contract,
-        recipe=recipe,
-        pictures=pictures,
-        folder=folder / "train",
-        length=length,
-        seed=config.seed,
-        task=start.task,
-        labels=tuple(report.dataset.labels),
-        teaching=teaching,
-        threads=torch.get_num_threads(),
-        metric=start.metric,
-        processes=Processes(config.strategy, config.devices, config.nodes),
-    )
-
-
-def _teacher_digest(text: str) -> str:
-    """What the teachers are, not only what they are called: a bundle may be trained again under its name."""
-    found = []
-    for part in [text] if Path(text).is_dir() else text.split("+"):
-        name = part.strip()
-        files = (Path(name, "weights.safetensors"), Path(name.partition("@")[2] or "."))
-        found.append(f"{name} {next((sha256(file) for file in files if file.is_file()), '')}")
-    return " + ".join(found)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 class _Probed(BaseModel):
@@ -241,16 +158,16 @@ class _Run:
                 run.discard()
             raise
         write_recipe(start.recipe, run)
-        pictures = _pictures(report, start.contract, run, reporter)
+        pictures = pictures_of(report, start.contract, run, reporter)
         reporter.heading("2 of 5  linear probe: what the features give before any training")
         probed = run.stage("2-probe", _Probed, lambda: self._probe(start, pictures, report))
         reporter.line(probed.note)
-        training = _training(config, report, start, pictures, run.path)
+        training = training_of(config, report, start, pictures, run.path)
         if not run.resumed:
             start.ready(training, reporter)
-        told = "epochs" if config.minutes is None else "minutes"
-        count = (config.epochs or start.recipe.epochs) if config.minutes is None else config.minutes
-        reporter.heading(f"3 of 5  train: {start.value.key} by {start.recipe.name}, {count:g} {told}")
+        epochs = f"{config.epochs or start.recipe.epochs:g} epochs"
+        length = epochs if config.minutes is None else f"{config.minutes:g} minutes"
+        reporter.heading(f"3 of 5  train: {start.value.key} by {start.recipe.name}, {length}")
         trained = run.stage("3-train", Trained, lambda: self._train(training, start, probed))
         network = trained.networks[0]
         reporter.heading("4 of 5  verify: the test pictures, on the file that ships")
