@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gossamer.runs.train.run import _teacher_digest
+from gossamer.runs.train.prepare import _teacher_digest
 
 
 def test_a_teacher_that_was_trained_again_is_another(tmp_path):
