@@ -118,7 +118,7 @@ def measured(monkeypatch, tmp_path):
         makes = Files(config, model, (), judge, SimpleNamespace(path=tmp_path), Quiet())
         tried = [] if drop is None else [export_file.Tried(setting="halves", drop=drop)]
         target = Target("onnxruntime", "fp32" if drop is None else "fp16")
-        return makes._measured(target, path, path, tried)
+        return makes._measured(target, path, path, path, tried)
 
     return build
 

@@ -66,7 +66,7 @@ def test_weights_in_a_wheel_are_no_hub(hubs):
         ("nothing", "the catalogue has no network 'nothing'"),
         ("shufflenet_v2_0.25[:99]", "a network is cut after stage 1 to"),
         ("mobilenet_v2@nowhere.pth", "weights are a source or a file"),
-        ("keras:mobilenet", "a network comes from the catalogue, timm or torchvision"),
+        ("keras:mobilenet", "a network comes from the catalogue, timm, torchvision or of parts"),
     ],
 )
 def test_names_that_are_none(text, message):
