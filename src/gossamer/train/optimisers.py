@@ -94,7 +94,9 @@ def make_optimiser(
         return torch.optim.RMSprop(rows, rate, alpha=0.9, eps=1e-3, momentum=momentum)
     if recipe.optimiser == "lamb":
         return Lamb(rows, rate)
-    return torch.optim.AdamW(rows, rate, fused=True)
+    return torch.optim.AdamW(
+        rows, rate, fused=recipe.precision == "32"
+    )  # mixed precision clips no fused one's gradients
 
 
 def set_rates(optimiser: torch.optim.Optimizer, recipe: Recipe, progress: float, decay_from: float) -> None:
