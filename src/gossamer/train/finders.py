@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -172,7 +172,9 @@ def _pictures_per_second(network: nn.Module, shape: tuple[int, ...], device: tor
         for _ in range(1 + _TIMES):
             network.zero_grad()
             began = clock()
-            network(inputs).float().square().mean().backward()
+            torch.stack(
+                [part.float().square().mean() for part in _learning(network(inputs))]
+            ).sum().backward()
             if on_gpu:
                 torch.cuda.synchronize(device)
             fastest = min(fastest, clock() - began)
@@ -182,6 +184,17 @@ def _pictures_per_second(network: nn.Module, shape: tuple[int, ...], device: tor
         network.zero_grad()
         return 0.0
     return len(inputs) / max(fastest, 1e-9)
+
+
+def _learning(outputs: Any) -> list[Tensor]:
+    """The tensors with a gradient in what a network gives: one, or parts of parts."""
+    if isinstance(outputs, Tensor):
+        return [outputs] if outputs.requires_grad else []
+    if is_dataclass(outputs):
+        return _learning([getattr(outputs, part.name) for part in fields(outputs)])
+    if isinstance(outputs, (list, tuple)):
+        return [tensor for part in outputs for tensor in _learning(part)]
+    return []
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
@@ -243,10 +256,12 @@ def _step(
     device = next(network.parameters()).device
     draws = Draws.whole_batch(generator, len(batch.targets))
     raw = batch.pictures.to(device).permute(0, 3, 1, 2).float()
-    moved = augment_raw(raw, recipe.augmentation, draws, greys=greys).pictures
+    size = Size(int(raw.shape[2]), int(raw.shape[3]))
+    moved, places = augment_raw(raw, recipe.augmentation, draws, greys=greys, size=size)
+    moved_targets = objective.moved(batch.targets.to(device), places, size, size)
     inputs, targets = mix(
         _normalised(moved, contract),
-        objective.encode(batch.targets.to(device), width, recipe.label_smoothing),
+        objective.encode(moved_targets, width, recipe.label_smoothing),
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
         draws=draws,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from gossamer.data.cache import load_pictures
 from gossamer.runs.checking import opened
 from gossamer.runs.names import check_names
 from gossamer.runs.needs import need_torch
+from gossamer.runs.pictures import split_pictures
 from gossamer.runs.train.config import TrainConfig
 from gossamer.runs.train.start import Start, recipe_name
 from gossamer.train.finders import find_batch, find_learning_rate
@@ -21,6 +21,13 @@ from gossamer.train.objective import objective_of
 __all__ = ["find_for"]
 
 _PICTURES = 2048
+
+
+@dataclass
+class _Folder:
+    """Where decoded pictures are kept for the time of the measurement."""
+
+    path: Path
 
 
 def find_for(config: TrainConfig, what: Literal["rate", "batch"]) -> dict[str, Any]:
@@ -44,24 +51,16 @@ def find_for(config: TrainConfig, what: Literal["rate", "batch"]) -> dict[str, A
         }
     dataset = report.dataset
     chosen = np.random.default_rng(config.seed).permutation(report.split.train)[:_PICTURES]
-    samples = [dataset.samples[i] for i in chosen]
+    some = replace(report, split=replace(report.split, train=tuple(chosen.tolist())))
     objective = objective_of(dataset.task)
     with tempfile.TemporaryDirectory(prefix="gossamer-find-") as folder:
-        array = load_pictures(
-            [s.path for s in samples],
-            start.contract.size,
-            Path(folder),
-            key=report.fingerprint,
-            rule=start.contract.resize,
-            bands=None if report.bands is None else report.bands.names,
-            value_range=report.value_range,
-        )
+        pictures = split_pictures(some, "train", start.contract, _Folder(Path(folder)))
         curve = find_learning_rate(
             start.network,
             start.contract,
             start.recipe,
-            array.pixels,
-            start.task.array([s.target for s in samples], dataset.labels),
+            pictures.pixels,
+            pictures.targets,
             objective=objective,
             width=len(dataset.labels),
             bands=report.bands,
