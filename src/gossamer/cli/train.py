@@ -61,12 +61,21 @@ def _print_recipe(config: TrainConfig, *, json: bool) -> int:
     from gossamer.runs.train.start import recipe_of
 
     view = "ground" if config.view == "auto" else config.view
-    recipe = recipe_of(config.model, config.recipe, config.set, view=view)
+    recipe = recipe_of(config.model, config.recipe, config.set, view=view, task=_task_of(config))
     if json:
         print_json(recipe.to_json())
     else:
         print_lines(recipe.to_yaml().splitlines())
     return 0
+
+
+def _task_of(config: TrainConfig) -> str:
+    """What the data are for; where there are none yet, classes."""
+    from gossamer.data.check import look
+
+    if not (config.data.startswith("demo") or Path(config.data).exists()):
+        return "classify"
+    return look(config.data, groups=config.groups, bands=config.bands).dataset.task
 
 
 def _find(config: TrainConfig, what: Any, *, json: bool) -> int:
