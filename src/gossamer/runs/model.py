@@ -178,7 +178,9 @@ def width_of(network: nn.Module, contract: InputContract, text: str, task: Task)
     shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
     width = task.width(shape) if isinstance(shape, tuple) else None
     if width is None:
-        raise ModelError(f"networks are taken that give {task.shape}, {text} gives {shape}")
+        raise ModelError(
+            f"networks are taken that give {task.shape}, {text} gives {shape}; take another of `gossamer zoo`"
+        )
     return width
 
 

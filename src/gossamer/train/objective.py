@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.data.draws import Draws
-from gossamer.errors import ModelError
+from gossamer.errors import GossamerError, ModelError
 from gossamer.nn.objective import Objective
 from gossamer.tasks import get_objective
 from gossamer.train.recipe import Distillation, Recipe
@@ -102,6 +102,18 @@ class TrainingObjective(Objective):
         Raises:
             ModelError: one line for a person.
         """
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Complain about numbers of a recipe that mean nothing for this task.
+
+        Raises:
+            GossamerError: one line for a person.
+        """
+        if recipe.augmentation.mosaic:
+            raise GossamerError(
+                "a mosaic is made of pictures whose targets have a place, these have none, got "
+                f"augmentation.mosaic={recipe.augmentation.mosaic:g}; leave it at 0"
+            )
 
     def check_network(self, network: nn.Module) -> None:
         """Complain about a network whose outputs cannot take the values of this task.

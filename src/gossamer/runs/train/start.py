@@ -22,7 +22,7 @@ from gossamer.nn.edits import replay
 from gossamer.nn.unfold import has_plain_norms, unfold_norms
 from gossamer.runs.checking import check_split, view_of
 from gossamer.runs.config import parse_size
-from gossamer.runs.model import Model, is_bundle, open_model, resized
+from gossamer.runs.model import Model, is_bundle, open_model, resized, width_of
 from gossamer.runs.reporter import Reporter
 from gossamer.runs.resolutions import resolutions_for
 from gossamer.runs.teacher import load_teacher
@@ -114,6 +114,8 @@ class Start:
             pictures=len(report.split.train),
             task=dataset.task,
         )
+        objective = objective_of(dataset.task)
+        objective.check_recipe(self.recipe)
         bands = RGB if report.bands is None else report.bands.names
         model = open_model(
             config.model, task=dataset.task, width=width, bands=bands, seed=config.seed, online=config.online
@@ -123,7 +125,8 @@ class Start:
         self.contract = _contract(config, report, model)
         try_export(replace(model, contract=self.contract), config.on)
         self.network, spec = self._fitted(report, model)
-        objective_of(dataset.task).check_network(self.network)
+        objective.check_network(self.network)
+        width_of(self.network, self.contract, config.model, self.task)
         self.pretrained = model.weights is not None
         self.teacher: tuple[nn.Module, InputContract] | None = None
         if config.teacher is not None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossamer.data.draws import Draws
-from gossamer.errors import ModelError
+from gossamer.errors import GossamerError, ModelError
 from gossamer.tasks.detect.motion import mosaic, moved
 from gossamer.tasks.detect.parts.criterion import losses_of
 from gossamer.tasks.detect.parts.detector import Detector, Predictions
@@ -92,6 +92,22 @@ class DetectObjective(TrainingObjective):
             **({"learning_rate": 4e-3, "body_rate": 0.25} if whole else _RATES.get(recipe.name, {})),
             batch=max(1, recipe.batch // (2 if whole else 4)),
         )
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Rows of boxes cannot be mixed or softened, and no picture is of one class.
+
+        Raises:
+            GossamerError: the recipe asks for it.
+        """
+        numbers = {name: getattr(recipe, name) for name in ("mixup", "cutmix", "label_smoothing")}
+        settings = [f"{name}={value:g}" for name, value in numbers.items() if value]
+        if recipe.balance != "none":
+            settings.append(f"balance={recipe.balance}")
+        if settings:
+            raise GossamerError(
+                f"pictures with boxes are neither mixed, softened nor balanced, got {', '.join(settings)}; leave "
+                f"{'it' if len(settings) == 1 else 'them'} out (augmentation.mosaic makes pictures of several)"
+            )
 
     def drawn(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
         """Boxes as often as their scores say, the best hundred of a picture."""
