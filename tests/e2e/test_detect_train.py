@@ -8,11 +8,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from gossamer.data.writers import coco
 from gossamer.data.writers.written import Box, Entry
 from gossamer.types import Size
+from gossamer.zoo.build import build
+from gossamer.zoo.checkpoints import read_checkpoint
 
 LABELS = ("boat", "car")
 SIZE = Size(72, 96)
@@ -80,6 +84,57 @@ def test_the_recipe_is_printed_as_it_is_for_boxes(gossamer, boxes):
     recipe = json.loads(out)
     assert code == 0
     assert (recipe["label_smoothing"], recipe["augmentation"]["beyond"]) == (0.0, "grey")
+
+
+def test_a_run_killed_before_its_first_checkpoint_goes_on_with_the_same_norms(
+    gossamer, boxes, tmp_path, monkeypatch
+):
+    """Of a file without norms: mean 0 and variance 1 are made again, on either way to the end."""
+    file = tmp_path / "plain.safetensors"
+    save_file(build("nanodet_m_320", num_classes=80, seed=3).state_dict(), file)
+    command = ["train", boxes, "--model", f"nanodet_m_320@{file}", "--size", 64, "--epochs", 1, "--out"]
+    code, _, err = gossamer(*command, tmp_path / "whole")
+    assert (code, "made again from 12 training pictures" in err) == (0, True)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gossamer.runs.train.run.train_until", killed)
+        assert gossamer(*command, tmp_path / "parts")[0] == 130
+    assert gossamer(*command, tmp_path / "parts", "--resume")[0] == 0
+    whole, parts = (
+        read_checkpoint(tmp_path / name / "train" / "final.safetensors") for name in ("whole", "parts")
+    )
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_norms_of_a_network_from_nothing_are_as_they_were_drawn(gossamer, boxes, tmp_path):
+    out = tmp_path / "run"
+    code, _, err = gossamer(
+        "train", boxes, "--model", "nanodet_m_320", "--size", 64, "--epochs", 0.5, "--out", out
+    )
+    assert code == 0
+    assert "without norms" not in err
+    final = read_checkpoint(out / "train" / "final.safetensors")
+    scales = [values for name, values in final.items() if name.endswith("running_var")]
+    weights = [final[name.replace("running_var", "weight")] for name in final if name.endswith("running_var")]
+    assert scales
+    assert all(bool(((weight - 1).abs() < 0.1).all()) for weight in weights)
+
+
+def test_crowds_alone_are_nothing_to_learn_from(gossamer, boxes, tmp_path):
+    file = next((boxes / "annotations").glob("*train*.json"))
+    document = json.loads(file.read_text())
+    for annotation in document["annotations"]:
+        annotation["iscrowd"] = 1
+    file.write_text(json.dumps(document))
+    code, _, err = gossamer(
+        "train", boxes, "--model", "nanodet_m_320", "--size", 64, "--out", tmp_path / "run"
+    )
+    assert code == 2
+    assert "no picture of the training split has any that is no crowd" in err
+    assert "it learns" not in err
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from gossamer.train.module import TrainingModule
 from gossamer.train.pace import STATE_KEY, Listener, Pace, save_average
 from gossamer.train.training import Seconds, Steps, Training, TrainResult
 
-__all__ = ["step_seconds", "steps_of", "train_until"]
+__all__ = ["check_targets", "step_seconds", "steps_of", "train_until"]
 
 _CHUNK_SECONDS = 20.0
 _MOST_VALIDATIONS = 60
@@ -55,7 +55,7 @@ def train_until(training: Training, until: float, *, listener: Listener | None =
             one picture.
         RunFolderError: the folder cannot be written, or holds a checkpoint of another network.
     """
-    _check_targets(training)
+    check_targets(training)
     folder = training.folder
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(training.threads)
@@ -137,7 +137,12 @@ def _batches(training: Training) -> type[TrainBatches]:
     return ViewBatches if training.prepared else TrainBatches
 
 
-def _check_targets(training: Training) -> None:
+def check_targets(training: Training) -> None:
+    """Complain about pictures that a training cannot begin with.
+
+    Raises:
+        ModelError: a split is empty, its targets cannot be learned, or the network gives no such answers.
+    """
     data, objective = training.pictures, training.objective
     for name, targets in (("training", data.train_targets), ("validation", data.val_targets)):
         if len(targets) == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from gossamer.runs.names import check_names
 from gossamer.runs.needs import need_torch
 from gossamer.runs.pictures import split_pictures
 from gossamer.runs.train.config import TrainConfig
+from gossamer.runs.train.prepare import Mapped
 from gossamer.runs.train.start import Start, recipe_name
 from gossamer.train.finders import find_batch, find_learning_rate
 from gossamer.train.objective import objective_of
@@ -21,13 +22,6 @@ from gossamer.train.objective import objective_of
 __all__ = ["find_for"]
 
 _PICTURES = 2048
-
-
-@dataclass
-class _Folder:
-    """Where decoded pictures are kept for the time of the measurement."""
-
-    path: Path
 
 
 def find_for(config: TrainConfig, what: Literal["rate", "batch"]) -> dict[str, Any]:
@@ -54,7 +48,7 @@ def find_for(config: TrainConfig, what: Literal["rate", "batch"]) -> dict[str, A
     some = replace(report, split=replace(report.split, train=tuple(chosen.tolist())))
     objective = objective_of(dataset.task)
     with tempfile.TemporaryDirectory(prefix="gossamer-find-") as folder:
-        pictures = split_pictures(some, "train", start.contract, _Folder(Path(folder)))
+        pictures = split_pictures(some, "train", start.contract, Mapped(Path(folder)))
         curve = find_learning_rate(
             start.network,
             start.contract,

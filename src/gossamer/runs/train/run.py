@@ -32,7 +32,7 @@ from gossamer.runs.train.watch import Watcher
 from gossamer.runs.trained import CurvePoint, Trained, TrainedNetwork
 from gossamer.runs.verify import Verified, verify
 from gossamer.tasks import get_task
-from gossamer.train.loop import train_until
+from gossamer.train.loop import check_targets, train_until
 from gossamer.train.objective import objective_of
 from gossamer.train.pace import save_average
 from gossamer.train.probe import floor_of, linear_probe
@@ -163,8 +163,7 @@ class _Run:
         probed = run.stage("2-probe", _Probed, lambda: self._probe(start, pictures, report))
         reporter.line(probed.note)
         training = training_of(config, report, start, pictures, run.path)
-        if not run.resumed:
-            start.ready(training, reporter)
+        check_targets(training)
         epochs = f"{config.epochs or start.recipe.epochs:g} epochs"
         length = epochs if config.minutes is None else f"{config.minutes:g} minutes"
         reporter.heading(f"3 of 5  train: {start.value.key} by {start.recipe.name}, {length}")
@@ -232,6 +231,7 @@ class _Run:
 
     def _train(self, training: Training, start: Start, probed: _Probed) -> Trained:
         total = training.length.count
+        start.ready(training, self.reporter, again=self.run.resumed)
         with self.reporter.bar(start.value.key, total) as bar:
             watcher = Watcher(self.config.model, training, self.run, self.reporter, bar)
             result = train_until(training, total, listener=watcher)

@@ -148,16 +148,15 @@ class Start:
             macs=cost.macs,
         )
 
-    def ready(self, training: Training, reporter: Reporter) -> None:
+    def ready(self, training: Training, reporter: Reporter, *, again: bool) -> None:
         """Norms that a file folded away are made again from training pictures; of a task whose figures are slow to rise it is
-        told whether one batch can be learned by heart."""
-        self._unfold(training.pictures.train, reporter)
-        if self.task.slow:
+        told whether one batch can be learned by heart, but not `again` where a run goes on."""
+        if self.pretrained and has_plain_norms(self.network):
+            self._unfold(training.pictures.train, reporter)
+        if self.task.slow and not again:
             reporter.line(overfit(training).told)
 
     def _unfold(self, pixels: Pixels, reporter: Reporter) -> None:
-        if not has_plain_norms(self.network):
-            return
         count = min(_UNFOLDED, len(pixels))
         chosen = np.sort(np.random.default_rng(0).permutation(len(pixels))[:count])
         unfold_norms(self.network, torch.from_numpy(self.contract.normalise(pixels[chosen])))

@@ -180,9 +180,9 @@ class DetectObjective(TrainingObjective):
                 f"targets are boxes (N, M, 7) of {width} classes, the {what} split has {targets.shape} and the class "
                 f"{targets[..., 0].max():.0f}; check the data"
             )
-        if not (targets[..., 0] >= 0).any():
+        if not ((targets[..., 0] >= 0) & (targets[..., 6] == 0)).any():
             raise ModelError(
-                f"a detector learns from boxes, no picture of the {what} split has any; check the annotations, or how pictures "
+                f"a detector learns from boxes, no picture of the {what} split has any that is no crowd; check the annotations, or how pictures "
                 "are cut to the input: --resize letterbox keeps the whole"
             )
 
