@@ -59,14 +59,16 @@ def test_every_detector_learns_one_batch(name):
     pictures = torch.rand(2, 3, 128, 128)
     optimiser = torch.optim.AdamW(network.parameters(), 5e-4)
     values = []
-    for _ in range(8):
+    for _ in range(24):
         loss = losses_of(network(pictures), ONE).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         values.append(float(loss.detach()))
+        if values[-1] < 0.97 * values[0]:
+            break
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
-    assert min(values[4:]) < values[0]
+    assert values[-1] < 0.97 * values[0]
     none = losses_of(network(pictures), _targets([], []))
     assert none.shape == (2,)
     assert torch.isfinite(none).all()
