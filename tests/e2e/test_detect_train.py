@@ -62,6 +62,13 @@ def test_trainings_that_cannot_be(gossamer, boxes, tmp_path, model, options, mes
     assert not out.exists()
 
 
+def test_pictures_of_another_size_than_that_of_no_rule(gossamer, boxes, tmp_path):
+    options = ("--model", "nanodet_m_320", "--size", 64, "--resize", "none", "--out", tmp_path / "run")
+    code, _, err = gossamer("train", boxes, *options)
+    assert code == 2
+    assert "takes pictures of 64x64 pixels as they are, no picture of the train split is one" in err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

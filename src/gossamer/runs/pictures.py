@@ -76,6 +76,11 @@ def split_pictures(
         return SplitPictures(array.pixels, targets, [], report.bands)
     keep = np.setdiff1d(np.arange(len(samples)), np.array(array.lost))  # a lost picture is a row of zeros
     if not len(keep):
+        if contract.resize == "none":
+            raise DataError(
+                f"the resize rule none takes pictures of {size} pixels as they are, no picture of the {split} split is one; "
+                "take another --size or --resize"
+            )
         raise DataError(
             f"no picture of the {split} split can be read any more in {dataset.root}; check the folder"
         )
