@@ -48,7 +48,6 @@ __all__ = [
 ]
 
 _HEAVY = ("Conv", "Gemm", "MatMul")
-_LEAST_WEIGHTS = 64
 _QUANTIZED = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 )
@@ -205,8 +204,8 @@ def name_nodes(model: ModelProto) -> None:
 
 def behind_weights(graph: GraphProto) -> list[str]:
     """Names of the nodes behind which no weights are multiplied any more: they put answers together, whose parts have scales of
-    their own (boxes in pixels, scores), and stay float at no cost. A table of a few numbers is no weights."""
-    weights = {each.name for each in graph.initializer if int(np.prod(each.dims)) >= _LEAST_WEIGHTS}
+    their own (boxes in pixels, scores), and stay float at no cost."""
+    weights = {each.name for each in graph.initializer}
     wanted: set[str] = set()
     behind = []
     for node in reversed(graph.node):
