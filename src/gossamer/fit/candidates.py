@@ -23,6 +23,7 @@ from gossamer.tasks import get_task, offers_of
 from gossamer.types import Budget, Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CLASSIFIERS
+from gossamer.zoo.composed import trunk_of
 from gossamer.zoo.counted import counted
 from gossamer.zoo.offer import Offer
 from gossamer.zoo.spec import ModelSpec, parse_model
@@ -73,8 +74,8 @@ class Candidate(BaseModel):
 
     @property
     def base(self) -> str:
-        """The catalogue's name of the network, whole or cut."""
-        return self.name.partition("[")[0]
+        """The catalogue's name of the network, whole, cut, or what others are built on."""
+        return trunk_of(self.name) or self.name.partition("[")[0]
 
     @property
     def key(self) -> str:

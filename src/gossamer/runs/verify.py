@@ -98,7 +98,8 @@ class Verified(BaseModel):
     def measured(self) -> dict[str, Any]:
         """As a bundle keeps it: the figures by their names, `interval` that of the first."""
         document = self.model_dump(exclude={"worst", "figures", "headline", "details"})
-        return {**self.figures, "interval": self.interval, **document, **self.details}
+        details = {key: value for key, value in self.details.items() if key != "lines"}  # of the page alone
+        return {**self.figures, "interval": self.interval, **document, **details}
 
 
 def verify(
@@ -219,17 +220,25 @@ def worst_of(
             label=each.truth,
             predicted=each.said,
             score=each.score,
-            jpeg_base64=_pictured(contract, report, task, tested, each.index),
-            saliency_base64=occlusion.picture(contract.open(tested.paths[each.index]), _THUMBNAIL),
+            jpeg_base64=_pictured(taken, contract, report, task, tested, each.index),
+            saliency_base64=occlusion.picture(taken, _THUMBNAIL),
         )
         for each in mistakes[:_WORST]
+        for taken in [contract.open(tested.paths[each.index])]
     ]
 
 
-def _pictured(contract: InputContract, report: CheckReport, task: Task, tested: Tested, index: int) -> str:
-    """A test picture as the page shows it: with what is said drawn in where answers have places."""
+def _pictured(
+    taken: NDArray[np.float32],
+    contract: InputContract,
+    report: CheckReport,
+    task: Task,
+    tested: Tested,
+    index: int,
+) -> str:
+    """A test picture, `taken` as the network takes it, as the page shows it: with what is said drawn in where answers have places."""
     path, labels = tested.paths[index], report.dataset.labels
-    view = view_of_input(contract.open(path), contract)
+    view = view_of_input(taken, contract)
     outputs = tuple(output[index : index + 1] for output in tested.outputs)
     shown = task.pictured(view, outputs, tested.targets[index], labels)
     return _thumbnail(path, report) if shown is None else jpeg(shown, _DRAWN)

@@ -315,3 +315,20 @@ def test_turns_and_shears_are_torchvisions(name):
 def test_a_value_out_of_its_range(change, message):
     with pytest.raises(GossamerError, match=message):
         Augmentation(**change)
+
+
+def test_hue_turns_colours_about_grey():
+    grey = torch.full((4, 3, 8, 8), 90.0)
+    red = torch.zeros(4, 3, 8, 8)
+    red[:, 0] = 90.0
+    still = {"move": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "erase": 0.0}
+    how = Augmentation(hue=0.5, **still)
+    turned = augment(
+        torch.cat([grey, red]), how, Draws.whole_batch(torch.Generator().manual_seed(3), 8)
+    ).pictures
+    assert turned[:4].flatten().tolist() == pytest.approx([90.0] * 768, abs=1e-3)
+    assert float(turned[4:, 1:].amax()) > 20
+    plain = augment(
+        red, Augmentation(**still), Draws.whole_batch(torch.Generator().manual_seed(3), 4)
+    ).pictures
+    assert plain[:, 1:].abs().max() < 1e-3

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossamer.tasks.detect.boxes import clipped
-from gossamer.tasks.detect.suppress import Detections, Suppression
+from gossamer.tasks.detect.suppress import Detections
 from gossamer.tasks.task import Answer, Frame
 
-__all__ = ["SAID_LOW", "answer_of", "boxes_answer", "boxes_of", "labels_of", "rows_of", "xyxy_of"]
+__all__ = ["answer_of", "boxes_answer", "boxes_of", "labels_of", "rows_of", "xyxy_of"]
 
-SAID_LOW = Suppression(threshold=0.25)
-"""What is said where no threshold is asked for."""
 _COUNT = "count "
 
 

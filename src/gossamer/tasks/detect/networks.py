@@ -12,6 +12,7 @@ from gossamer.cost.meter import measure
 from gossamer.types import Size
 from gossamer.zoo.build import build
 from gossamer.zoo.catalogue import CATALOGUE, CLASSIFIERS, of_task
+from gossamer.zoo.composed import trunk_of
 from gossamer.zoo.offer import Offer
 from gossamer.zoo.weights import available_sources
 
@@ -72,8 +73,7 @@ def _at_sizes(
     params, counted = _cost(name, width)
     for side in sides:
         macs = round(counted * (side / _COUNTED) ** 2)
-        backbone = name.removeprefix("detector:").partition("+")[0]
-        known = CATALOGUE[backbone].weights.get(source or "")
+        known = CATALOGUE[trunk_of(name) or name].weights.get(source or "")
         yield Offer(
             name=name,
             size=Size(side, side),

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gossamer.tasks.detect.answer import rows_of
 from gossamer.tasks.detect.draw import drawn
-from gossamer.tasks.detect.score import SAID, found_in, real_rows
-from gossamer.tasks.detect.suppress import detections
+from gossamer.tasks.detect.score import compared, real_rows
+from gossamer.tasks.detect.suppress import SAID, detections
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +32,7 @@ def pictured(
     copy = drawn(image, rows_of(said, labels), labels)
     factor = copy.width // image.width
     pen = ImageDraw.Draw(copy)
-    missed = found_in(said, truth).missed_places
+    missed = compared(said, truth).missed_places
     for left, top, right, bottom in truth[truth[:, 6] == 0][missed, 1:5] * factor:
         for x in np.arange(left, right, 2 * _DASH):
             for y in (top, bottom):

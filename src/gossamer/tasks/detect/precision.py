@@ -24,6 +24,8 @@ _RECALLS = np.linspace(0, 1, 101)
 _NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 _RESAMPLES = (40, 400)
 _WORK = 4e7
+_LOG = logging.getLogger("faster_coco_eval")
+"""What the library says of its own progress is for who debugs it."""
 
 Truth = NDArray[np.float64]
 """(M, 7): label, xyxy, area, crowd."""
@@ -53,10 +55,9 @@ def evaluate(said: Sequence[Detections], truth: Sequence[Truth], classes: int) -
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
         raise MissingExtraError("average precision", "faster-coco-eval", "train") from error
-    logging.getLogger("faster_coco_eval").setLevel(logging.ERROR)
     if not any(len(rows) for rows in truth) or not any(len(rows) for rows in said):
         return _nothing(truth, classes)
-    held = COCO(_document(truth, classes), print_function=_silent)
+    held = COCO(_document(truth, classes), print_function=_LOG.debug)
     rows = np.concatenate(
         [
             np.column_stack(
@@ -65,7 +66,7 @@ def evaluate(said: Sequence[Detections], truth: Sequence[Truth], classes: int) -
             for i, each in enumerate(said)
         ]
     )
-    result = COCOeval_faster(held, held.loadRes(rows), "bbox", print_function=_silent)
+    result = COCOeval_faster(held, held.loadRes(rows), "bbox", print_function=_LOG.debug)
     result.params.maxDets = [1, 10, 100]
     result.evaluate()
     result.accumulate()
@@ -103,10 +104,6 @@ def _nothing(truth: Sequence[Truth], classes: int) -> Evaluation:
     value = np.array([0.0 if label in borne else np.nan for label in range(classes)])
     curves = np.repeat(value[:, None], len(_RECALLS), 1)
     return Evaluation({"ap": 0.0, "ap50": 0.0}, np.stack([value, value], 1), curves, curves)
-
-
-def _silent(*words: object) -> None:
-    """Where the library would print."""
 
 
 def _document(truth: Sequence[Truth], classes: int) -> dict[str, Any]:

@@ -10,21 +10,17 @@ from numpy.typing import NDArray
 
 from gossamer.tasks.detect.boxes import pairwise_iou, usable
 from gossamer.tasks.detect.precision import Evaluation, Matches, evaluate, match_pictures
-from gossamer.tasks.detect.suppress import Detections, Suppression, detections
+from gossamer.tasks.detect.suppress import SAID, SCORED, Detections, detections
 from gossamer.tasks.task import Outputs, Score, Targets
 
-__all__ = ["SAID", "SCORED", "DetectionScore", "Found", "found_in", "paired_drops"]
+__all__ = ["Comparison", "DetectionScore", "compared", "paired_drops"]
 
-SCORED = Suppression(threshold=0.005)
-"""What AP is counted on: nearly everything."""
-SAID = Suppression(threshold=0.3)
-"""What a person is told."""
 _OVERLAP = 0.5
 """From here on a box is found."""
 _POINTS = 101
 
 
-class Found:
+class Comparison:
     """What is said of one picture against what is there, at an IoU of 0.5: who is found, missed, too much, or misnamed."""
 
     def __init__(self, said: Detections, truth: NDArray[np.float64]) -> None:
@@ -57,9 +53,9 @@ class Found:
         return len(self.pairs) + len(self.missed) + len(self.extra)
 
 
-def found_in(said: Detections, truth: NDArray[np.float64]) -> Found:
+def compared(said: Detections, truth: NDArray[np.float64]) -> Comparison:
     """Of one picture, with what a person is told of it."""
-    return Found(said[said[:, 4] >= SAID.threshold], truth)
+    return Comparison(said[said[:, 4] >= SAID.threshold], truth)
 
 
 class DetectionScore(Score):
@@ -70,6 +66,7 @@ class DetectionScore(Score):
         self.said: list[Detections] = []
         self.truth: list[NDArray[np.float64]] = []
         self._evaluated: tuple[int, Evaluation] | None = None
+        self._matched: tuple[int, Matches] | None = None
 
     def update(self, outputs: Outputs, targets: Targets) -> None:
         self.said += [detections(answers, SCORED) for answers in outputs[0]]
@@ -94,8 +91,10 @@ class DetectionScore(Score):
         return {"ap": 0.0, "ap50": 0.0, **self.evaluation.figures}
 
     def matches(self) -> Matches:
-        """Of every box that is said."""
-        return match_pictures(self.said, self.truth, len(self.labels))
+        """Of every box that is said, of all pictures so far."""
+        if self._matched is None or self._matched[0] != self.count:
+            self._matched = self.count, match_pictures(self.said, self.truth, len(self.labels))
+        return self._matched[1]
 
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Twice the deviation over pictures drawn again on either side of the figure (Efron 1979, section 2)."""
@@ -111,12 +110,12 @@ class DetectionScore(Score):
         nothing = len(self.labels)
         matrix = np.zeros((nothing + 1, nothing + 1), np.int64)
         for said, truth in zip(self.said, self.truth, strict=True):
-            found = found_in(said, truth)
-            for true, named in found.pairs:
+            picture = compared(said, truth)
+            for true, named in picture.pairs:
                 matrix[true, named] += 1
-            for label in found.missed:
+            for label in picture.missed:
                 matrix[label, nothing] += 1
-            for label in found.extra:
+            for label in picture.extra:
                 matrix[nothing, label] += 1
         return matrix
 

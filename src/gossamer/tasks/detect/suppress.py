@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Detections", "Suppression", "detections", "soft_suppressed", "suppressed"]
+__all__ = ["SAID", "SCORED", "Detections", "Suppression", "detections", "soft_suppressed", "suppressed"]
 
 Detections = NDArray[np.float64]
 """(N, 6): xyxy in pixels, score, place among the labels; best first."""
@@ -34,6 +34,12 @@ class Suppression:
     agnostic: bool = False
     """Whether boxes of different classes are the same thing too."""
     form: Literal["greedy", "soft"] = "greedy"
+
+
+SCORED = Suppression(threshold=0.005)
+"""What AP is counted on: nearly everything."""
+SAID = Suppression(threshold=0.25)
+"""What a person is told where no threshold is asked for, in answers and on pages."""
 
 
 def detections(answers: NDArray[np.float32], how: Suppression) -> Detections:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from gossamer.data.geometry import Transform
 from gossamer.errors import DataError
-from gossamer.tasks.detect.answer import SAID_LOW, answer_of, boxes_answer, boxes_of, labels_of
+from gossamer.tasks.detect.answer import answer_of, boxes_answer, boxes_of, labels_of
 from gossamer.tasks.detect.boxes import Boxes, clipped, usable
 from gossamer.tasks.detect.faults import faults, repaired
 from gossamer.tasks.detect.places import BoxPlaces
-from gossamer.tasks.detect.score import SAID, SCORED, DetectionScore, found_in, paired_drops, real_rows
-from gossamer.tasks.detect.suppress import Detections, detections
+from gossamer.tasks.detect.score import DetectionScore, compared, paired_drops, real_rows
+from gossamer.tasks.detect.suppress import SAID, SCORED, Detections, detections
 from gossamer.tasks.task import Answer, Criterion, Ending, Frame, Mistake, Outputs, Remark, Targets, Task
 from gossamer.types import Size
 
@@ -189,7 +189,7 @@ class Detect(Task):
         self, outputs: Outputs, labels: Sequence[str], *, top: int, frame: Frame | None = None
     ) -> Answer:
         """Every box that is said, best first, in pixels of the picture; how many of each class beside them."""
-        return boxes_answer(detections(outputs[0][0], SAID_LOW), labels, frame)
+        return boxes_answer(detections(outputs[0][0], SAID), labels, frame)
 
     def said(
         self,
@@ -204,7 +204,7 @@ class Detect(Task):
         if threshold is None:
             return self.decode(outputs, labels, top=top, frame=frame)
         below = float(np.nextafter(np.float32(threshold), np.float32(-1)))
-        how = replace(SAID_LOW, threshold=below)
+        how = replace(SAID, threshold=below)
         return boxes_answer(detections(outputs[0][0], how), labels, frame)
 
     def doubted(self, answer: Answer, threshold: float) -> Answer:
@@ -224,22 +224,22 @@ class Detect(Task):
         wrong = []
         for place, (answers, rows) in enumerate(zip(outputs[0], targets, strict=True)):
             truth, said = real_rows(rows), detections(answers, SAID)
-            found = found_in(said, truth)
-            if not found.wrong:
+            picture = compared(said, truth)
+            if not picture.wrong:
                 continue
-            misnamed = sum(a != b for a, b in found.pairs)
+            misnamed = sum(a != b for a, b in picture.pairs)
             parts = [
                 f"{count} {word}"
                 for count, word in (
-                    (len(found.missed), "missed"),
-                    (len(found.extra), "too many"),
+                    (len(picture.missed), "missed"),
+                    (len(picture.extra), "too many"),
                     (misnamed, "misnamed"),
                 )
                 if count
             ]
             words = f"{counted(said[:, 5].astype(np.int64), labels)}: {', '.join(parts)}"
             real = counted(truth[:, 0].astype(np.int64), labels)
-            wrong.append(Mistake(place, real, words, found.wrong / max(1, found.all)))
+            wrong.append(Mistake(place, real, words, picture.wrong / max(1, picture.all)))
         return sorted(wrong, key=lambda each: -each.score)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gossamer.tasks import get_task
-from gossamer.tasks.detect.score import Found, paired_drops
+from gossamer.tasks.detect.score import Comparison, paired_drops
 
 LABELS = ("ship", "tank")
 
@@ -29,16 +29,16 @@ A, B, FAR = (10, 10, 40, 40), (60, 60, 90, 90), (120, 5, 150, 30)
 
 
 def test_found_missed_misnamed_and_too_much():
-    found = Found(_said((A, 0.9, 1), (FAR, 0.8, 0)), _truth((0, A, 0), (1, B, 0)))
-    assert found.pairs == [(0, 1)]
-    assert found.missed == [1]
-    assert found.extra == [0]
-    assert (found.wrong, found.all) == (3, 3)
+    picture = Comparison(_said((A, 0.9, 1), (FAR, 0.8, 0)), _truth((0, A, 0), (1, B, 0)))
+    assert picture.pairs == [(0, 1)]
+    assert picture.missed == [1]
+    assert picture.extra == [0]
+    assert (picture.wrong, picture.all) == (3, 3)
 
 
 def test_a_box_in_a_crowd_is_not_too_much():
-    found = Found(_said((A, 0.9, 0)), _truth((0, (0, 0, 50, 50), 1)))
-    assert (found.extra, found.missed, found.wrong) == ([], [], 0)
+    picture = Comparison(_said((A, 0.9, 0)), _truth((0, (0, 0, 50, 50), 1)))
+    assert (picture.extra, picture.missed, picture.wrong) == ([], [], 0)
 
 
 def _outputs(pictures):
