@@ -24,7 +24,9 @@ class TrainConfig(TrainedConfig):
         positional=True,
     )
     model: str = option(
-        ..., "Catalogue name, NAME@WEIGHTS, timm:NAME, torchvision:NAME or a bundle.", group=_NETWORK
+        ...,
+        "Catalogue name, NAME@WEIGHTS, detector:BACKBONE+NECK+HEAD, timm:NAME, torchvision:NAME or a bundle.",
+        group=_NETWORK,
     )
     size: str | None = option(
         None, "Side in pixels, or HEIGHTxWIDTH; by the pictures without.", group=_NETWORK, example="128"
